@@ -1,0 +1,151 @@
+"""Checkpoints: what a run needs to go on, and an evaluation to start, from one folder.
+
+Orbax writes asynchronously and renames at the end, so a run killed while saving leaves the previous
+checkpoint whole. What it does not notice is a flipped bit in an array, so every array's digest is
+stored and compared. State is saved as numpy arrays of one replica: a checkpoint from eight devices
+opens on one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint.checkpoint_managers import preservation_policy
+
+_FORMAT = 1
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that is missing, damaged or of another shape: says which and what to do."""
+
+
+class Checkpoints:
+    """A folder of checkpoints by step.
+
+    Each holds two trees, `params` and `training` (the rest of the state), so that an evaluation
+    reads only the first, and `about`: a JSON object with whatever is needed to use them.
+    """
+
+    def __init__(self, folder: str | Path, keep: int = 1):
+        self.folder = Path(folder).absolute()
+        self._manager = ocp.CheckpointManager(
+            self.folder,
+            options=ocp.CheckpointManagerOptions(
+                preservation_policy=preservation_policy.LatestN(keep),
+                cleanup_tmp_directories=True,
+            ),
+            item_handlers={
+                "params": ocp.StandardCheckpointHandler(),
+                "training": ocp.StandardCheckpointHandler(),
+                "about": ocp.JsonCheckpointHandler(),
+            },
+        )
+
+    @property
+    def latest_step(self) -> int | None:
+        return self._manager.latest_step()
+
+    def save(self, step: int, params: Any, training: Any, about: dict[str, Any]) -> None:
+        """Starts saving trees of host arrays; `wait` says whether it worked."""
+        about = {
+            "format": _FORMAT,
+            "digests": {"params": _digests(params), "training": _digests(training)},
+            **about,
+        }
+        self._manager.save(
+            step,
+            args=ocp.args.Composite(
+                params=ocp.args.StandardSave(params),
+                training=ocp.args.StandardSave(training),
+                about=ocp.args.JsonSave(about),
+            ),
+        )
+
+    def wait(self) -> None:
+        """Blocks until what was saved is on disk; raises CheckpointError where it is not."""
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:
+            raise CheckpointError(
+                f"{self.folder}: saving failed ({error}); the checkpoint before it is intact"
+            ) from error
+
+    def about(self) -> dict[str, Any]:
+        """What the newest checkpoint says of itself."""
+        return self._restore(about=ocp.args.JsonRestore())["about"]
+
+    def params(self, like: Any) -> Any:
+        """Parameters of the newest checkpoint, in the shapes of `like`."""
+        return self._trees(params=like)["params"]
+
+    def state(self, params_like: Any, training_like: Any) -> tuple[Any, Any]:
+        """(params, training) of the newest checkpoint, in the shapes of the two templates."""
+        trees = self._trees(params=params_like, training=training_like)
+        return trees["params"], trees["training"]
+
+    def close(self) -> None:
+        """Waits for saves under way and lets go of the folder."""
+        self.wait()
+        self._manager.close()
+
+    def _trees(self, **like: Any) -> dict[str, Any]:
+        abstract = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
+        restored = self._restore(
+            about=ocp.args.JsonRestore(),
+            **{name: ocp.args.StandardRestore(tree) for name, tree in abstract.items()},
+        )
+        for name, tree in like.items():
+            _compare(self.folder, name, restored[name], tree, restored["about"]["digests"][name])
+        return {name: restored[name] for name in like}
+
+    def _restore(self, **args: Any) -> Any:
+        step = self.latest_step
+        if step is None:
+            raise CheckpointError(
+                f"{self.folder}: no checkpoint here; train first with --mode=train, or check "
+                "--workdir"
+            )
+        try:
+            restored = self._manager.restore(step, args=ocp.args.Composite(**args))
+        except Exception as error:
+            reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error)
+            raise CheckpointError(
+                f"{self.folder}/{step}: cannot be read ({reason}); delete this step to use the one "
+                "before it"
+            ) from error
+        if restored["about"].get("format") != _FORMAT:
+            raise CheckpointError(
+                f"{self.folder}/{step}: written in format {restored['about'].get('format')}, this "
+                f"version of grel reads {_FORMAT}"
+            )
+        return restored
+
+
+def _digests(tree: Any) -> dict[str, str]:
+    """Of each leaf, by its path: shape, type and bytes."""
+    digests = {}
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        array = np.ascontiguousarray(leaf)
+        digest = hashlib.blake2b(f"{np.shape(leaf)} {array.dtype}".encode(), digest_size=16)
+        digest.update(array.data)
+        digests[jax.tree_util.keystr(path, simple=True, separator="/")] = digest.hexdigest()
+    return digests
+
+
+def _compare(folder: Path, name: str, tree: Any, like: Any, expected: dict[str, str]) -> None:
+    shapes = jax.tree.map(lambda x: (tuple(np.shape(x)), np.dtype(x.dtype)), like)
+    found = jax.tree.map(lambda x: (tuple(np.shape(x)), np.dtype(x.dtype)), tree)
+    if shapes != found:
+        raise CheckpointError(f"{folder}: the shapes of {name} are not those of the config")
+    digests = _digests(tree)
+    if digests != expected:
+        wrong = sorted(set(digests.items()) ^ set(expected.items()))[0][0]
+        raise CheckpointError(
+            f"{folder}: array {name}/{wrong} is damaged (its digest differs); delete this step to "
+            "use the one before it"
+        )

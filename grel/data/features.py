@@ -1,0 +1,209 @@
+"""Documents -> compact arrays: tokenized, linearized and labeled once, then cached on disk.
+
+Tokenizing at every epoch would leave an accelerator waiting; arrays that are memory-mapped do not.
+The cache folder is named by a fingerprint of everything the arrays depend on (documents,
+tokenizer, options), so a stale one cannot be picked up. An example that is too long is not cut
+behind the user's back: it is left out of training and counted.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from grel import bio, linearize
+from grel.records import Document, to_json
+from grel.wordpiece import Wordpiece
+
+_VERSION = 1  # of the arrays' meaning; part of the fingerprint
+_CHUNK = 4096
+ORDERS = ("file", "position")
+
+
+class FeaturesError(ValueError):
+    """Documents that cannot become features: says which and how to mend it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+    """How a document is written as an example.
+
+    Attributes:
+        labelling: a name in `bio.LABELLINGS`.
+        order: of the triples in the target, "file" (paper) or by "position" of the head.
+        max_length: longest packed example, [CLS] and both [SEP] included.
+    """
+
+    labelling: str = "per_entity"
+    order: str = "file"
+    max_length: int = 512
+
+    def __post_init__(self):
+        if self.labelling not in bio.LABELLINGS:
+            raise FeaturesError(f"labelling is {self.labelling!r}; one of {list(bio.LABELLINGS)}")
+        if self.order not in ORDERS:
+            raise FeaturesError(f"order is {self.order!r}; one of {list(ORDERS)}")
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """Examples as flat arrays; example i is `tokens[start_E[i] : start_E[i + 1]]`, S1 then S2.
+
+    Special tokens are not stored: they are set when a batch is packed.
+
+    Attributes:
+        tokens, labels: wordpiece ids and BIO labels of all examples, one after the other.
+        start_E: where each example starts; one longer than the number of examples.
+        source_length_E: how many of an example's tokens are the source.
+        num_too_long: examples left out because they exceed `Options.max_length`.
+    """
+
+    tokens: np.ndarray
+    labels: np.ndarray
+    start_E: np.ndarray
+    source_length_E: np.ndarray
+    num_too_long: int
+
+    def __len__(self) -> int:
+        return len(self.source_length_E)
+
+    @property
+    def packed_length_E(self) -> np.ndarray:
+        """Length of `[CLS] S1 [SEP] S2 [SEP]`."""
+        return np.diff(self.start_E) + 3
+
+    @property
+    def target_length_E(self) -> np.ndarray:
+        """Length of S2, without its [SEP]."""
+        return np.diff(self.start_E) - self.source_length_E
+
+
+def examples(
+    documents: Sequence[Document], wordpiece: Wordpiece, options: Options
+) -> Iterator[tuple[list[int], list[int], list[int], list[int]]]:
+    """Source ids, target ids, source labels, target labels of each document (METHOD 2 and 3).
+
+    Duplicate triples are dropped. Raises FeaturesError on a relation that the schema lacks.
+    """
+    label_fn = bio.LABELLINGS[options.labelling]
+    for start in range(0, len(documents), _CHUNK):
+        chunk = [_ordered(d, options.order) for d in documents[start : start + _CHUNK]]
+        names = sorted({name for d in chunk for t in d.triples for name in (t.head, t.tail)})
+        encoded = dict(zip(names, wordpiece.encode_batch(names), strict=True))
+        sources = wordpiece.encode_batch([d.text for d in chunk])
+        for document, source in zip(chunk, sources, strict=True):
+            triples = []
+            for t in document.triples:
+                if t.relation not in wordpiece.relation_ids:
+                    raise FeaturesError(
+                        f"document {document.id!r}: relation {t.relation!r} is not in the schema "
+                        f"of {len(wordpiece.relations)} relations; train with data that has it"
+                    )
+                relation_ids = wordpiece.relation_ids[t.relation]
+                triples.append((encoded[t.head].ids, encoded[t.tail].ids, relation_ids))
+            target, slots = linearize.linearize(
+                triples, wordpiece.part_end_id, wordpiece.triple_end_id
+            )
+            entities = [place for slot in slots for place in (slot.head, slot.tail)]
+            yield source.ids, target, *label_fn(source.ids, target, entities)
+
+
+def _ordered(document: Document, order: str) -> Document:
+    document = document.without_duplicates()
+    if order == "file":
+        return document
+    # A name without a span is looked up; one that does not occur goes last.
+    place = {
+        t: [s[0] if s else len(document.text) for s in (t.head_span, t.tail_span)]
+        for t in document.triples
+    }
+    return dataclasses.replace(
+        document, triples=tuple(sorted(document.triples, key=place.__getitem__))
+    )
+
+
+def build(
+    documents: Sequence[Document],
+    wordpiece: Wordpiece,
+    options: Options,
+    cache_dir: str | Path | None = None,
+) -> Features:
+    """Features of documents; with `cache_dir`, read from there if they were made before.
+
+    Raises FeaturesError on a relation outside the schema.
+    """
+    if cache_dir is None:
+        return _compute(documents, wordpiece, options)
+    folder = Path(cache_dir).expanduser() / fingerprint(documents, wordpiece, options)
+    if not folder.is_dir():
+        _save(_compute(documents, wordpiece, options), folder)
+    return _load(folder)
+
+
+def fingerprint(documents: Iterable[Document], wordpiece: Wordpiece, options: Options) -> str:
+    """Names a set of features: changes whenever they could."""
+    digest = hashlib.sha256(f"{_VERSION} {wordpiece.fingerprint} {options}\n".encode())
+    for document in documents:
+        digest.update(to_json(document).encode() + b"\n")
+    return digest.hexdigest()[:32]
+
+
+def _compute(documents: Sequence[Document], wordpiece: Wordpiece, options: Options) -> Features:
+    tokens: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    lengths, source_lengths = [], []
+    num_too_long = 0
+    token_dtype = np.uint16 if len(wordpiece.vocabulary) <= 1 << 16 else np.int32
+    for source, target, source_labels, target_labels in examples(documents, wordpiece, options):
+        if len(source) + len(target) + 3 > options.max_length:
+            num_too_long += 1
+            continue
+        tokens.append(np.array(source + target, token_dtype))
+        labels.append(np.array(source_labels + target_labels, np.uint8))
+        lengths.append(len(source) + len(target))
+        source_lengths.append(len(source))
+    return Features(
+        tokens=np.concatenate([np.zeros(0, token_dtype), *tokens]),
+        labels=np.concatenate([np.zeros(0, np.uint8), *labels]),
+        start_E=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+        source_length_E=np.array(source_lengths, np.int32),
+        num_too_long=num_too_long,
+    )
+
+
+_ARRAYS = ("tokens", "labels", "start_E", "source_length_E")
+
+
+def _save(features: Features, folder: Path) -> None:
+    """Writes beside the folder and renames, so that a half-written cache is never read."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
+    try:
+        for name in _ARRAYS:
+            np.save(scratch / f"{name}.npy", getattr(features, name), allow_pickle=False)
+        (scratch / "counts.json").write_text(json.dumps({"num_too_long": features.num_too_long}))
+        os.replace(scratch, folder)
+    except OSError:
+        shutil.rmtree(scratch, ignore_errors=True)
+        if not folder.is_dir():  # another process may have written the same features meanwhile
+            raise
+
+
+def _load(folder: Path) -> Features:
+    try:
+        arrays = {
+            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+            for name in _ARRAYS
+        }
+        counts = json.loads((folder / "counts.json").read_text())
+        return Features(**arrays, num_too_long=counts["num_too_long"])
+    except (OSError, ValueError, KeyError) as error:
+        raise FeaturesError(f"{folder}: damaged cache ({error}); delete this folder") from error

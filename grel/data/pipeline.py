@@ -1,0 +1,147 @@
+"""Batches by length bucket, in an order that depends on the seed and the step alone.
+
+There is no iterator state to save: batch `n` is computed from `n`, so resuming is starting to ask
+at another number, and every process computes the same plan and takes its own rows of it. Bucketing
+by length halves the padding; rows that do not fill a batch move up to the next longer bucket, and
+the last batch is filled with empty rows, so no example is ever dropped.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+
+import flax.struct
+import numpy as np
+
+from grel import bio
+from grel.data.features import Features
+from grel.wordpiece import Wordpiece
+
+
+@flax.struct.dataclass
+class Batch:
+    """Packed examples `[CLS] S1 [SEP] S2 [SEP]`, padded to one length.
+
+    Attributes:
+        tokens_BL: wordpiece ids.
+        labels_BL: BIO labels; O on special tokens and padding.
+        source_length_B: length of `[CLS] S1 [SEP]`; 0 in an empty row.
+        length_B: length of the whole; 0 in an empty row.
+        row_B: number of the row in the global batch, which seeds what is random in it.
+        num_targets: no row has more than this many tokens in `S2 [SEP]`; static.
+    """
+
+    tokens_BL: np.ndarray
+    labels_BL: np.ndarray
+    source_length_B: np.ndarray
+    length_B: np.ndarray
+    row_B: np.ndarray
+    num_targets: int = flax.struct.field(pytree_node=False)
+
+
+class Batches:
+    """All batches of a training run or of one pass over a data set.
+
+    Args:
+        features: the examples.
+        wordpiece: for the special ids.
+        batch_size: rows of a global batch.
+        buckets: packed lengths to pad to, ascending; the last is at least the longest example.
+        seed: of the order; None keeps the order of the features within each bucket.
+        shard: (index, count): this process takes rows `index::count` of every batch... in blocks.
+    """
+
+    def __init__(
+        self,
+        features: Features,
+        wordpiece: Wordpiece,
+        batch_size: int,
+        buckets: Sequence[int],
+        *,
+        seed: int | None,
+        shard: tuple[int, int] = (0, 1),
+    ):
+        if not len(features):
+            raise ValueError("there are no examples to make batches from")
+        lengths_E = features.packed_length_E
+        if list(buckets) != sorted(set(buckets)) or lengths_E.max() > buckets[-1]:
+            raise ValueError(
+                f"buckets {tuple(buckets)} must ascend and reach the longest example, "
+                f"{lengths_E.max()} wordpieces"
+            )
+        index, count = shard
+        if batch_size % count:
+            raise ValueError(f"batch size {batch_size} does not divide over {count} processes")
+        self._features = features
+        self._wordpiece = wordpiece
+        self._batch_size = batch_size
+        self._buckets = tuple(buckets)
+        self._seed = seed
+        self._rows = slice(index * batch_size // count, (index + 1) * batch_size // count)
+        self._bucket_E = np.searchsorted(self._buckets, lengths_E)
+        # Examples move up only, so a bucket's longest target is that of all shorter buckets too.
+        targets_E = features.target_length_E + 1
+        self._num_targets = [
+            int(targets_E[self._bucket_E <= bucket].max(initial=1))
+            for bucket in range(len(self._buckets))
+        ]
+
+    @functools.cached_property
+    def num_batches(self) -> int:
+        """Batches in an epoch; the same in each."""
+        return len(self._plan(0))
+
+    def __getitem__(self, step: int) -> Batch:
+        """The batch of a step; steps go on over epochs without end."""
+        epoch, index = divmod(step, self.num_batches)
+        bucket, example_B = self._plan(epoch)[index]
+        return self._pack(bucket, example_B)
+
+    @functools.lru_cache(maxsize=2)  # noqa: B019 - an instance lives as long as its run
+    def _plan(self, epoch: int) -> list[tuple[int, np.ndarray]]:
+        """(bucket, examples) of every batch of an epoch."""
+        order = np.arange(len(self._features))
+        rng = np.random.default_rng((self._seed or 0, epoch))
+        if self._seed is not None:
+            rng.shuffle(order)
+        plan = []
+        waiting = order[:0]
+        for bucket in range(len(self._buckets)):
+            waiting = np.concatenate([waiting, order[self._bucket_E[order] == bucket]])
+            last = bucket == len(self._buckets) - 1
+            full = len(waiting) if last else len(waiting) - len(waiting) % self._batch_size
+            for start in range(0, full, self._batch_size):
+                plan.append((bucket, waiting[start : min(start + self._batch_size, full)]))
+            waiting = waiting[full:]
+        if self._seed is not None:
+            rng.shuffle(plan)
+        return plan
+
+    def _pack(self, bucket: int, example_B: np.ndarray) -> Batch:
+        f, w = self._features, self._wordpiece
+        row_B = np.arange(self._rows.start, self._rows.stop, dtype=np.int32)
+        real_B = row_B < len(example_B)
+        example_B = example_B[np.minimum(row_B, len(example_B) - 1)]
+        source_B = np.where(real_B, f.source_length_E[example_B] + 2, 0).astype(np.int32)
+        length_B = np.where(real_B, f.packed_length_E[example_B], 0).astype(np.int32)
+
+        place_L = np.arange(self._buckets[bucket])
+        in_source_BL = (place_L >= 1) & (place_L < source_B[:, None] - 1)
+        in_target_BL = (place_L >= source_B[:, None]) & (place_L < length_B[:, None] - 1)
+        # The source is stored from its first wordpiece on, which packing moves by [CLS]; the target
+        # follows it directly, which packing moves by [CLS] and [SEP].
+        flat_BL = f.start_E[example_B][:, None] + place_L - np.where(in_source_BL, 1, 2)
+        flat_BL = np.clip(flat_BL, 0, len(f.tokens) - 1)
+        stored_BL = in_source_BL | in_target_BL
+        edge_BL = (place_L == source_B[:, None] - 1) | (place_L == length_B[:, None] - 1)
+        special_BL = np.where(edge_BL, w.sep_id, w.pad_id)
+        special_BL[:, 0] = np.where(real_B, w.cls_id, w.pad_id)
+        return Batch(
+            tokens_BL=np.where(stored_BL, f.tokens[flat_BL], special_BL).astype(np.int32),
+            labels_BL=np.where(stored_BL, f.labels[flat_BL], bio.O).astype(np.int32),
+            source_length_B=source_B,
+            length_B=length_B,
+            row_B=row_B,
+            num_targets=self._num_targets[bucket],
+        )

@@ -1,0 +1,123 @@
+"""Attention masks, and the one attention function that training and decoding share.
+
+Keys come in parts (source, target so far, the query's own), each with its own mask, and one softmax
+runs over all of them. That way a decoder's caches are never copied together, and cached decoding
+computes exactly what training computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+# Finite, so that a row that may attend to nothing (padding) gives a plain mean and not NaN.
+_MASKED = -1e9
+
+
+class Keys(NamedTuple):
+    """A part of what can be attended to: keys, values, and which query may see which."""
+
+    key_BMHK: jax.Array
+    value_BMHK: jax.Array
+    allow_BQM: jax.Array
+
+
+def seq2seq_mask(source_length_B: jax.Array, length_B: jax.Array, length: int) -> jax.Array:
+    """UniLM's sequence-to-sequence mask over `[CLS] S1 [SEP] S2 [SEP] pad` (METHOD section 4).
+
+    Every position sees the source; a target position also sees the target up to itself; the source
+    never sees the target; padding is seen by none. `source_length_B` counts `[CLS] S1 [SEP]`,
+    `length_B` all but the padding. For x1 x2 and y1 y2, padded to 8:
+
+                keys:  [CLS] x1 x2 [SEP] y1 y2 [SEP] pad
+        [CLS]            1   1  1   1    0  0   0    0
+        x1               1   1  1   1    0  0   0    0
+        x2               1   1  1   1    0  0   0    0
+        [SEP]            1   1  1   1    0  0   0    0
+        y1               1   1  1   1    1  0   0    0
+        y2               1   1  1   1    1  1   0    0
+        [SEP]            1   1  1   1    1  1   1    0
+        pad              1   1  1   1    1  1   1    0
+
+    Returns allow_BLL, (batch, query, key). What padding queries compute is never looked at.
+    """
+    place_L = jnp.arange(length)
+    in_source_BL = place_L < source_length_B[:, None]
+    real_BL = place_L < length_B[:, None]
+    causal_LL = place_L[:, None] >= place_L
+    allow_BLL = in_source_BL[:, None, :] | (~in_source_BL[:, :, None] & causal_LL)
+    return allow_BLL & real_BL[:, None, :]
+
+
+def attend(
+    query_BQHK: jax.Array,
+    parts: Sequence[Keys],
+    *,
+    dropout_rate: float = 0.0,
+    dropout_key: jax.Array | None = None,
+) -> jax.Array:
+    """Scaled dot-product attention over the keys of all parts together; returns values_BQHK.
+
+    Dropout falls on the attention weights, as in BERT, where a key for it is given.
+    """
+    dropout_rate = dropout_rate if dropout_key is not None else 0.0
+    if len(parts) == 1 and cudnn_applies(
+        jax.default_backend(), query_BQHK, parts[0].key_BMHK, dropout_rate
+    ):
+        (part,) = parts
+        return jax.nn.dot_product_attention(
+            query_BQHK,
+            part.key_BMHK,
+            part.value_BMHK,
+            mask=part.allow_BQM[:, None],
+            implementation="cudnn",
+        )
+    scale = query_BQHK.shape[-1] ** -0.5
+    logits_BHQM = jnp.concatenate(
+        [
+            jnp.where(
+                part.allow_BQM[:, None],
+                jnp.einsum("BQHK,BMHK->BHQM", query_BQHK * scale, part.key_BMHK),
+                _MASKED,
+            )
+            for part in parts
+        ],
+        axis=-1,
+    )
+    weights_BHQM = jax.nn.softmax(logits_BHQM.astype(jnp.float32)).astype(query_BQHK.dtype)
+    if dropout_rate:
+        weights_BHQM = dropout(dropout_key, weights_BHQM, dropout_rate)
+    ends = [0]
+    for part in parts:
+        ends.append(ends[-1] + part.key_BMHK.shape[1])
+    return sum(
+        jnp.einsum("BHQM,BMHK->BQHK", weights_BHQM[..., start:end], part.value_BMHK)
+        for part, start, end in zip(parts, ends[:-1], ends[1:], strict=True)
+    )
+
+
+def cudnn_applies(platform: str, query: jax.Array, key: jax.Array, dropout_rate: float) -> bool:
+    """Whether cuDNN's fused attention can stand in: a GPU, half precision, no dropout on weights,
+    head size a multiple of 8 and even lengths; it raises on anything else."""
+    return (
+        platform == "gpu"
+        and dropout_rate == 0.0
+        and query.dtype in (jnp.bfloat16, jnp.float16)
+        and query.shape[-1] % 8 == 0
+        and query.shape[1] % 2 == 0
+        and key.shape[1] % 2 == 0
+    )
+
+
+def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
+    """Zeroes entries with probability `rate` (to 1 in 65,536) and scales up the rest.
+
+    16 random bits an entry cost half of what a uniform float costs, and on CPUs drawing them is a
+    good part of a training step.
+    """
+    threshold = round(rate * (1 << 16))
+    keep = jax.random.bits(key, x.shape, jnp.uint16) >= threshold
+    return jnp.where(keep, x / (1 - threshold / (1 << 16)), 0).astype(x.dtype)

@@ -1,0 +1,367 @@
+"""BERT with UniLM's attention mask and two heads: the token to write and its BIO copy label.
+
+One post-layer-norm stack reads the source and writes the target. Training runs it over the packed
+pair; decoding runs the same layers over one step's tokens, with the source's and the target's keys
+and values as further parts of the attention, so there is one implementation of a layer and not two
+that have to agree. Source: paper section 3.3, UniLM (Dong et al. 2019); METHOD sections 4 to 6.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import flax.linen as nn
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from grel import bio
+from grel.data.pipeline import Batch
+from grel.models import losses
+from grel.models.attention import Keys, attend, dropout, seq2seq_mask
+
+SIZES = {
+    "tiny": {"num_layers": 2, "hidden_size": 128, "num_heads": 2, "ff_size": 512},
+    "mini": {"num_layers": 4, "hidden_size": 256, "num_heads": 4, "ff_size": 1024},
+    "small": {"num_layers": 6, "hidden_size": 384, "num_heads": 12, "ff_size": 1536},
+    "base": {"num_layers": 12, "hidden_size": 768, "num_heads": 12, "ff_size": 3072},
+    "large": {"num_layers": 24, "hidden_size": 1024, "num_heads": 16, "ff_size": 4096},
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Shape and behavior of the model.
+
+    Attributes:
+        vocab_size, num_layers, hidden_size, num_heads, ff_size, max_positions: as in BERT.
+        num_segments, source_segment, target_segment: UniLM checkpoints have a table of 6 and use
+            4 and 5; plain BERT has 2 and uses 0 and 1.
+        dropout: on embeddings and on what layers add; attention_dropout: on attention weights.
+        layer_norm_eps: 1e-12 for BERT, 1e-5 for UniLM.
+        dtype: of the computation; parameters are always float32.
+        remat: recompute each layer in the backward pass, for memory.
+        objective: "mlm" (paper) or "causal" (Su 2021); METHOD section 5.
+        mask_id: of [MASK]; sep_id: of [SEP], from which the target starts.
+        mask_rate: of maskable positions, for "mlm".
+        alpha: weight of the token loss against the label loss.
+    """
+
+    vocab_size: int
+    num_layers: int
+    hidden_size: int
+    num_heads: int
+    ff_size: int
+    mask_id: int
+    sep_id: int
+    max_positions: int = 512
+    num_segments: int = 2
+    source_segment: int = 0
+    target_segment: int = 1
+    dropout: float = 0.1
+    attention_dropout: float = 0.1
+    layer_norm_eps: float = 1e-12
+    dtype: str = "float32"
+    remat: bool = False
+    objective: str = "mlm"
+    mask_rate: float = 0.15
+    alpha: float = 0.1
+
+    def __post_init__(self):
+        if self.hidden_size % self.num_heads:
+            raise ValueError(
+                f"hidden_size {self.hidden_size} does not divide over {self.num_heads} heads"
+            )
+        if self.objective not in losses.OBJECTIVES:
+            raise ValueError(f"objective is {self.objective!r}; one of {list(losses.OBJECTIVES)}")
+        if max(self.source_segment, self.target_segment) >= self.num_segments:
+            raise ValueError(
+                f"segments {self.source_segment} and {self.target_segment} do not fit a table of "
+                f"{self.num_segments} rows"
+            )
+
+
+KeysAndValues = tuple[jax.Array, jax.Array]
+
+_init = nn.initializers.truncated_normal(0.02)
+
+
+def _dense(config: Config, features: int | tuple[int, ...], axis=-1, name=None) -> nn.Module:
+    return nn.DenseGeneral(
+        features, axis=axis, dtype=config.dtype, kernel_init=_init, name=name
+    )
+
+
+class LayerNorm(nn.Module):
+    """Layer norm computed in float32, whatever the compute dtype."""
+
+    config: Config
+
+    @nn.compact
+    def __call__(self, x):
+        norm = nn.LayerNorm(epsilon=self.config.layer_norm_eps, dtype=jnp.float32, name="norm")
+        return norm(x).astype(self.config.dtype)
+
+
+class Dropout(nn.Module):
+    """Drops out where a "dropout" key is given to `apply`, and only there."""
+
+    rate: float
+
+    @nn.compact
+    def __call__(self, x):
+        if self.rate and self.has_rng("dropout"):
+            return dropout(self.make_rng("dropout"), x, self.rate)
+        return x
+
+
+class Layer(nn.Module):
+    """One post-LN transformer layer.
+
+    Returns the new hidden states and, for a decoder's cache, the keys and values of the queries.
+    """
+
+    config: Config
+
+    @nn.compact
+    def __call__(self, hidden_BQD, cached, allow_cached, allow_own_BQQ):
+        c = self.config
+        heads = (c.num_heads, c.hidden_size // c.num_heads)
+        query_BQHK = _dense(c, heads, name="query")(hidden_BQD)
+        key_BQHK = _dense(c, heads, name="key")(hidden_BQD)
+        value_BQHK = _dense(c, heads, name="value")(hidden_BQD)
+        parts = [Keys(*kv, allow) for kv, allow in zip(cached, allow_cached, strict=True)]
+        training = bool(c.attention_dropout) and self.has_rng("dropout")
+        context_BQHK = attend(
+            query_BQHK,
+            [*parts, Keys(key_BQHK, value_BQHK, allow_own_BQQ)],
+            dropout_rate=c.attention_dropout,
+            dropout_key=self.make_rng("dropout") if training else None,
+        )
+        added_BQD = _dense(c, c.hidden_size, axis=(-2, -1), name="attention_out")(context_BQHK)
+        hidden_BQD = LayerNorm(c, name="attention_norm")(
+            hidden_BQD + Dropout(c.dropout)(added_BQD)
+        )
+        inner_BQF = nn.gelu(_dense(c, c.ff_size, name="ff_in")(hidden_BQD), approximate=False)
+        added_BQD = _dense(c, c.hidden_size, name="ff_out")(inner_BQF)
+        hidden_BQD = LayerNorm(c, name="ff_norm")(hidden_BQD + Dropout(c.dropout)(added_BQD))
+        return hidden_BQD, (key_BQHK, value_BQHK)
+
+
+class Model(nn.Module):
+    """The encoder stack and its two heads.
+
+    Parameters are laid out for foreign checkpoints: one table each for words, positions and
+    segments, layers stacked on a leading axis N, and a token head tied to the word table.
+    """
+
+    config: Config
+
+    def setup(self):
+        c = self.config
+
+        def table(rows):
+            return nn.Embed(rows, c.hidden_size, embedding_init=_init, dtype=c.dtype)
+
+        self.words = table(c.vocab_size)
+        self.positions = table(c.max_positions)
+        self.segments = table(c.num_segments)
+        self.embedding_norm = LayerNorm(c)
+        self.embedding_dropout = Dropout(c.dropout)
+        self.transform = _dense(c, c.hidden_size)
+        self.transform_norm = LayerNorm(c)
+        self.token_bias = self.param("token_bias", nn.initializers.zeros, (c.vocab_size,))
+        self.bio = _dense(c, bio.NUM_LABELS)
+        layer = nn.remat(Layer, prevent_cse=False) if c.remat else Layer
+        self.layers = nn.scan(
+            layer,
+            variable_axes={"params": 0},
+            split_rngs={"params": True, "dropout": True},
+            in_axes=(0, nn.broadcast, nn.broadcast),
+            length=c.num_layers,
+        )(c)
+
+    def stack(
+        self,
+        tokens_BQ: jax.Array,
+        positions_BQ: jax.Array,
+        segments_BQ: jax.Array,
+        allow_BQQ: jax.Array,
+        cached: Sequence[KeysAndValues] = (),
+        allow_cached: Sequence[jax.Array] = (),
+    ) -> tuple[jax.Array, KeysAndValues]:
+        """Runs the stack over some positions, which may also attend to cached ones.
+
+        Args:
+            tokens_BQ, positions_BQ, segments_BQ: the inputs.
+            allow_BQQ: which of these positions may attend to which.
+            cached: parts computed before, each (keys_NBMHK, values_NBMHK).
+            allow_cached: for each part, which position may attend to what in it, allow_BQM.
+
+        Returns:
+            hidden_BQD, and these positions' own (keys_NBQHK, values_NBQHK) to be cached.
+        """
+        c = self.config
+        embedded_BQD = (
+            self.words(tokens_BQ) + self.positions(positions_BQ) + self.segments(segments_BQ)
+        )
+        hidden_BQD = self.embedding_dropout(self.embedding_norm(embedded_BQD))
+        return self.layers(hidden_BQD.astype(c.dtype), cached, allow_cached, allow_BQQ)
+
+    def heads(self, hidden_BPD: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """token_logits_BPV and bio_logits_BPC of some hidden states, both float32."""
+        transformed_BPD = nn.gelu(self.transform(hidden_BPD), approximate=False)
+        token_logits_BPV = self.words.attend(self.transform_norm(transformed_BPD))
+        bio_logits_BPC = self.bio(hidden_BPD)
+        return (
+            token_logits_BPV.astype(jnp.float32) + self.token_bias,
+            bio_logits_BPC.astype(jnp.float32),
+        )
+
+    def packed(self, tokens_BL, source_length_B, length_B) -> jax.Array:
+        """Hidden states of packed pairs under the sequence-to-sequence mask: hidden_BLD."""
+        c = self.config
+        length = tokens_BL.shape[1]
+        place_L = jnp.arange(length)
+        in_source_BL = place_L < source_length_B[:, None]
+        return self.stack(
+            tokens_BL,
+            jnp.broadcast_to(place_L, tokens_BL.shape),
+            jnp.where(in_source_BL, c.source_segment, c.target_segment),
+            seq2seq_mask(source_length_B, length_B, length),
+        )[0]
+
+    def __call__(self, tokens_BL, source_length_B, length_B):
+        """Both heads at every position; what initialization traces."""
+        return self.heads(self.packed(tokens_BL, source_length_B, length_B))
+
+
+def init(config: Config, key: jax.Array) -> Any:
+    """Fresh parameters, as BERT initializes them."""
+    one = jnp.ones((1,), jnp.int32)
+    return jax.jit(Model(config).init)(key, one[:, None], one, one)["params"]
+
+
+def loss(
+    config: Config,
+    params: Any,
+    batch: Batch,
+    mask_key: jax.Array,
+    dropout_key: jax.Array | None = None,
+) -> losses.Sums:
+    """Sums and counts of METHOD section 5's loss over a batch; dropout where it has a key."""
+    model = Model(config)
+    if config.objective == "mlm":
+        tokens_BL, targets = losses.mask_tokens(
+            mask_key, batch, rate=config.mask_rate, mask_id=config.mask_id, vocab=config.vocab_size
+        )
+    else:
+        tokens_BL, targets = batch.tokens_BL, losses.next_tokens(batch)
+    hidden_BLD = model.apply(
+        {"params": params},
+        tokens_BL,
+        batch.source_length_B,
+        batch.length_B,
+        method=Model.packed,
+        rngs=None if dropout_key is None else {"dropout": dropout_key},
+    )
+    # Only positions that carry a loss reach the vocabulary, which is most of a small model's cost.
+    hidden_BPD = jnp.take_along_axis(hidden_BLD, targets.position_BP[..., None], axis=1)
+    logits = model.apply({"params": params}, hidden_BPD, method=Model.heads)
+    return losses.sums(*logits, targets, config.alpha)
+
+
+@flax.struct.dataclass
+class DecodeState:
+    """What decoding remembers between steps.
+
+    Attributes:
+        source: keys and values of the source; computed once.
+        source_length_B: length of `[CLS] S1 [SEP]`.
+        target: keys and values of the tokens fed so far; slot t is filled by step t. Slot 0 stays
+            unused: step 0 is fed the source's own [SEP], which `source` holds already.
+        step: how many tokens were fed.
+    """
+
+    source: KeysAndValues
+    source_length_B: jax.Array
+    target: KeysAndValues
+    step: jax.Array
+
+
+def init_decode(
+    config: Config, params: Any, source_BS: jax.Array, source_length_B: jax.Array, num_steps: int
+) -> DecodeState:
+    """Encodes padded `[CLS] S1 [SEP]` and makes room for `num_steps` steps.
+
+    The first token to feed is [SEP].
+    """
+    place_S = jnp.arange(source_BS.shape[1])
+    real_BS = place_S < source_length_B[:, None]
+    _, source = Model(config).apply(
+        {"params": params},
+        source_BS,
+        jnp.broadcast_to(place_S, source_BS.shape),
+        jnp.full_like(source_BS, config.source_segment),
+        jnp.broadcast_to(real_BS[:, None, :], (*source_BS.shape, source_BS.shape[1])),
+        method=Model.stack,
+    )
+    key_NBSHK = source[0]
+    shape = (*key_NBSHK.shape[:2], num_steps, *key_NBSHK.shape[3:])
+    empty = jnp.zeros(shape, key_NBSHK.dtype)
+    return DecodeState(source, source_length_B, (empty, empty), jnp.int32(0))
+
+
+def decode_step(
+    config: Config, params: Any, state: DecodeState, token_B: jax.Array
+) -> tuple[jax.Array, jax.Array, DecodeState]:
+    """Feeds the previous token: token_logits_BV and bio_logits_BC of the next one, new state.
+
+    An "mlm" model is fed [previous token, MASK] and predicts at MASK, whose keys and values are
+    forgotten; a "causal" model is fed the previous token (METHOD section 6).
+    """
+    step = state.step
+    started = step > 0
+    inputs = [token_B]
+    if config.objective == "mlm":
+        inputs.append(jnp.full_like(token_B, config.mask_id))
+    tokens_BQ = jnp.stack(inputs, axis=1)
+    num_queries = tokens_BQ.shape[1]
+    place_Q = jnp.arange(num_queries)
+    positions_BQ = state.source_length_B[:, None] - 1 + step + place_Q
+    segment_Q = jnp.where(
+        started | (place_Q > 0), config.target_segment, config.source_segment
+    )
+    place_S = jnp.arange(state.source[0].shape[2])
+    allow_source_BS = place_S < state.source_length_B[:, None]
+    place_T = jnp.arange(state.target[0].shape[2])
+    allow_target_T = (place_T > 0) & (place_T < step)
+    # At step 0 the fed [SEP] sees itself among the source, not a second time here.
+    allow_own_QQ = (place_Q[:, None] >= place_Q) & (started | (place_Q > 0))
+
+    def for_queries(allow, *shape):
+        return jnp.broadcast_to(allow, (*tokens_BQ.shape, *shape))
+
+    hidden_BQD, own = Model(config).apply(
+        {"params": params},
+        tokens_BQ,
+        positions_BQ,
+        jnp.broadcast_to(segment_Q, tokens_BQ.shape),
+        for_queries(allow_own_QQ, num_queries),
+        (state.source, state.target),
+        (
+            for_queries(allow_source_BS[:, None, :], len(place_S)),
+            for_queries(allow_target_T, len(place_T)),
+        ),
+        method=Model.stack,
+    )
+    target = tuple(
+        jax.lax.dynamic_update_slice_in_dim(filled, new[:, :, :1], step, axis=2)
+        for filled, new in zip(state.target, own, strict=True)
+    )
+    token_logits_BV, bio_logits_BC = Model(config).apply(
+        {"params": params}, hidden_BQD[:, -1], method=Model.heads
+    )
+    return token_logits_BV, bio_logits_BC, state.replace(target=target, step=step + 1)

@@ -1,0 +1,86 @@
+"""Devices and processes: the only file that knows how work is spread over them.
+
+Everything is data parallel through `jax.pmap`: parameters on every device, the rows of a batch
+divided over processes and then over each process's devices. Callers pass and receive arrays whose
+rows run through the whole local batch; the device axis never leaves this file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from flax import jax_utils
+from jax.experimental import multihost_utils
+
+_AXIS = "device"
+
+Devices = Sequence[jax.Device]
+
+
+def initialize() -> None:
+    """Joins the processes of a pod; must come before anything touches a device.
+
+    TPU pods, SLURM and MPI are recognized by JAX itself; elsewhere the variables
+    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say where the others are.
+    """
+    jax.distributed.initialize()
+
+
+def process() -> tuple[int, int]:
+    """(index of this process, number of processes)."""
+    return jax.process_index(), jax.process_count()
+
+
+def on_rows(fn: Callable, *, devices: Devices | None = None, donate: bool = False) -> Callable:
+    """Maps `fn(replicated, rows) -> (replicated, out)` over all local devices.
+
+    `replicated` is a tree from `replicate`; `rows` a tree of host arrays whose first axis is
+    divided over the devices. What comes back stays on the devices, so that the call does not wait:
+    read it with `unreplicate` (the same on every device) or `merge_rows`. With `donate` the
+    buffers of `replicated` are reused for the result.
+
+    Raises ValueError where the rows do not divide over the devices.
+    """
+    devices = devices or jax.local_devices()
+    mapped = jax.pmap(fn, axis_name=_AXIS, devices=devices, donate_argnums=(0,) if donate else ())
+
+    def divide(x: np.ndarray) -> np.ndarray:
+        if len(x) % len(devices):
+            raise ValueError(f"{len(x)} rows do not divide over {len(devices)} devices")
+        return x.reshape(len(devices), -1, *x.shape[1:])
+
+    return lambda replicated, rows: mapped(replicated, jax.tree.map(divide, rows))
+
+
+def merge_rows(tree: Any) -> Any:
+    """The rows that `on_rows` divided, together again, as numpy arrays."""
+    return jax.tree.map(lambda x: np.asarray(x).reshape(-1, *x.shape[2:]), tree)
+
+
+def replicate(tree: Any, devices: Devices | None = None) -> Any:
+    """Puts a tree on every local device, as `on_rows` takes it."""
+    # With its axis name the copies get the sharding that pmap wants, and the step compiles once.
+    return jax_utils.replicate(tree, devices or jax.local_devices(), axis_name=_AXIS)
+
+
+def unreplicate(tree: Any) -> Any:
+    """One copy of a replicated tree, as numpy arrays on the host."""
+    return jax.device_get(jax_utils.unreplicate(tree))
+
+
+def sum_over_devices(tree: Any) -> Any:
+    """Inside a mapped function: the sum over all devices of all processes."""
+    return jax.lax.psum(tree, _AXIS)
+
+
+def device_index() -> jax.Array:
+    """Inside a mapped function: the number of this device among those of all processes."""
+    return jax.lax.axis_index(_AXIS)
+
+
+def gather_processes(tree: Any) -> Any:
+    """Host arrays of the same shape in every process, stacked on a new first axis."""
+    return multihost_utils.process_allgather(tree)

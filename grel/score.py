@@ -1,0 +1,114 @@
+"""Command line: precision, recall and F1 of predicted triples against gold ones.
+
+    python -m grel.score --gold=FILE.jsonl --pred=FILE.jsonl [--protocol=NAME] [--json]
+
+It reads two files of records and nothing else, so that anybody's predictions can be scored,
+without a model, an accelerator or JAX.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+
+from grel.records import Document, RecordError, read_jsonl
+from grel.scoring.errors import ErrorCounts, count_errors
+from grel.scoring.protocols import PROTOCOLS, Score, ScoringError, score
+
+_EPILOG = """\
+protocols (sets of triples per document, micro average):
+  exact          both full names and the relation agree (default)
+  nayak          exact; predictions whose head equals their tail, or whose relation no gold
+                 triple has, are dropped first
+  partial_last   entities reduced to their last word
+  partial_first  entities reduced to their first word
+  span           exact, and the character spans agree as well
+
+by_length counts triples that have an entity of: 2 - two or more words, 3 - exactly three words,
+3+ - more than three words. Words are whitespace tokens.
+"""
+
+_LENGTH_LABELS = {"2": "two or more words", "3": "exactly three", "3+": "more than three"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m grel.score",
+        description="Score predicted triples against gold ones; the two files join on `id`.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--gold", required=True, metavar="FILE.jsonl", help="true triples; - is standard input"
+    )
+    parser.add_argument("--pred", required=True, metavar="FILE.jsonl", help="predicted; likewise")
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, default="exact", help="what counts as correct: see below"
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object, not a table")
+    return parser
+
+
+def format_table(result: Score, errors: ErrorCounts) -> str:
+    """The score, its length classes and the error classes of entities as aligned lines."""
+    rows = [("all triples", result.total)]
+    rows += [(f"  {_LENGTH_LABELS[name]}", counts) for name, counts in result.by_length.items()]
+    lines = [
+        f"{'':<22}{'precision':>10}{'recall':>10}{'F1':>10}"
+        f"{'correct':>10}{'predicted':>10}{'gold':>10}"
+    ]
+    lines += [
+        f"{label:<22}{counts.precision:>10.4f}{counts.recall:>10.4f}{counts.f1:>10.4f}"
+        f"{counts.correct:>10,}{counts.predicted:>10,}{counts.gold:>10,}"
+        for label, counts in rows
+    ]
+    lines += ["", f"{'predicted entities':<22}{errors.entities:>10,}"]
+    lines += [
+        f"  {label:<20}{count:>10,}"
+        for label, count in (
+            ("incompletion", errors.incompletion),
+            ("disorder", errors.disorder),
+            ("other errors", errors.other),
+        )
+    ]
+    return "\n".join(lines)
+
+
+def _num_without_spans(documents: Iterable[Document]) -> int:
+    return sum(
+        triple.head_span is None or triple.tail_span is None
+        for document in documents
+        for triple in document.triples
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command on `argv` (without the program name) and returns its exit status."""
+    parser = _parser()
+    args = parser.parse_args(argv)
+    if args.gold == args.pred == "-":
+        parser.error("only one of --gold and --pred can be standard input")
+    try:
+        gold, predictions = list(read_jsonl(args.gold)), list(read_jsonl(args.pred))
+        protocol = PROTOCOLS[args.protocol]
+        result = score(gold, predictions, protocol)
+        if protocol.needs_spans and (num_bare := _num_without_spans(predictions)):
+            print(
+                f"note: {num_bare} predicted triples have no spans, so they can't be correct",
+                file=sys.stderr,
+            )
+        if args.json:
+            print(json.dumps(result.metrics()))
+        else:
+            print(format_table(result, count_errors(gold, predictions)))
+    except (RecordError, ScoringError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

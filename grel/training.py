@@ -1,0 +1,158 @@
+"""The optimizer and the train step.
+
+A step computes sums and counts, adds them over accumulation slices and over the devices of all
+processes, and divides once, so that loss and gradients are those of the whole batch however it was
+spread. Source: METHOD section 5.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import optax
+
+from grel import parallel
+from grel.data.pipeline import Batch
+from grel.models.losses import Sums
+
+
+@dataclasses.dataclass(frozen=True)
+class OptimizerConfig:
+    """AdamW with linear warm-up, linear decay and clipping, as the paper trains.
+
+    Attributes:
+        learning_rate: at the end of the warm-up.
+        warmup_steps, num_steps: from 0 up to the rate, then down to 0 at `num_steps`.
+        weight_decay: decoupled; not on biases and layer norms.
+        clip_norm: global norm that gradients are scaled down to.
+    """
+
+    learning_rate: float
+    warmup_steps: int
+    num_steps: int
+    weight_decay: float = 0.01
+    clip_norm: float = 1.0
+    b1: float = 0.9
+    b2: float = 0.999
+    eps: float = 1e-8
+
+
+@flax.struct.dataclass
+class TrainState:
+    """All that training changes. `key` is the seed that every step's randomness is derived from."""
+
+    step: jax.Array
+    params: Any
+    opt_state: Any
+    key: jax.Array
+
+
+def schedule(config: OptimizerConfig) -> optax.Schedule:
+    """Learning rate by step: up from 0 to the peak at `warmup_steps`, down to 0 at `num_steps`."""
+    decay_steps = max(1, config.num_steps - config.warmup_steps)
+    return optax.join_schedules(
+        [
+            optax.linear_schedule(0.0, config.learning_rate, max(1, config.warmup_steps)),
+            optax.linear_schedule(config.learning_rate, 0.0, decay_steps),
+        ],
+        [config.warmup_steps],
+    )
+
+
+def optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
+    """AdamW behind global-norm clipping."""
+    return optax.chain(
+        optax.clip_by_global_norm(config.clip_norm),
+        optax.adamw(
+            schedule(config),
+            b1=config.b1,
+            b2=config.b2,
+            eps=config.eps,
+            weight_decay=config.weight_decay,
+            mask=decayed,
+        ),
+    )
+
+
+def decayed(params: Any) -> Any:
+    """Which parameters decay: kernels and embeddings, not biases and layer-norm scales."""
+
+    def decays(path, _) -> bool:
+        name = path[-1].key
+        return not (name == "scale" or name.endswith("bias"))
+
+    return jax.tree_util.tree_map_with_path(decays, params)
+
+
+def init_state(family: ModuleType, config: Any, tx: optax.GradientTransformation, seed: int):
+    """The state before the first step; the same for a seed on any number of devices."""
+    init_key, key = jax.random.split(jax.random.PRNGKey(seed))
+    params = family.init(config, init_key)
+    return TrainState(jnp.int32(0), params, tx.init(params), key)
+
+
+def train_step(
+    family: ModuleType, config: Any, tx: optax.GradientTransformation, accumulation: int
+) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
+    """The step of one device, to be mapped by `parallel.on_rows`.
+
+    `accumulation` slices of the device's rows go through the model one after the other. Metrics
+    come back as means over the whole batch, with `grad_norm` before clipping.
+    """
+
+    def step_fn(state: TrainState, batch: Batch):
+        mask_key, dropout_key = jax.random.split(jax.random.fold_in(state.key, state.step))
+        dropout_key = jax.random.fold_in(dropout_key, parallel.device_index())
+
+        def sums_of(params, batch, index) -> tuple[jax.Array, Sums]:
+            key = jax.random.fold_in(dropout_key, index)
+            sums = family.loss(config, params, batch, mask_key, key)
+            return sums["loss"][0], sums
+
+        def add_slice(total, indexed):
+            index, batch = indexed
+            gradient, sums = jax.grad(sums_of, has_aux=True)(state.params, batch, index)
+            return jax.tree.map(jnp.add, total, (gradient, sums)), None
+
+        slices = jax.tree.map(lambda x: x.reshape(accumulation, -1, *x.shape[1:]), batch)
+        first = jax.tree.map(lambda x: x[0], slices)
+        zeros = jax.tree.map(
+            lambda x: jnp.zeros(x.shape, x.dtype),
+            jax.eval_shape(jax.grad(sums_of, has_aux=True), state.params, first, 0),
+        )
+        total, _ = jax.lax.scan(add_slice, zeros, (jnp.arange(accumulation), slices))
+        gradient, sums = parallel.sum_over_devices(total)
+        count = jnp.maximum(sums["loss"][1], 1)
+        gradient = jax.tree.map(lambda g: g / count, gradient)
+        updates, opt_state = tx.update(gradient, state.opt_state, state.params)
+        metrics = means(sums) | {"grad_norm": optax.global_norm(gradient)}
+        state = TrainState(
+            state.step + 1, optax.apply_updates(state.params, updates), opt_state, state.key
+        )
+        return state, metrics
+
+    return step_fn
+
+
+def loss_step(family: ModuleType, config: Any, seed: int) -> Callable:
+    """Sums over one batch without dropout, to be mapped; masks are the same at every call."""
+
+    def step_fn(params: Any, batch: Batch) -> tuple[Any, Sums]:
+        sums = family.loss(config, params, batch, jax.random.PRNGKey(seed))
+        return (), parallel.sum_over_devices(sums)
+
+    return step_fn
+
+
+def means(sums: Sums) -> dict[str, jax.Array]:
+    """Sums divided by their counts; what was only counted stays a count."""
+    return {
+        name: total if name == "overflow" else total / jnp.maximum(count, 1)
+        for name, (total, count) in sums.items()
+    }

@@ -1,0 +1,213 @@
+"""The tokenizer: text to wordpiece ids and character offsets, and the reserved ids of a target.
+
+A BERT vocabulary serves as it is: separators, and relations where they are single tokens, live in
+its `[unusedN]` slots, in ascending order. Those embeddings exist in every checkpoint, no text can
+produce them, and no table has to grow. Texts are encoded with the special tokens switched off, so
+that a sentence that spells `[SEP]` or `;` is only that: a sentence.
+"""
+
+from __future__ import annotations
+
+import collections
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from transformers import BertTokenizer
+
+from grel import linearize
+from grel.records import Span
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+RELATION_FORMS = ("words", "token")
+
+
+class VocabularyError(ValueError):
+    """A vocabulary that cannot serve: says which file or entry, and what to do."""
+
+
+class Encoding(NamedTuple):
+    """Wordpieces of one text: ids and, for each, its `[start, end)` characters."""
+
+    ids: list[int]
+    offsets: list[Span]
+
+
+class Wordpiece:
+    """A wordpiece vocabulary together with a relation schema.
+
+    Attributes:
+        vocabulary: token strings by id.
+        pad_id, unk_id, cls_id, sep_id, mask_id: BERT's special ids.
+        part_end_id, triple_end_id: the separators `;` and `|` of a target.
+        relation_ids: relation -> the ids that write it, no two alike.
+        excluded_ids: never copied (METHOD section 6): [CLS], [SEP], [MASK], [PAD], separators.
+    """
+
+    def __init__(
+        self,
+        vocabulary: Sequence[str],
+        relations: Iterable[str],
+        *,
+        lowercase: bool = False,
+        relation_as: str = "words",
+    ):
+        self.vocabulary = tuple(vocabulary)
+        self.relations = tuple(sorted(set(relations)))
+        self.lowercase = lowercase
+        self.relation_as = relation_as
+        ids = {token: i for i, token in enumerate(self.vocabulary)}
+        if len(ids) != len(self.vocabulary):
+            raise VocabularyError("the vocabulary holds a token twice; every line must differ")
+        if missing := [token for token in SPECIAL if token not in ids]:
+            raise VocabularyError(f"the vocabulary lacks {', '.join(missing)}: not a BERT vocabulary")
+        self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
+            ids[token] for token in SPECIAL
+        )
+        tokenizer = BertTokenizer(vocab=ids, do_lower_case=lowercase)
+        if len(tokenizer) != len(ids):
+            raise VocabularyError(
+                f"the tokenizer took {len(tokenizer)} of {len(ids)} tokens: the versions of "
+                "transformers and grel do not fit; install the pinned requirements"
+            )
+        self._backend = tokenizer.backend_tokenizer
+        self._backend.encode_special_tokens = True
+        self._backend.no_truncation()
+        self._backend.no_padding()
+        self.part_end_id, self.triple_end_id, *free = self._reserved(ids)
+        self.relation_ids = self._write_relations(free)
+        self.excluded_ids = (
+            *(self.pad_id, self.cls_id, self.sep_id, self.mask_id),
+            *(self.part_end_id, self.triple_end_id),
+        )
+        self._relation_of = {written: relation for relation, written in self.relation_ids.items()}
+
+    def _reserved(self, ids: Mapping[str, int]) -> list[int]:
+        slots = sorted(i for token, i in ids.items() if re.fullmatch(r"\[unused\d+\]", token))
+        needed = 2 + (len(self.relations) if self.relation_as == "token" else 0)
+        if len(slots) < needed:
+            raise VocabularyError(
+                f"the vocabulary has {len(slots)} [unusedN] slots and {needed} are needed for the "
+                "separators and relation tokens; add lines, or set relation_as='words'"
+            )
+        return slots[:needed]
+
+    def _write_relations(self, free: Sequence[int]) -> dict[str, tuple[int, ...]]:
+        if self.relation_as == "token":
+            return {relation: (i,) for relation, i in zip(self.relations, free, strict=True)}
+        if self.relation_as != "words":
+            raise ValueError(
+                f"relation_as is {self.relation_as!r}; it can be {' or '.join(RELATION_FORMS)}"
+            )
+        words = linearize.relation_words(self.relations)
+        written = {relation: tuple(self.encode(name).ids) for relation, name in words.items()}
+        owner: dict[tuple[int, ...], str] = {}
+        for relation, name_ids in written.items():
+            if owner.setdefault(name_ids, relation) != relation:
+                raise VocabularyError(
+                    f"relations {owner[name_ids]!r} and {relation!r} have the same wordpieces in "
+                    "this vocabulary; set config.tokenizer.relation_as='token'"
+                )
+        return written
+
+    def encode(self, text: str) -> Encoding:
+        """Wordpieces of one text, without [CLS] and [SEP]."""
+        return self.encode_batch([text])[0]
+
+    def encode_batch(self, texts: Sequence[str]) -> list[Encoding]:
+        """Wordpieces of many texts; runs on all cores."""
+        encoded = self._backend.encode_batch(list(texts), add_special_tokens=False)
+        return [Encoding(e.ids, e.offsets) for e in encoded]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Wordpieces as text; where the text was copied, offsets into the source say it better."""
+        words: list[str] = []
+        for i in ids:
+            token = self.vocabulary[i]
+            if token.startswith("##") and words:
+                words[-1] += token[2:]
+            else:
+                words.append(token)
+        return " ".join(words)
+
+    def relation(self, ids: Sequence[int]) -> str | None:
+        """The relation that these ids write, or None where they write none of the schema."""
+        return self._relation_of.get(tuple(ids))
+
+    def to_json(self) -> str:
+        """All that `from_json` needs to build the same tokenizer again."""
+        return json.dumps(
+            {
+                "vocabulary": self.vocabulary,
+                "relations": self.relations,
+                "lowercase": self.lowercase,
+                "relation_as": self.relation_as,
+            },
+            ensure_ascii=False,
+        )
+
+    @classmethod
+    def from_json(cls, text: str) -> Wordpiece:
+        return cls(**json.loads(text))
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes when, and only when, some text could be encoded differently."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def read_vocabulary(path: str | Path) -> list[str]:
+    """Reads a BERT `vocab.txt`: one token a line, the line number (from 0) is the id.
+
+    Raises VocabularyError where the file is missing, not UTF-8, or has an empty line inside.
+    """
+    try:
+        text = Path(path).read_bytes().decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise VocabularyError(f"{path}: cannot read the vocabulary: {error}") from error
+    tokens = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    if "" in tokens:
+        raise VocabularyError(f"{path}:{tokens.index('') + 1}: an empty line in the vocabulary")
+    return tokens
+
+
+def train_vocabulary(
+    texts: Iterable[str], size: int, *, lowercase: bool = False, num_reserved: int = 2
+) -> list[str]:
+    """Learns a wordpiece vocabulary of at most `size` tokens from texts, for runs from scratch.
+
+    `num_reserved` [unusedN] slots hold the separators and relation tokens. The same texts give the
+    same vocabulary: the library's own wordpiece learner numbers `##x` characters in hash order, so
+    characters inside a word are learned as characters of a private Unicode plane instead, whose
+    order is fixed. The few characters beyond the basic plane become [UNK].
+    """
+    normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+    splitter = pre_tokenizers.BertPreTokenizer()
+    counts: collections.Counter[str] = collections.Counter()
+    for text in texts:
+        words = splitter.pre_tokenize_str(normalizer.normalize_str(text))
+        counts.update(word for word, _ in words if max(word) <= "\uffff")
+    learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    special = [*SPECIAL, *(f"[unused{i}]" for i in range(num_reserved))]
+    trainer = trainers.BpeTrainer(
+        vocab_size=size, min_frequency=2, special_tokens=special, show_progress=False
+    )
+    inside = [
+        word[0] + "".join(chr(ord(c) + _INSIDE_WORD) for c in word[1:]) for word in counts.elements()
+    ]
+    learner.train_from_iterator(inside, trainer)
+    ids = learner.get_vocab()
+    return [_wordpiece(token) for token in sorted(ids, key=ids.__getitem__)]
+
+
+_INSIDE_WORD = 0xF0000
+
+
+def _wordpiece(token: str) -> str:
+    plain = "".join(chr(ord(c) % _INSIDE_WORD) for c in token)
+    return plain if plain[0] == token[0] else f"##{plain}"
