@@ -17,6 +17,9 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+# The checkpoints of a run: of the best validation F1, and the newest.
+FOLDERS = {"best": "best", "latest": "checkpoints"}
+
 _FORMAT = 1
 
 
@@ -74,6 +77,10 @@ class Checkpoints:
             raise CheckpointError(
                 f"{self.folder}: saving failed ({error}); the checkpoint before it is intact"
             ) from error
+
+    def reached_preemption(self, step: int) -> bool:
+        """Whether the processes of a pod agreed to stop at this step; see jax.distributed."""
+        return self._manager.reached_preemption(step)
 
     def about(self) -> dict[str, Any]:
         """What the newest checkpoint says of itself."""

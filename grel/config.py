@@ -1,29 +1,33 @@
 """The configuration: every field with its default and meaning, and the checks before a run.
 
-Recipes in `configs/` start from `default()` and change what differs. The tree is locked, so that a
+Recipes in `configs/` start from `get_config()` and change what differs. The tree is locked, so that a
 misspelled field is refused where it is written, and `check` refuses values that could not work
 before anything is compiled.
 """
 
 from __future__ import annotations
 
-import dataclasses
+import math
 from typing import Any
 
 import ml_collections
 
-from grel import training
+from grel import bio
+from grel.checkpoint import FOLDERS as CHECKPOINTS
 from grel.data import features
+from grel.data.builders import BUILDERS
+from grel.data.synthetic import SPLITS
 from grel.decoding import copying
-from grel.models import FAMILIES
-from grel.wordpiece import RELATION_FORMS, Wordpiece
+from grel.models import FAMILIES, bert, losses
+from grel.scoring.protocols import PROTOCOLS
+from grel.wordpiece import RELATION_FORMS
 
 
 class ConfigError(ValueError):
     """A configuration that cannot work: names the field and says what would."""
 
 
-def default() -> ml_collections.ConfigDict:
+def get_config() -> ml_collections.ConfigDict:
     """The paper's settings for a model of BERT-base size trained from scratch."""
     c = ml_collections.ConfigDict()
     c.seed = 0
@@ -88,4 +92,105 @@ def default() -> ml_collections.ConfigDict:
 SEGMENTS = {
     "bert": {"num_segments": 2, "source_segment": 0, "target_segment": 1},
     "unilm": {"num_segments": 6, "source_segment": 4, "target_segment": 5},
+}
+
+
+def leaves(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Every field by its dotted name, such as "train.batch_size"; sequences as tuples."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            found |= leaves(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = tuple(value) if isinstance(value, list) else value
+    return found
+
+
+def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes: int) -> None:
+    """Refuses what could not work: raises ConfigError with one line for the first such field."""
+    fields = leaves(config)
+    missing, unknown = (
+        leaves(get_config()).keys() - fields.keys(),
+        fields.keys() - leaves(get_config()),
+    )
+    if missing or unknown:
+        raise ConfigError(
+            f"config lacks {sorted(missing)} and has unknown {sorted(unknown)}: start the recipe "
+            "from grel.config.get_config()"
+        )
+    for name, default_value in leaves(get_config()).items():
+        if type(fields[name]) is not type(default_value):
+            raise ConfigError(
+                f"config.{name} is {fields[name]!r}; it must be of type "
+                f"{type(default_value).__name__}"
+            )
+    for name, choices in _CHOICES.items():
+        if fields[name] not in choices:
+            raise ConfigError(f"config.{name} is {fields[name]!r}; one of {', '.join(choices)}")
+    for name, (low, high) in _RANGES.items():
+        if not low <= fields[name] <= high:
+            raise ConfigError(f"config.{name} is {fields[name]}; it must be in [{low}, {high}]")
+    for name in ("train.batch_size", "decoding.batch_size"):
+        parts = num_devices * num_processes
+        parts *= fields["train.accumulation"] if name == "train.batch_size" else 1
+        if fields[name] % parts:
+            raise ConfigError(
+                f"config.{name} is {fields[name]}; it must divide by {parts} (devices, processes "
+                "and accumulation)"
+            )
+    buckets = fields["data.buckets"]
+    if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 4:
+        raise ConfigError(f"config.data.buckets is {buckets}; it must ascend from 4 or more")
+    if buckets[-1] > fields["model.max_positions"]:
+        raise ConfigError(
+            f"config.data.buckets goes up to {buckets[-1]}, beyond config.model.max_positions "
+            f"{fields['model.max_positions']}"
+        )
+    if fields["decoding.max_target"] + 16 > fields["model.max_positions"]:
+        raise ConfigError(
+            f"config.decoding.max_target {fields['decoding.max_target']} leaves no room for a "
+            f"sentence in config.model.max_positions {fields['model.max_positions']}"
+        )
+
+
+_CHOICES = {
+    "data.name": tuple(BUILDERS),
+    "data.labelling": tuple(bio.LABELLINGS),
+    "data.order": features.ORDERS,
+    "tokenizer.relation_as": RELATION_FORMS,
+    "model.family": tuple(FAMILIES),
+    "model.size": tuple(bert.SIZES),
+    "model.objective": losses.OBJECTIVES,
+    "model.segments": tuple(SEGMENTS),
+    "model.dtype": ("float32", "bfloat16"),
+    "decoding.copy": copying.MODES,
+    "eval.split": SPLITS,
+    "eval.checkpoint": tuple(CHECKPOINTS),
+    "eval.protocol": tuple(PROTOCOLS),
+}
+
+_RANGES = {
+    "seed": (0, 2**31 - 1),
+    "data.num_train": (0, math.inf),
+    "data.num_validation": (0, math.inf),
+    "tokenizer.vocab_size": (64, 1 << 20),
+    "model.max_positions": (16, math.inf),
+    "model.layer_norm_eps": (1e-15, 1e-1),
+    "model.dropout": (0.0, 0.9),
+    "model.attention_dropout": (0.0, 0.9),
+    "model.mask_rate": (0.01, 1.0),
+    "model.alpha": (0.0, 1.0),
+    "train.batch_size": (1, math.inf),
+    "train.accumulation": (1, math.inf),
+    "train.num_epochs": (1e-6, math.inf),
+    "train.learning_rate": (0.0, 1.0),
+    "train.warmup_fraction": (0.0, 1.0),
+    "train.weight_decay": (0.0, 1.0),
+    "train.clip_norm": (1e-6, math.inf),
+    "train.log_every": (1, math.inf),
+    "train.eval_every": (0, math.inf),
+    "train.checkpoint_every": (1, math.inf),
+    "train.keep": (1, math.inf),
+    "decoding.max_target": (1, math.inf),
+    "decoding.batch_size": (1, math.inf),
 }

@@ -32,7 +32,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def format_table(statistics: CorpusStatistics) -> str:
-    """The statistics as aligned lines; shares are of all examples."""
+    """The statistics as aligned lines."""
     rows = [
         ("examples", statistics.examples),
         ("triples", statistics.triples),

@@ -13,14 +13,17 @@ import os
 import re
 import reprlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 MAX_LINE_BYTES = 1 << 20
 
+T = TypeVar("T")
+
 _LONGEST_READ = MAX_LINE_BYTES + len(b"\r\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SPACE = re.compile(r"[ \t\r\n]*")
 
 
@@ -33,12 +36,11 @@ class RecordError(ValueError):
 
     def __init__(self, path: str | Path, line: int | None, reason: str):
         self.path, self.line, self.reason = str(path), line, reason
-        name = "<stdin>" if self.path == "-" else self.path
-        super().__init__(f"{name}: {reason}" if line is None else f"{name}:{line}: {reason}")
+        super().__init__(f"{path}: {reason}" if line is None else f"{path}:{line}: {reason}")
 
 
 class Item(NamedTuple):
-    """A raw record: where it stands, from 1, and its bytes; `number` is its place in a JSON list."""
+    """A raw record and where it stands, from 1; `number` is its place in a JSON list."""
 
     line: int
     data: bytes
@@ -55,11 +57,16 @@ def numbered_lines(path: str | Path) -> Iterator[Item]:
         yield from _lines(file)
 
 
-def json_items(path: str | Path) -> Iterator[Item]:
-    """The records of a JSONL file, or of a file that is one JSON list; none is parsed yet.
+def json_lines(path: str | Path) -> Iterator[Item]:
+    """`numbered_lines` without blank ones at the end; others are left to be found faulty."""
+    return _without_blank_end(numbered_lines(path))
 
-    Blank lines at the end of JSONL are dropped, others are left to be found faulty. A list is read
-    into memory. Raises RecordError where the file can't be read or the list can't be split.
+
+def json_items(path: str | Path) -> Iterator[Item]:
+    """The records of a file that is one JSON list, or else its `json_lines`; none is parsed yet.
+
+    A list is read into memory. Raises RecordError where the file can't be read, or the list not be
+    split.
     """
     with _reading(path) as file:
         head = file.readline(_LONGEST_READ)
@@ -78,7 +85,7 @@ def _reading(path: str | Path) -> Iterator[BinaryIO]:
             with open(path, "rb") as file:
                 yield file
     except OSError as error:
-        raise RecordError(path, None, f"cannot read: {error.strerror}") from None
+        raise RecordError(path, None, f"cannot read: {error.strerror or error}") from None
 
 
 def _lines(file: BinaryIO, head: bytes = b"") -> Iterator[Item]:
@@ -136,9 +143,7 @@ def _list_items(path: str | Path, data: bytes) -> Iterator[Item]:
 
 
 def _skip_space(text: str, position: int) -> int:
-    match = _SPACE.match(text, position)
-    assert match  # it matches nothing as well
-    return match.end()
+    return _SPACE.match(text, position).end()
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
@@ -150,7 +155,7 @@ def parse_object(data: bytes) -> dict[str, Any]:
     try:
         value = _STRICT.decode(decode(data))
         # Half of a surrogate pair can only come from an escape, and could never be written again.
-        if b"\\u" in data:
+        if _SURROGATE_ESCAPE.search(data):
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
         raise Fault(_not_json(error)) from None
@@ -210,7 +215,7 @@ def quote(value: object) -> str:
 
 
 def expect(value: Any, kind: type, what: str) -> Any:
-    """`value` if it is a str, list, dict or int, as `kind` says (a bool is no int); else a Fault."""
+    """`value` if it is of `kind`: str, list, dict or int, and a bool is no int; else a Fault."""
     if type(value) is not kind:
         raise Fault(f"{what} must be {_KINDS[kind]}, not {quote(value)}")
     return value
@@ -223,6 +228,19 @@ def member(record: dict[str, Any], name: str, kind: type) -> Any:
     return expect(record[name], kind, f"field {name!r}")
 
 
+def parse_members(
+    record: dict[str, Any], name: str, kind: type, parse: Callable[[Any], T]
+) -> list[T]:
+    """What `parse` makes of each value of the list under `name`; Faults say of which it was."""
+    parsed = []
+    for index, value in enumerate(member(record, name, list)):
+        try:
+            parsed.append(parse(expect(value, kind, "it")))
+        except Fault as fault:
+            raise Fault(f"{name}[{index}]: {fault}") from None
+    return parsed
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` once the block has ended without an error.
@@ -230,7 +248,6 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
     `-` is standard output. Raises RecordError where the file can't be written.
     """
     target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
     try:
         if str(path) == "-":
             yield sys.stdout.buffer
@@ -240,6 +257,9 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             with target.open("wb") as file:
                 yield file
         else:
+            # Beside the file itself, so that a link stays a link.
+            target = target.resolve()
+            partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
             try:
                 with partial.open("wb") as file:
                     yield file
@@ -249,4 +269,4 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
             finally:
                 partial.unlink(missing_ok=True)
     except OSError as error:
-        raise RecordError(path, None, f"cannot write: {error.strerror}") from None
+        raise RecordError(path, None, f"cannot write: {error.strerror or error}") from None

@@ -64,7 +64,9 @@ class Wordpiece:
         if len(ids) != len(self.vocabulary):
             raise VocabularyError("the vocabulary holds a token twice; every line must differ")
         if missing := [token for token in SPECIAL if token not in ids]:
-            raise VocabularyError(f"the vocabulary lacks {', '.join(missing)}: not a BERT vocabulary")
+            raise VocabularyError(
+                f"the vocabulary lacks {', '.join(missing)}: not a BERT vocabulary"
+            )
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             ids[token] for token in SPECIAL
         )
@@ -198,7 +200,8 @@ def train_vocabulary(
         vocab_size=size, min_frequency=2, special_tokens=special, show_progress=False
     )
     inside = [
-        word[0] + "".join(chr(ord(c) + _INSIDE_WORD) for c in word[1:]) for word in counts.elements()
+        word[0] + "".join(chr(ord(c) + _INSIDE_WORD) for c in word[1:])
+        for word in counts.elements()
     ]
     learner.train_from_iterator(inside, trainer)
     ids = learner.get_vocab()

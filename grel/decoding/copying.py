@@ -52,8 +52,8 @@ def copy_masks(
     source_BS: jax.Array, source_length_B: jax.Array, excluded_ids: Sequence[int]
 ) -> CopyMasks:
     """Masks of padded sources `[CLS] S1 [SEP]`; `excluded_ids` are never candidates."""
-    place_S = jnp.arange(source_BS.shape[1])
-    inside_BS = (place_S > 0) & (place_S < source_length_B[:, None] - 1)
+    place_1S = jnp.arange(source_BS.shape[1])[None]
+    inside_BS = (place_1S > 0) & (place_1S < source_length_B[:, None] - 1)
     excluded_BS = jnp.isin(source_BS, jnp.array(excluded_ids, jnp.int32))
     return CopyMasks(source_BS, inside_BS, inside_BS & ~excluded_BS)
 
@@ -69,7 +69,7 @@ def init_copy(masks: CopyMasks) -> CopyState:
 def choose_label(bio_logits_BC: jax.Array, state: CopyState, mode: str) -> jax.Array:
     """The likeliest label; in mode "su", I may not follow O. Returns label_B."""
     if mode == "su":
-        barred_BC = (state.label_B[:, None] == O) & (jnp.arange(NUM_LABELS) == I)
+        barred_BC = (state.label_B[:, None] == O) & (jnp.arange(NUM_LABELS)[None] == I)
         bio_logits_BC = jnp.where(barred_BC, -jnp.inf, bio_logits_BC)
     return bio_logits_BC.argmax(-1)
 
@@ -86,16 +86,12 @@ def allowed_positions(
         return jnp.zeros_like(masks.candidate_BS)
     follows_BS = _shift(state.match_BS) & masks.candidate_BS
     if mode == "su":
-        follows_BS = jnp.where(
-            follows_BS.any(-1, keepdims=True), follows_BS, masks.candidate_BS
-        )
+        follows_BS = jnp.where(follows_BS.any(-1, keepdims=True), follows_BS, masks.candidate_BS)
     label_B1 = label_B[:, None]
     return jnp.where(label_B1 == I, follows_BS, (label_B1 == B) & masks.candidate_BS)
 
 
-def choose_token(
-    token_logits_BV: jax.Array, masks: CopyMasks, allow_BS: jax.Array
-) -> jax.Array:
+def choose_token(token_logits_BV: jax.Array, masks: CopyMasks, allow_BS: jax.Array) -> jax.Array:
     """The best token among the allowed positions' tokens, or among all where there is none.
 
     Ties go to the lowest id, as in an argmax over the masked vocabulary, to which this is equal bit

@@ -46,7 +46,6 @@ class Written:
 
     Attributes:
         ids, labels, log_probs: of each token, without the end token.
-        end_log_prob: of the end token; 0 where it was not written.
         ended: whether the end token was written within `max_target`.
         num_cut: wordpieces at the end of the source that the model did not see.
     """

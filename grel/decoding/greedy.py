@@ -58,6 +58,8 @@ def search(
 ) -> Generated:
     """Writes up to `num_steps` tokens (a multiple of STEPS_PER_CHECK) for each row.
 
+    Rows without a source, which fill up a batch, are ended from the start.
+
     Args:
         step_fn: the model: feeds a token, predicts the next one and its label.
         state: its state before the first token.
@@ -65,7 +67,6 @@ def search(
         start_id: the first token to feed; end_id: the token that ends a row.
         mode: a name in `copying.MODES`.
 
-    Rows without a source (padding of the batch) are ended from the start.
     """
     num_rows = len(masks.source_BS)
 
@@ -76,10 +77,9 @@ def search(
         allow_BS = copying.allowed_positions(masks, copied, label_B, mode)
         token_B = copying.choose_token(token_logits_BV, masks, allow_BS)
         token_B = jnp.where(ended_B, end_id, token_B)
-        log_prob_B = (
-            jnp.take_along_axis(token_logits_BV, token_B[:, None], axis=-1)[:, 0]
-            - jax.nn.logsumexp(token_logits_BV, axis=-1)
-        )
+        log_prob_B = jnp.take_along_axis(token_logits_BV, token_B[:, None], axis=-1)[
+            :, 0
+        ] - jax.nn.logsumexp(token_logits_BV, axis=-1)
         copied = copying.advance(masks, copied, token_B, label_B)
         written = (token_B, jnp.where(ended_B, O, label_B), jnp.where(ended_B, 0.0, log_prob_B))
         return (state, copied, token_B, ended_B | (token_B == end_id)), written

@@ -44,11 +44,11 @@ def seq2seq_mask(source_length_B: jax.Array, length_B: jax.Array, length: int) -
 
     Returns allow_BLL, (batch, query, key). What padding queries compute is never looked at.
     """
-    place_L = jnp.arange(length)
-    in_source_BL = place_L < source_length_B[:, None]
-    real_BL = place_L < length_B[:, None]
-    causal_LL = place_L[:, None] >= place_L
-    allow_BLL = in_source_BL[:, None, :] | (~in_source_BL[:, :, None] & causal_LL)
+    place_1L = jnp.arange(length)[None]
+    in_source_BL = place_1L < source_length_B[:, None]
+    real_BL = place_1L < length_B[:, None]
+    causal_1LL = (place_1L <= place_1L.T)[None]
+    allow_BLL = in_source_BL[:, None, :] | (~in_source_BL[:, :, None] & causal_1LL)
     return allow_BLL & real_BL[:, None, :]
 
 

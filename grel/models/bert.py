@@ -89,9 +89,7 @@ _init = nn.initializers.truncated_normal(0.02)
 
 
 def _dense(config: Config, features: int | tuple[int, ...], axis=-1, name=None) -> nn.Module:
-    return nn.DenseGeneral(
-        features, axis=axis, dtype=config.dtype, kernel_init=_init, name=name
-    )
+    return nn.DenseGeneral(features, axis=axis, dtype=config.dtype, kernel_init=_init, name=name)
 
 
 class LayerNorm(nn.Module):
@@ -141,9 +139,7 @@ class Layer(nn.Module):
             dropout_key=self.make_rng("dropout") if training else None,
         )
         added_BQD = _dense(c, c.hidden_size, axis=(-2, -1), name="attention_out")(context_BQHK)
-        hidden_BQD = LayerNorm(c, name="attention_norm")(
-            hidden_BQD + Dropout(c.dropout)(added_BQD)
-        )
+        hidden_BQD = LayerNorm(c, name="attention_norm")(hidden_BQD + Dropout(c.dropout)(added_BQD))
         inner_BQF = nn.gelu(_dense(c, c.ff_size, name="ff_in")(hidden_BQD), approximate=False)
         added_BQD = _dense(c, c.hidden_size, name="ff_out")(inner_BQF)
         hidden_BQD = LayerNorm(c, name="ff_norm")(hidden_BQD + Dropout(c.dropout)(added_BQD))
@@ -216,7 +212,7 @@ class Model(nn.Module):
         token_logits_BPV = self.words.attend(self.transform_norm(transformed_BPD))
         bio_logits_BPC = self.bio(hidden_BPD)
         return (
-            token_logits_BPV.astype(jnp.float32) + self.token_bias,
+            token_logits_BPV.astype(jnp.float32) + self.token_bias[None, None],
             bio_logits_BPC.astype(jnp.float32),
         )
 
@@ -224,11 +220,11 @@ class Model(nn.Module):
         """Hidden states of packed pairs under the sequence-to-sequence mask: hidden_BLD."""
         c = self.config
         length = tokens_BL.shape[1]
-        place_L = jnp.arange(length)
-        in_source_BL = place_L < source_length_B[:, None]
+        place_1L = jnp.arange(length)[None]
+        in_source_BL = place_1L < source_length_B[:, None]
         return self.stack(
             tokens_BL,
-            jnp.broadcast_to(place_L, tokens_BL.shape),
+            jnp.broadcast_to(place_1L, tokens_BL.shape),
             jnp.where(in_source_BL, c.source_segment, c.target_segment),
             seq2seq_mask(source_length_B, length_B, length),
         )[0]
@@ -298,12 +294,12 @@ def init_decode(
 
     The first token to feed is [SEP].
     """
-    place_S = jnp.arange(source_BS.shape[1])
-    real_BS = place_S < source_length_B[:, None]
+    place_1S = jnp.arange(source_BS.shape[1])[None]
+    real_BS = place_1S < source_length_B[:, None]
     _, source = Model(config).apply(
         {"params": params},
         source_BS,
-        jnp.broadcast_to(place_S, source_BS.shape),
+        jnp.broadcast_to(place_1S, source_BS.shape),
         jnp.full_like(source_BS, config.source_segment),
         jnp.broadcast_to(real_BS[:, None, :], (*source_BS.shape, source_BS.shape[1])),
         method=Model.stack,
@@ -329,32 +325,28 @@ def decode_step(
         inputs.append(jnp.full_like(token_B, config.mask_id))
     tokens_BQ = jnp.stack(inputs, axis=1)
     num_queries = tokens_BQ.shape[1]
-    place_Q = jnp.arange(num_queries)
-    positions_BQ = state.source_length_B[:, None] - 1 + step + place_Q
-    segment_Q = jnp.where(
-        started | (place_Q > 0), config.target_segment, config.source_segment
-    )
-    place_S = jnp.arange(state.source[0].shape[2])
-    allow_source_BS = place_S < state.source_length_B[:, None]
-    place_T = jnp.arange(state.target[0].shape[2])
-    allow_target_T = (place_T > 0) & (place_T < step)
+    place_1Q = jnp.arange(num_queries)[None]
+    positions_BQ = state.source_length_B[:, None] - 1 + step + place_1Q
+    is_target_1Q = started | (place_1Q > 0)
+    segment_1Q = jnp.where(is_target_1Q, config.target_segment, config.source_segment)
+    place_1S = jnp.arange(state.source[0].shape[2])[None]
+    allow_source_BS = place_1S < state.source_length_B[:, None]
+    place_1T = jnp.arange(state.target[0].shape[2])[None]
+    allow_target_1T = (place_1T > 0) & (place_1T < step)
     # At step 0 the fed [SEP] sees itself among the source, not a second time here.
-    allow_own_QQ = (place_Q[:, None] >= place_Q) & (started | (place_Q > 0))
+    allow_own_QQ = (place_1Q <= place_1Q.T) & is_target_1Q
 
-    def for_queries(allow, *shape):
-        return jnp.broadcast_to(allow, (*tokens_BQ.shape, *shape))
+    def for_queries(allow):
+        return jnp.broadcast_to(allow, (*tokens_BQ.shape, allow.shape[-1]))
 
     hidden_BQD, own = Model(config).apply(
         {"params": params},
         tokens_BQ,
         positions_BQ,
-        jnp.broadcast_to(segment_Q, tokens_BQ.shape),
-        for_queries(allow_own_QQ, num_queries),
+        jnp.broadcast_to(segment_1Q, tokens_BQ.shape),
+        for_queries(allow_own_QQ[None]),
         (state.source, state.target),
-        (
-            for_queries(allow_source_BS[:, None, :], len(place_S)),
-            for_queries(allow_target_T, len(place_T)),
-        ),
+        (for_queries(allow_source_BS[:, None]), for_queries(allow_target_1T[:, None])),
         method=Model.stack,
     )
     target = tuple(

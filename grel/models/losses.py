@@ -39,9 +39,9 @@ class Targets(NamedTuple):
 
 def maskable(batch: Batch) -> jax.Array:
     """Positions that may be masked: S1, S2 and the final [SEP]; maskable_BL."""
-    place_L = jnp.arange(batch.tokens_BL.shape[1])
+    place_1L = jnp.arange(batch.tokens_BL.shape[1])[None]
     source_B1, length_B1 = batch.source_length_B[:, None], batch.length_B[:, None]
-    return (place_L > 0) & (place_L != source_B1 - 1) & (place_L < length_B1)
+    return (place_1L > 0) & (place_1L != source_B1 - 1) & (place_1L < length_B1)
 
 
 def mask_tokens(
@@ -81,11 +81,11 @@ def mask_tokens(
 
 def next_tokens(batch: Batch) -> Targets:
     """Each position from the first [SEP] on predicts the next one: the "causal" objective."""
-    place_P = jnp.arange(batch.num_targets)
+    place_1P = jnp.arange(batch.num_targets)[None]
     wanted_B = batch.length_B - batch.source_length_B
-    position_BP = jnp.maximum(batch.source_length_B[:, None] - 1 + place_P, 0)
+    position_BP = jnp.maximum(batch.source_length_B[:, None] - 1 + place_1P, 0)
     position_BP = jnp.minimum(position_BP, batch.tokens_BL.shape[1] - 2)
-    counts_BP = place_P < wanted_B[:, None]
+    counts_BP = place_1P < wanted_B[:, None]
     overflow = jnp.maximum(wanted_B - batch.num_targets, 0).sum()
     return _targets(batch, position_BP, position_BP + 1, counts_BP, overflow)
 

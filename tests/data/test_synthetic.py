@@ -168,7 +168,7 @@ def test_the_same_corpus_in_every_process(hash_seed):
 
 def test_the_same_corpus_in_every_python():
     """Scores in RESULTS.md hold for this corpus; whoever changes it has to measure them again."""
-    assert _digest() == "?"
+    assert _digest() == "c1a97a6da72b07601ca8f84894210638d3ae3669c6020e57e3c48cf820b23206"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,53 @@
+"""What a configuration names: the documents of a split, and a tokenizer for them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import ml_collections
+
+from grel import linearize
+from grel.data import builders
+from grel.records import Document
+from grel.wordpiece import Wordpiece, read_vocabulary, train_vocabulary
+
+
+def load_split(data: ml_collections.ConfigDict, split: str) -> list[Document]:
+    """Documents of a split under `config.data`, without duplicate triples.
+
+    Raises builders.CorpusError or records.RecordError where the files are missing or faulty.
+    """
+    documents = builders.load(
+        data.name,
+        data.variant,
+        split,
+        manual_dir=data.manual_dir or None,
+        data_dir=data.data_dir or None,
+    )
+    limit = {"train": data.num_train, "validation": data.num_validation}.get(split, 0)
+    return [document.without_duplicates() for document in documents[: limit or None]]
+
+
+def make_wordpiece(
+    tokenizer: ml_collections.ConfigDict, documents: Sequence[Document], relations: Iterable[str]
+) -> Wordpiece:
+    """The vocabulary that `config.tokenizer` names, or one learned from the documents.
+
+    Raises wordpiece.VocabularyError where it cannot serve.
+    """
+    relations = sorted(set(relations))
+    if tokenizer.vocab:
+        vocabulary = read_vocabulary(Path(tokenizer.vocab).expanduser())
+    else:
+        # Relation names are written as often as triples are, so they are learned that often too.
+        words = linearize.relation_words(relations)
+        vocabulary = train_vocabulary(
+            (text for d in documents for text in (d.text, *(words[t.relation] for t in d.triples))),
+            tokenizer.vocab_size,
+            lowercase=tokenizer.lowercase,
+            num_reserved=2 + len(relations),
+        )
+    return Wordpiece(
+        vocabulary, relations, lowercase=tokenizer.lowercase, relation_as=tokenizer.relation_as
+    )

@@ -1,0 +1,117 @@
+"""Command line: train, evaluate, predict.
+
+    python -m grel.main --mode=train --config=configs/demo.py --workdir=runs/demo
+
+Flags and dispatch, nothing else. Any field of the configuration can be set on the command line:
+`--config.train.batch_size=32`.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+from absl import app, flags
+from ml_collections import config_flags
+
+from grel import config as config_lib
+from grel import evaluate, extract, parallel, predict, records, trainer, wordpiece
+from grel.checkpoint import CheckpointError
+from grel.data import builders, features, sources
+from grel.scoring.protocols import ScoringError
+
+_MODE = flags.DEFINE_enum("mode", None, ["train", "eval", "predict"], "What to do.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    str(Path(config_lib.__file__)),
+    "Recipe of a training run, such as configs/demo.py; eval and predict take that of the run. "
+    "--config.FIELD=VALUE sets a field.",
+    lock_config=True,
+)
+_INPUT = flags.DEFINE_string("input", "-", "predict: JSONL records or lines of text; - is stdin.")
+_OUTPUT = flags.DEFINE_string("output", "-", "predict: JSONL with triples; - is stdout.")
+_DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other processes of a pod.")
+
+# What a user can mend: reported as one line. Everything else is a bug and shows its traceback.
+_REPORTED = (
+    builders.CorpusError,
+    CheckpointError,
+    config_lib.ConfigError,
+    features.FeaturesError,
+    records.RecordError,
+    ScoringError,
+    trainer.TrainingError,
+    wordpiece.VocabularyError,
+)
+
+# What eval and predict may set; the rest is part of the trained model.
+_AFTER_TRAINING = ("data.", "decoding.", "eval.")
+
+
+def _check(config: ml_collections.ConfigDict) -> None:
+    _, num_processes = parallel.process()
+    config_lib.check(config, num_devices=jax.local_device_count(), num_processes=num_processes)
+
+
+def _train(config: ml_collections.ConfigDict) -> None:
+    _check(config)
+    trainer.Trainer(config, _WORKDIR.value).run()
+
+
+def _open_run(flagged: ml_collections.ConfigDict) -> extract.Extractor:
+    """The trained model, with the fields set that were given on the command line."""
+    overrides: dict[str, Any] = config_flags.get_override_values(_CONFIG)
+    for name in overrides:
+        if not name.startswith(_AFTER_TRAINING):
+            raise config_lib.ConfigError(
+                f"config.{name} is part of the trained model; only fields of "
+                f"{', '.join(_AFTER_TRAINING)} can be set for --mode={_MODE.value}"
+            )
+    if "eval.checkpoint" in overrides:
+        _check(flagged)
+    system, params, about = extract.load(_WORKDIR.value, flagged.eval.checkpoint)
+    with system.config.unlocked():
+        system.config.update_from_flattened_dict(overrides)
+    _check(system.config)
+    return extract.Extractor(system, params), about["step"]
+
+
+def _eval(flagged: ml_collections.ConfigDict) -> None:
+    extractor, step = _open_run(flagged)
+    config = extractor.system.config
+    gold = sources.load_split(config.data, config.eval.split)
+    predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol)
+    metrics |= {"step": step, "split": config.eval.split, "config": config.to_dict()}
+    folder = Path(_WORKDIR.value) / "eval" / config.eval.split
+    evaluate.write(folder, gold, predictions, metrics)
+    shown = {name: metrics[name] for name in ("precision", "recall", "f1")}
+    print(json.dumps({"split": config.eval.split, "copy": config.decoding.copy, **shown}))
+
+
+def _predict(flagged: ml_collections.ConfigDict) -> None:
+    extractor, _ = _open_run(flagged)
+    predict.predict(extractor, _INPUT.value, _OUTPUT.value)
+
+
+def main(argv: list[str]) -> None:
+    """Dispatches to the mode."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    if _DISTRIBUTED.value:
+        parallel.initialize()
+    modes = {"train": _train, "eval": _eval, "predict": _predict}
+    try:
+        modes[_MODE.value](_CONFIG.value)
+    except _REPORTED as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)

@@ -1,0 +1,88 @@
+"""A system: a configuration made concrete - tokenizer, family, model shape, decoder.
+
+Training, evaluation and extraction all start from one of these, and a checkpoint carries what is
+needed to build it again, so a run folder can be used without the recipe or the data that made it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from types import ModuleType
+from typing import Any
+
+import jax
+import ml_collections
+
+from grel.config import SEGMENTS
+from grel.decoding import driver
+from grel.models import FAMILIES
+from grel.wordpiece import Wordpiece
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """Everything but the parameters.
+
+    Attributes:
+        config: the whole configuration.
+        wordpiece: tokenizer and relation schema.
+        family: a module of `models.FAMILIES`; model: its Config.
+    """
+
+    config: ml_collections.ConfigDict
+    wordpiece: Wordpiece
+    family: ModuleType
+    model: Any
+
+    @classmethod
+    def build(cls, config: ml_collections.ConfigDict, wordpiece: Wordpiece) -> System:
+        """A system for a checked configuration."""
+        family = FAMILIES[config.model.family]
+        c = config.model
+        model = family.Config(
+            vocab_size=len(wordpiece.vocabulary),
+            mask_id=wordpiece.mask_id,
+            sep_id=wordpiece.sep_id,
+            max_positions=c.max_positions,
+            dropout=c.dropout,
+            attention_dropout=c.attention_dropout,
+            layer_norm_eps=c.layer_norm_eps,
+            dtype=c.dtype,
+            remat=c.remat,
+            objective=c.objective,
+            mask_rate=c.mask_rate,
+            alpha=c.alpha,
+            **family.SIZES[c.size],
+            **SEGMENTS[c.segments],
+        )
+        return cls(config, wordpiece, family, model)
+
+    def about(self) -> dict[str, Any]:
+        """What `from_about` needs, as JSON."""
+        return {"config": self.config.to_json(), "wordpiece": self.wordpiece.to_json()}
+
+    @classmethod
+    def from_about(cls, about: dict[str, Any]) -> System:
+        """The system that `about` describes."""
+        config = ml_collections.ConfigDict(json.loads(about["config"])).lock()
+        return cls.build(config, Wordpiece.from_json(about["wordpiece"]))
+
+    def params_like(self) -> Any:
+        """Shapes and types of the parameters, without computing any."""
+        return jax.eval_shape(lambda: self.family.init(self.model, jax.random.PRNGKey(0)))
+
+    def decoder(self, **overrides: Any) -> driver.Decoder:
+        """A decoder as configured; `overrides` replace fields of `config.decoding`."""
+        c = {**self.config.decoding.to_dict(), **overrides}
+        num_steps = driver.greedy.num_steps_for(c["max_target"])
+        longest = self.model.max_positions - num_steps
+        buckets = [b for b in self.config.data.buckets if b < longest]
+        w = self.wordpiece
+        return driver.Decoder(
+            lambda *args: self.family.init_decode(self.model, *args),
+            lambda *args: self.family.decode_step(self.model, *args),
+            driver.Options(c["copy"], c["max_target"], c["batch_size"], (*buckets, longest)),
+            special=(w.pad_id, w.cls_id, w.sep_id),
+            excluded_ids=w.excluded_ids,
+        )

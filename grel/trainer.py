@@ -1,0 +1,241 @@
+"""A training run: from a configuration to checkpoints in a work folder.
+
+Starting again in the same folder goes on where the run stopped, and gives the same bits as if it
+had never stopped: the state holds step and seed, and batches, masks and dropout follow from them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import signal
+from pathlib import Path
+from typing import Any
+
+import jax
+import ml_collections
+import numpy as np
+
+from grel import config as config_lib
+from grel import parallel, training
+from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
+from grel.data import features, sources
+from grel.data.pipeline import Batches
+from grel.extract import extract
+from grel.records import Document
+from grel.runlog import RunLog
+from grel.scoring import protocols
+from grel.system import System
+
+_LOG = logging.getLogger(__name__)
+
+
+class TrainingError(RuntimeError):
+    """A run that cannot go on: says at which step and why."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """What a run reads."""
+
+    train: Batches
+    validation: Batches
+    validation_documents: list[Document]
+    fingerprint: str
+
+
+class Trainer:
+    """One run in one work folder.
+
+    Args:
+        config: a checked configuration.
+        workdir: where checkpoints and logs go.
+    """
+
+    def __init__(self, config: ml_collections.ConfigDict, workdir: str | Path):
+        self.config = config
+        self.workdir = Path(workdir)
+        self._latest = Checkpoints(self.workdir / FOLDERS["latest"], keep=config.train.keep)
+        self._best = Checkpoints(self.workdir / FOLDERS["best"])
+        self.system, self.data = self._prepare()
+        c = config.train
+        self.num_steps = max(1, math.ceil(c.num_epochs * self.data.train.num_batches))
+        self._eval_every = c.eval_every or self.data.train.num_batches
+        self._tx = training.optimizer(
+            training.OptimizerConfig(
+                learning_rate=c.learning_rate,
+                warmup_steps=round(c.warmup_fraction * self.num_steps),
+                num_steps=self.num_steps,
+                weight_decay=c.weight_decay,
+                clip_norm=c.clip_norm,
+            )
+        )
+        self._loss_fn = parallel.on_rows(
+            training.loss_step(self.system.family, self.system.model, self.config.seed)
+        )
+        self._decoder = self.system.decoder()
+
+    def _prepare(self) -> tuple[System, Data]:
+        c = self.config
+        documents = {s: sources.load_split(c.data, s) for s in ("train", "validation")}
+        if self._latest.latest_step is None:
+            relations = {
+                t.relation for split in documents.values() for d in split for t in d.triples
+            }
+            wordpiece = sources.make_wordpiece(c.tokenizer, documents["train"], relations)
+            system = System.build(c, wordpiece)
+        else:
+            system = System.from_about(self._latest.about())
+            _refuse_changes(system.config, c, self._latest.folder)
+            system = System.build(c, system.wordpiece)
+        options = features.Options(c.data.labelling, c.data.order, c.data.buckets[-1])
+        batches = {}
+        for split, split_documents in documents.items():
+            found = features.build(
+                split_documents, system.wordpiece, options, c.data.cache_dir or None
+            )
+            if found.num_too_long:
+                _LOG.warning(
+                    "%s: %d of %d examples are longer than %d wordpieces and left out of the loss",
+                    *(split, found.num_too_long, len(split_documents), options.max_length),
+                )
+            batches[split] = Batches(
+                found,
+                system.wordpiece,
+                c.train.batch_size,
+                c.data.buckets,
+                seed=c.seed if split == "train" else None,
+                shard=parallel.process(),
+            )
+        fingerprint = features.fingerprint(documents["train"], system.wordpiece, options)
+        return system, Data(
+            batches["train"], batches["validation"], documents["validation"], fingerprint
+        )
+
+    def run(self, stop_after: int | None = None) -> None:
+        """Trains to the end, or until `stop_after` steps were done or SIGTERM asks to stop.
+
+        Where the state comes from, the first that applies:
+        1. the newest checkpoint of this work folder;
+        2. fresh parameters from the seed.
+        """
+        state = self._restore()
+        first_step = int(state.step)
+        params_count = sum(x.size for x in jax.tree.leaves(state.params))
+        _LOG.info("%d parameters, steps %d to %d", params_count, first_step, self.num_steps)
+        state = parallel.replicate(state)
+        step_fn = parallel.on_rows(
+            training.train_step(
+                self.system.family, self.system.model, self._tx, self.config.train.accumulation
+            ),
+            donate=True,
+        )
+        last_step = min(self.num_steps, stop_after or self.num_steps)
+        log = RunLog(self.workdir, first_step, self.num_steps, quiet=parallel.process()[0] > 0)
+        with _Stop() as stop, log:
+            for step in range(first_step + 1, last_step + 1):
+                batch = self.data.train[step - 1]
+                state, metrics = step_fn(state, batch)
+                log.advance(int(batch.length_B.sum()))
+                if step % self.config.train.log_every == 0 or step == last_step:
+                    metrics = parallel.unreplicate(metrics)
+                    if not math.isfinite(metrics["loss"]):
+                        raise TrainingError(
+                            f"the loss is {metrics['loss']} at step {step}: lower "
+                            "config.train.learning_rate, or look at the data"
+                        )
+                    log.write("train", step, metrics)
+                if step % self._eval_every == 0 or step == self.num_steps:
+                    self._validate(step, state, log)
+                stopping = stop.asked or self._latest.reached_preemption(step)
+                if stopping or step % self.config.train.checkpoint_every == 0 or step == last_step:
+                    self._save(self._latest, step, state)
+                if stopping:
+                    _LOG.warning("asked to stop: saved step %d; start again to go on", step)
+                    break
+        self._latest.close()
+        self._best.close()
+
+    def _restore(self) -> training.TrainState:
+        fresh = training.init_state(
+            self.system.family, self.system.model, self._tx, self.config.seed
+        )
+        if self._latest.latest_step is None:
+            return fresh
+        found = self._latest.about()["data_fingerprint"]
+        if found != self.data.fingerprint:
+            raise CheckpointError(
+                f"{self._latest.folder}: the training data has changed since (fingerprint {found} "
+                f"then, {self.data.fingerprint} now); use another --workdir"
+            )
+        rest = dataclasses.replace(fresh, params=None)
+        params, rest = self._latest.state(fresh.params, rest)
+        return dataclasses.replace(rest, params=params)
+
+    def _save(self, checkpoints: Checkpoints, step: int, state: Any, **extra: Any) -> None:
+        if checkpoints.latest_step == step:
+            return
+        state = parallel.unreplicate(state)
+        about = {
+            **self.system.about(),
+            "step": step,
+            "data_fingerprint": self.data.fingerprint,
+            **extra,
+        }
+        checkpoints.save(step, state.params, dataclasses.replace(state, params=None), about)
+
+    def _validate(self, step: int, state: training.TrainState, log: RunLog) -> None:
+        sums = [
+            parallel.unreplicate(self._loss_fn(state.params, self.data.validation[number])[1])
+            for number in range(self.data.validation.num_batches)
+        ]
+        metrics = training.means(jax.tree.map(lambda *parts: sum(parts), *sums))
+        index, count = parallel.process()
+        gold = self.data.validation_documents[index::count]
+        predictions, _ = extract(self._decoder, state.params, self.system.wordpiece, gold)
+        protocol = protocols.PROTOCOLS[self.config.eval.protocol]
+        part = dataclasses.astuple(protocols.score(gold, predictions, protocol).total)
+        total = protocols.Counts(*parallel.gather_processes(np.array(part)).reshape(-1, 3).sum(0))
+        metrics |= {"precision": total.precision, "recall": total.recall, "f1": total.f1}
+        log.write("validation", step, metrics)
+        if self._best.latest_step is None or total.f1 > self._best.about()["validation_f1"]:
+            self._save(self._best, step, state, validation_f1=total.f1)
+
+
+class _Stop:
+    """Notes SIGTERM, which clusters send before they take a machine away."""
+
+    def __enter__(self) -> _Stop:
+        self.asked = False
+        self._before = signal.signal(signal.SIGTERM, self._note)
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        signal.signal(signal.SIGTERM, self._before)
+
+    def _note(self, *_: Any) -> None:
+        self.asked = True
+
+
+def _refuse_changes(
+    then: ml_collections.ConfigDict, now: ml_collections.ConfigDict, folder: Path
+) -> None:
+    """A run goes on only as it began, but for where things lie and how often they are written."""
+    old, new = config_lib.leaves(then), config_lib.leaves(now)
+    changed = [
+        f"config.{name}"
+        for name in new
+        if not name.startswith(_MAY_CHANGE) and old.get(name) != new[name]
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{folder}: the run began with another {', '.join(changed)}; use the old value or "
+            "another --workdir"
+        )
+
+
+_MAY_CHANGE = (
+    *("data.manual_dir", "data.data_dir", "data.cache_dir", "decoding.", "eval."),
+    *("train.log_every", "train.eval_every", "train.checkpoint_every", "train.keep"),
+)
