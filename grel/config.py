@@ -1,7 +1,7 @@
 """The configuration: every field with its default and meaning, and the checks before a run.
 
-Recipes in `configs/` start from `get_config()` and change what differs. The tree is locked, so that a
-misspelled field is refused where it is written, and `check` refuses values that could not work
+Recipes in `configs/` start from `get_config()` and change what differs. The tree is locked, so that
+a misspelled field is refused where it is written, and `check` refuses values that could not work
 before anything is compiled.
 """
 
@@ -109,16 +109,14 @@ def leaves(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any
 def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes: int) -> None:
     """Refuses what could not work: raises ConfigError with one line for the first such field."""
     fields = leaves(config)
-    missing, unknown = (
-        leaves(get_config()).keys() - fields.keys(),
-        fields.keys() - leaves(get_config()),
-    )
+    defaults = leaves(get_config())
+    missing, unknown = defaults.keys() - fields.keys(), fields.keys() - defaults.keys()
     if missing or unknown:
         raise ConfigError(
             f"config lacks {sorted(missing)} and has unknown {sorted(unknown)}: start the recipe "
             "from grel.config.get_config()"
         )
-    for name, default_value in leaves(get_config()).items():
+    for name, default_value in defaults.items():
         if type(fields[name]) is not type(default_value):
             raise ConfigError(
                 f"config.{name} is {fields[name]!r}; it must be of type "

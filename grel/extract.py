@@ -71,11 +71,11 @@ def read_output(
         triple = Triple(names[0], relation, names[1], *spans, score=min(score, 1.0))
         triples.setdefault(triple.key, triple)
     tally = Tally(
-        parsed.num_malformed,
-        num_unknown,
-        num_foreign,
-        int(not written.ended),
-        int(written.num_cut > 0),
+        malformed=parsed.num_malformed,
+        unknown_relation=num_unknown,
+        not_in_text=num_foreign,
+        unended=int(not written.ended),
+        cut=int(written.num_cut > 0),
     )
     return dataclasses.replace(document, triples=tuple(triples.values())), tally
 

@@ -34,6 +34,9 @@ from grel.textio import (
 )
 
 _UNRELATED = ("None", "NA")
+# A separator stands alone: entities may contain these characters.
+_BETWEEN_TRIPLES = re.compile(r"(?<!\S)\|(?!\S)")
+_BETWEEN_NAMES = re.compile(r"(?<!\S);(?!\S)")
 _ROW_END = b"\n"  # the one byte that no line has
 
 
@@ -254,11 +257,11 @@ def _line(data: bytes) -> str:
 
 
 def _pieces(line: str) -> list[str]:
-    return line.strip().split(" | ") if line.strip() else []
+    return _BETWEEN_TRIPLES.split(line) if line.strip() else []
 
 
 def _tuple(piece: str) -> Triple:
-    names = [name.strip() for name in piece.split(" ; ")]
+    names = [name.strip() for name in _BETWEEN_NAMES.split(piece)]
     if len(names) != 3:
         raise Fault(f"{quote(piece)} is not of the form 'head ; tail ; relation'")
     head, tail, relation = names

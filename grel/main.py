@@ -14,6 +14,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import absl.logging
 import jax
 import ml_collections
 from absl import app, flags
@@ -103,7 +104,8 @@ def main(argv: list[str]) -> None:
     """Dispatches to the mode."""
     if len(argv) > 1:
         raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of every save
+    logging.getLogger("grel").setLevel(logging.INFO)
     if _DISTRIBUTED.value:
         parallel.initialize()
     modes = {"train": _train, "eval": _eval, "predict": _predict}

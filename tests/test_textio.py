@@ -92,17 +92,19 @@ def test_what_cannot_be_read_is_an_error_with_its_path(tmp_path, name):
         assert str(info.value).startswith(f"{tmp_path / name}: ")
 
 
-@given(st.lists(JSON_VALUES), st.sampled_from([None, 0, 3]), st.booleans(), st.binary())
-def test_a_list_is_split_into_its_items(tmp_path_factory, values, indent, ascii_only, _):
+@given(st.lists(st.tuples(JSON_VALUES, st.sampled_from(["", "\n", " \r\n\n\t"]))), st.booleans())
+def test_a_list_is_split_into_its_items(tmp_path_factory, values_and_space, ascii_only):
+    text, lines = "", []
+    for value, space in values_and_space:
+        text += "," * bool(lines) + space
+        lines.append(text.count("\n") + 1)
+        text += json.dumps(value, ensure_ascii=ascii_only, indent=1) + space
     path = tmp_path_factory.getbasetemp() / "list.json"
-    text = "\n" * 0 + json.dumps(values, indent=indent, ensure_ascii=ascii_only)
-    path.write_bytes(b"\xef\xbb\xbf" + text.encode() + b"\n\n")
+    path.write_bytes(b"\xef\xbb\xbf[" + text.encode() + b"]\n\n")
     items = list(json_items(path))
-    assert [json.loads(item.data) for item in items] == values
-    assert [item.number for item in items] == list(range(1, len(values) + 1))
-    lines = text.split("\n")
-    for item in items:
-        assert lines[item.line - 1].lstrip(" [").startswith(item.data.decode().split("\n")[0])
+    assert [json.loads(item.data) for item in items] == [value for value, _ in values_and_space]
+    assert [item.number for item in items] == list(range(1, len(lines) + 1))
+    assert [item.line for item in items] == lines
 
 
 @pytest.mark.parametrize(

@@ -142,7 +142,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             }
             generators[split] = self._generate_examples(documents)
         markdown = card.markdown(self.info.full_name, self.__doc__, config.description, metadata)
-        (self.data_path / "README.md").write_text(markdown)
+        (self.data_path / "README.md").write_text(markdown, encoding="utf-8")
         return generators
 
     def _generate_examples(self, documents: Iterable[Document]) -> Iterator[tuple[int, dict]]:

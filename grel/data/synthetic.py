@@ -204,7 +204,6 @@ class _Names:
     def __init__(self, split: str, rng: random.Random):
         self._split = split
         self._rng = rng
-        self._words: set[str] = set()
         self._names: dict[str, _Name] = {}
 
     def __getitem__(self, slot: str) -> _Name:
@@ -238,13 +237,11 @@ class _Names:
         return _pick(_ENDINGS[kind], self._rng) if kind in _ENDINGS else self._word()
 
     def _word(self) -> str:
-        """An invented word of the split, new to the sentence."""
         while True:
             num_syllables = 2 if self._rng.random() < 0.8 else 3
             syllables = [_pick(_SYLLABLES, self._rng) for _ in range(num_syllables)]
             word = "".join(syllables).capitalize()
-            if word not in self._words and word_split(word) == self._split:
-                self._words.add(word)
+            if word_split(word) == self._split:
                 return word
 
 

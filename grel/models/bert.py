@@ -353,7 +353,8 @@ def decode_step(
         jax.lax.dynamic_update_slice_in_dim(filled, new[:, :, :1], step, axis=2)
         for filled, new in zip(state.target, own, strict=True)
     )
-    token_logits_BV, bio_logits_BC = Model(config).apply(
-        {"params": params}, hidden_BQD[:, -1], method=Model.heads
+    token_logits_B1V, bio_logits_B1C = Model(config).apply(
+        {"params": params}, hidden_BQD[:, -1:], method=Model.heads
     )
-    return token_logits_BV, bio_logits_BC, state.replace(target=target, step=step + 1)
+    state = state.replace(target=target, step=step + 1)
+    return token_logits_B1V[:, 0], bio_logits_B1C[:, 0], state

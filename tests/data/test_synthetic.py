@@ -86,9 +86,14 @@ def test_documents_are_well_formed(corpora, split):
     assert [d.id for d in documents] == [f"synthetic-{split}-{n}" for n in range(len(documents))]
     assert len({d.text for d in documents}) == len(documents)
     for d in documents:
+        names = names_in(d.text)
         for t in d.triples:
-            assert d.text[slice(*t.head_span)] == t.head
-            assert d.text[slice(*t.tail_span)] == t.tail
+            for entity, (start, end) in ((t.head, t.head_span), (t.tail, t.tail_span)):
+                assert d.text[start:end] == entity
+                # Either a name of the sentence at a place of its own, or the end of another's.
+                nested = re.search(r"[A-Z]\w+ of $", d.text[:start]) is not None
+                assert (entity in names) != nested
+                assert entity in names or any(name.endswith(f" of {entity}") for name in names)
             assert t.relation in synthetic.RELATIONS
             assert t.head != t.tail
         assert [t.head_span for t in d.triples] == sorted(t.head_span for t in d.triples)

@@ -1,0 +1,107 @@
+"""The mask as it is drawn, and attention against a literal reference."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from grel.models.attention import Keys, attend, cudnn_applies, dropout, seq2seq_mask
+
+
+def test_the_mask_is_the_one_drawn():
+    drawing = re.findall(r"^ {8}\S+((?: +[01]){8})$", seq2seq_mask.__doc__, re.MULTILINE)
+    drawn = np.array([[int(cell) for cell in row.split()] for row in drawing], bool)
+    assert drawn.shape == (8, 8)
+    allow_BLL = seq2seq_mask(jnp.array([4]), jnp.array([7]), 8)
+    np.testing.assert_array_equal(allow_BLL[0], drawn)
+
+
+def test_the_mask_against_its_definition():
+    rng = np.random.default_rng(0)
+    length = 12
+    total_B = rng.integers(0, length + 1, 200)
+    source_B = np.array([rng.integers(0, n + 1) for n in total_B])
+    allow_BLL = np.array(seq2seq_mask(jnp.array(source_B), jnp.array(total_B), length))
+    for source, total, allow_LL in zip(source_B, total_B, allow_BLL, strict=True):
+        for query in range(total):
+            for key in range(length):
+                if key >= total:
+                    expected = False
+                elif query < source:
+                    expected = key < source
+                else:
+                    expected = key < source or key <= query
+                assert allow_LL[query, key] == expected
+
+
+def _random_part(rng, batch, queries, keys, heads=2, size=4):
+    allow_BQM = rng.random((batch, queries, keys)) < 0.6
+    allow_BQM[:, :, 0] = True
+    shape = (batch, keys, heads, size)
+    return Keys(rng.normal(size=shape), rng.normal(size=shape), allow_BQM)
+
+
+def _literal(query_BQHK, parts):
+    out = np.zeros_like(query_BQHK)
+    batch, queries, heads, size = query_BQHK.shape
+    for b in range(batch):
+        for q in range(queries):
+            for h in range(heads):
+                scores, values = [], []
+                for part in parts:
+                    for m in range(part.key_BMHK.shape[1]):
+                        if part.allow_BQM[b, q, m]:
+                            key = part.key_BMHK[b, m, h]
+                            scores.append(query_BQHK[b, q, h] @ key / np.sqrt(size))
+                            values.append(part.value_BMHK[b, m, h])
+                weights = np.exp(np.array(scores) - max(scores))
+                out[b, q, h] = (weights / weights.sum()) @ np.array(values)
+    return out
+
+
+def test_attention_over_parts_against_a_literal_reference():
+    rng = np.random.default_rng(1)
+    for _ in range(10):
+        query_BQHK = rng.normal(size=(2, 3, 2, 4))
+        parts = [_random_part(rng, 2, 3, n) for n in rng.integers(1, 6, rng.integers(1, 4))]
+        got = attend(jnp.array(query_BQHK), jax.tree.map(jnp.array, parts))
+        np.testing.assert_allclose(got, _literal(query_BQHK, parts), atol=1e-5)
+
+
+def test_a_query_without_any_key_gives_no_nan():
+    rng = np.random.default_rng(2)
+    part = _random_part(rng, 1, 2, 3)._replace(allow_BQM=np.zeros((1, 2, 3), bool))
+    got = attend(jnp.ones((1, 2, 2, 4)), [jax.tree.map(jnp.array, part)])
+    assert np.isfinite(got).all()
+
+
+def test_attention_dropout_needs_a_key_and_falls_on_weights():
+    rng = np.random.default_rng(3)
+    part = jax.tree.map(jnp.array, _random_part(rng, 2, 3, 5))
+    query_BQHK = jnp.array(rng.normal(size=(2, 3, 2, 4)))
+    plain = attend(query_BQHK, [part])
+    np.testing.assert_array_equal(plain, attend(query_BQHK, [part], dropout_rate=0.5))
+    keys = jax.random.split(jax.random.PRNGKey(0), 4000)
+    dropped = jax.vmap(lambda k: attend(query_BQHK, [part], dropout_rate=0.5, dropout_key=k))(keys)
+    assert not np.allclose(dropped[0], plain)
+    np.testing.assert_allclose(dropped.mean(0), plain, atol=0.15)
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.5])
+def test_dropout_keeps_the_mean_and_the_rate(rate):
+    x = jnp.ones((400, 500))
+    y = dropout(jax.random.PRNGKey(0), x, rate)
+    assert abs(float((y == 0).mean()) - rate) < 0.005
+    np.testing.assert_allclose(np.unique(y[y > 0]), 1 / (1 - rate), rtol=1e-3)
+
+
+def test_when_cudnn_applies():
+    half = jnp.zeros((1, 4, 2, 8), jnp.bfloat16)
+    assert cudnn_applies("gpu", half, half, 0.0)
+    assert not cudnn_applies("cpu", half, half, 0.0)
+    assert not cudnn_applies("gpu", half, half, 0.1)
+    assert not cudnn_applies("gpu", half.astype(jnp.float32), half, 0.0)
+    assert not cudnn_applies("gpu", half[..., :6], half[..., :6], 0.0)
+    assert not cudnn_applies("gpu", half, half[:, :3], 0.0)

@@ -1,0 +1,188 @@
+"""The conversion command: what it writes, what it tells, and how it ends."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grel import convert
+from grel.formats import READERS
+from grel.records import read_jsonl
+
+REPO = Path(__file__).parents[1]
+RELATION = {"em1Text": "Ann Moore", "em2Text": "Time", "label": "company"}
+RECORD = {"sentText": "Ann Moore runs Time", "relationMentions": [RELATION]}
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(*records):
+        path = tmp_path / "raw.json"
+        path.write_text("".join(json.dumps(record) + "\n" for record in records))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def run(tmp_path, capsys):
+    """Runs the command; gives its status, what it wrote (None for no file) and its messages."""
+
+    def run_convert(path, *options, format="copyre"):
+        output = tmp_path / "out.jsonl"
+        status = convert.main(
+            [f"--format={format}", f"--input={path}", f"--output={output}", *options]
+        )
+        out, err = capsys.readouterr()
+        assert out == ""
+        documents = list(read_jsonl(output)) if output.exists() else None
+        assert {file.name for file in tmp_path.iterdir()} <= {"raw.json", "out.jsonl", "relations"}
+        return status, documents, err.splitlines()
+
+    return run_convert
+
+
+def _with(**fields):
+    return {**RECORD, "relationMentions": [{**RELATION, **fields}]}
+
+
+def test_what_went_through_is_written_and_counted(written, run):
+    again = {**RECORD, "relationMentions": [RELATION, RELATION]}
+    status, documents, lines = run(written(RECORD, again, _with(label="None")))
+    assert status == 0
+    assert [(d.id, len(d.triples)) for d in documents] == [("raw-1", 1), ("raw-2", 2), ("raw-3", 0)]
+    assert documents[0].triples[0].tail_span == (15, 19)
+    assert lines == [
+        "documents: 3",
+        "triples: 3 (2 without duplicates)",
+        "entity that is not in its text: kept, without a span: 0",
+        "pair of entities labeled as not related: left out: 1",
+        "  line 3: ('Ann Moore', 'Time')",
+        "skipped records: 0",
+    ]
+
+
+def test_entities_that_are_not_in_the_text_are_counted_and_the_first_shown(written, run):
+    records = [_with(em1Text=f"Bob {number}") for number in range(8)]
+    status, documents, lines = run(written(RECORD, *records))
+    assert status == 0
+    assert [d.triples[0].head_span is None for d in documents] == [False] + [True] * 8
+    start = lines.index("entity that is not in its text: kept, without a span: 8")
+    shown = [f"  line {number + 2}: 'Bob {number}'" for number in range(5)]
+    assert lines[start + 1 : start + 7] == [*shown, "  and 3 more"]
+
+
+def test_the_first_faulty_record_stops_it(written, run):
+    path = written(RECORD, {**RECORD, "sentText": ""}, {**RECORD, "sentText": 1})
+    for options in ([], ["--on_error=fail"]):
+        assert run(path, *options) == (1, None, [f"error: {path}:2: text is empty"])
+
+
+def test_faulty_records_can_be_skipped_and_all_are_listed(written, run):
+    faulty = [{**RECORD, "sentText": number} for number in range(9)]
+    path = written(*faulty, RECORD)
+    status, documents, lines = run(path, "--on_error=skip")
+    assert status == 0
+    assert [document.id for document in documents] == ["raw-10"]
+    reason = "field 'sentText' must be a string, not"
+    assert lines[:9] == [f"skipped: {path}:{n + 1}: {reason} {n}" for n in range(9)]
+    assert lines[9] == "documents: 1"
+    assert lines[-1] == "skipped records: 9"
+
+
+def test_a_file_of_another_format_is_an_error_even_when_skipping(written, run):
+    path = written(RECORD, RECORD)
+    status, documents, lines = run(path, "--on_error=skip", format="casrel")
+    assert (status, documents) == (1, None)
+    assert lines[-1] == f"error: {path}: no record of it is in the format 'casrel'"
+
+
+def test_an_empty_file_gives_an_empty_file(written, run):
+    status, documents, lines = run(written())
+    assert (status, documents, lines[0]) == (0, [], "documents: 0")
+
+
+def test_relations_can_be_closed(written, run, tmp_path):
+    path = written(RECORD, _with(label="likes"))
+    relations = tmp_path / "relations"
+    option = f"--relations={relations}"
+    relations.write_text("company\r\n\nlikes\n")
+    assert run(path, option)[0] == 0
+    relations.write_text("company\n")
+    (tmp_path / "out.jsonl").unlink()
+    assert run(path, option) == (1, None, [f"error: {path}:2: unknown relation 'likes'"])
+    relations.write_bytes(b"company\n\xff")
+    assert run(path, option) == (
+        1,
+        None,
+        [f"error: {relations}:2: not UTF-8: byte 0xff at byte 1"],
+    )
+
+
+def test_an_error_leaves_an_older_output_as_it_was(written, run, tmp_path):
+    output = tmp_path / "out.jsonl"
+    run(written(RECORD))
+    before = output.read_bytes()
+    assert run(written(RECORD, {}))[0] == 1
+    assert output.read_bytes() == before
+
+
+def test_input_and_output_may_be_the_same_file(tmp_path, capsys):
+    path = tmp_path / "data.jsonl"
+    path.write_text(
+        '{"id": "a", "text": "x y", "triples": [{"head": "x", "relation": "r", "tail": "y"}]}'
+    )
+    assert convert.main(["--format=jsonl", f"--input={path}", f"--output={path}"]) == 0
+    (document,) = read_jsonl(path)
+    assert document.triples[0].tail_span == (2, 3)
+
+
+def test_help_names_every_format(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        convert.main(["--help"])
+    assert exit_info.value.code == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert {line.split()[0] for line in lines if line.startswith("  ") and line.split()} >= set(
+        READERS
+    )
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        [],
+        ["--format=copyre", "--input=x"],
+        ["--format=word", "--input=x", "--output=y"],
+        ["--format=copyre", "--input=x", "--output=y", "--on_error=ask"],
+    ],
+)
+def test_wrong_usage_exits_with_two(argv, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        convert.main(argv)
+    assert exit_info.value.code == 2
+
+
+def test_runs_as_a_module_between_pipes():
+    command = [sys.executable, "-m", "grel.convert", "--format=copyre", "--input=-", "--output=-"]
+    done = subprocess.run(
+        command, cwd=REPO, input=json.dumps(RECORD).encode(), capture_output=True, check=True
+    )
+    assert json.loads(done.stdout)["id"] == "stdin-1"
+    assert done.stderr.startswith(b"documents: 1\n")
+
+
+def test_a_missing_file_is_one_line_without_a_traceback():
+    command = [sys.executable, "-m", "grel.convert", "--format=ptrnet", "--input=none/dev"]
+    done = subprocess.run([*command, "--output=-"], cwd=REPO, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr == "error: none/dev.sent: cannot read: No such file or directory\n"
+
+
+def test_imports_nothing_heavy():
+    code = "import grel.convert, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True
+    )
+    assert not {"jax", "numpy", "transformers"} & set(done.stdout.split())

@@ -1,0 +1,119 @@
+"""What all raw formats share: ids, spans, notes, and words counted in characters."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grel.drafts import Draft, Note, NoteKind, Words, read_drafts
+from grel.records import Triple
+from grel.textio import Fault, Item
+
+TEXT = "Ann likes Ann Moore , not Time"
+OPEN = {"relations": None, "on_error": None, "on_note": None}
+
+
+def _read(draft_of_item, items, path="dir/corpus.v1.json", **options):
+    parse = draft_of_item if callable(draft_of_item) else lambda item, remark: draft_of_item
+    return list(read_drafts(path, items, parse, **{**OPEN, **options}))
+
+
+@pytest.mark.parametrize(
+    ("path", "item", "id", "expected"),
+    [
+        ("dir/corpus.v1.json", Item(7, b""), None, "corpus.v1-7"),
+        ("dir/corpus.json", Item(7, b"", 3), None, "corpus-3"),
+        ("-", Item(7, b""), None, "stdin-7"),
+        ("dir/corpus.json", Item(7, b""), "own", "own"),
+    ],
+)
+def test_ids(path, item, id, expected):
+    assert _read(Draft("x", [], id), [item], path)[0].id == expected
+
+
+def test_an_empty_id_is_not_replaced():
+    with pytest.raises(ValueError, match="id is empty"):
+        _read(Draft("x", [], ""), [Item(1, b"")])
+
+
+def test_only_open_spans_are_filled():
+    stated = [Triple("Ann", "r", "Time"), Triple("Ann", "r", "Bob", head_span=(10, 13))]
+    notes = []
+    (document,) = _read(Draft(TEXT, stated), [Item(4, b"")], on_note=notes.append)
+    assert document.triples == (
+        Triple("Ann", "r", "Time", (0, 3), (26, 30)),
+        Triple("Ann", "r", "Bob", (10, 13), None),
+    )
+    assert notes == [Note(4, NoteKind.MISSING, "'Bob'")]
+
+
+def test_a_span_of_the_file_that_is_wrong_is_an_error():
+    with pytest.raises(ValueError, match=r"corpus.v1.json:1: triples\[0\]: head_span"):
+        _read(Draft(TEXT, [Triple("Ann", "r", "Time", (1, 4))]), [Item(1, b"")])
+
+
+def test_an_entity_is_noted_once_a_document():
+    stated = [Triple("Bob", "r", "Time"), Triple("Bob", "q", "Bob")]
+    notes = []
+    items = [Item(1, b""), Item(2, b"")]
+    _read(Draft(TEXT, stated), items, on_note=notes.append)
+    assert notes == [Note(line, NoteKind.MISSING, "'Bob'") for line in (1, 2)]
+
+
+def test_notes_come_with_their_document_and_not_with_skipped_ones():
+    def parse(item, remark):
+        remark(NoteKind.REPEATED, f"in {item.line}")
+        if item.line == 2:
+            raise Fault("bad")
+        return Draft("" if item.line == 3 else "x", [])
+
+    errors, notes = [], []
+    documents = read_drafts(
+        "f",
+        [Item(line, b"") for line in (1, 2, 3, 4)],
+        parse,
+        relations=None,
+        on_error=errors.append,
+        on_note=notes.append,
+    )
+    assert next(documents).id == "f-1"
+    assert [note.line for note in notes] == [1]
+    assert next(documents).id == "f-4"
+    assert [note.line for note in notes] == [1, 4]
+    assert [(error.line, error.reason) for error in errors] == [(2, "bad"), (3, "text is empty")]
+
+
+@given(st.text())
+def test_split_words_are_those_of_str_split(text):
+    words = Words.split(text)
+    assert [text[slice(*span)] for span in words.spans] == text.split()
+
+
+@given(st.lists(st.text("ab é ")))
+def test_joined_words_are_the_tokens(tokens):
+    words = Words.join(tokens)
+    assert words.text == " ".join(tokens)
+    assert [words.text[slice(*span)] for span in words.spans] == tokens
+
+
+@given(st.text("ab "), st.integers(-3, 9), st.integers(-3, 9))
+def test_characters_of_word_ranges(text, first, end):
+    words = Words.split(text)
+    span = words.characters((first, end))
+    assert (span is not None) == (0 <= first < end <= len(text.split()))
+    if span is not None:
+        assert re.split(" +", text[slice(*span)]) == text.split()[first:end]
+
+
+def test_the_first_range_that_spells_the_entity_is_taken():
+    remarks = []
+    words = Words.split(TEXT)
+    placed = words.place(
+        Triple("Ann", "r", "Moore"),
+        [(1, 2), (5, 99), (2, 3), (0, 1)],
+        [(2, 4)],
+        lambda *remark: remarks.append(remark),
+    )
+    assert placed == Triple("Ann", "r", "Moore", (10, 13), None)
+    assert remarks == [(NoteKind.MISPLACED, "'Moore'")]

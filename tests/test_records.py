@@ -1,0 +1,358 @@
+"""Records: where entities stand, what is refused, and that nothing changes on the way to disk."""
+
+import dataclasses
+import io
+import itertools
+import json
+import subprocess
+import sys
+import unicodedata
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from grel.records import (
+    Document,
+    Triple,
+    fold,
+    locate,
+    parse_document,
+    read_jsonl,
+    spells,
+    to_json,
+    write_jsonl,
+)
+from grel.textio import MAX_LINE_BYTES, RecordError
+
+REPO = Path(__file__).parents[1]
+TEXT = "Ann Moore , chairman of Time Inc. , likes Time"
+TRIPLE = {
+    "head": "Ann Moore",
+    "relation": "company",
+    "tail": "Time Inc.",
+    "head_span": [0, 9],
+    "tail_span": [24, 33],
+    "score": -0.25,
+}
+RECORD = {"id": "a", "text": TEXT, "triples": [TRIPLE]}
+
+ENCODABLE = st.characters(exclude_categories=["Cs"])
+STATED = st.text(ENCODABLE, min_size=1, max_size=20).filter(str.strip)
+# Accents of both kinds, word and other characters, and a syllable that decomposes into letters.
+TRICKY = st.text("aAáåe\u0301é -_1한\u1112", max_size=8)
+
+
+@st.composite
+def documents(draw):
+    text = draw(STATED)
+    stated = [
+        (i, j) for i, j in itertools.combinations(range(len(text) + 1), 2) if text[i:j].strip()
+    ]
+
+    def entity():
+        if draw(st.booleans()):
+            return draw(STATED), None
+        span = draw(st.sampled_from(stated))
+        return text[slice(*span)], span
+
+    triples = []
+    for _ in range(draw(st.integers(0, 3))):
+        (head, head_span), (tail, tail_span) = entity(), entity()
+        score = draw(st.none() | st.floats(allow_nan=False, allow_infinity=False))
+        triples.append(Triple(head, draw(STATED), tail, head_span, tail_span, score))
+    return Document(draw(STATED), text, tuple(triples))
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(*lines):
+        path = tmp_path / "data.jsonl"
+        lines = [json.dumps(line).encode() if isinstance(line, dict) else line for line in lines]
+        path.write_bytes(b"\n".join(lines) + b"\n")
+        return path
+
+    return write
+
+
+def test_without_duplicates_keeps_the_first_of_each_in_order():
+    a, b = Triple("x", "r", "y", (0, 1), (2, 3)), Triple("y", "r", "x")
+    again = dataclasses.replace(a, head_span=(4, 5), score=0.5)
+    assert Document("1", "x y x", (a, b, again, b)).without_duplicates().triples == (a, b)
+
+
+@given(st.text())
+def test_fold_keeps_offsets_and_is_done_once(text):
+    folded = fold(text)
+    assert len(folded) == len(text)
+    assert fold(folded) == folded
+    assert all(a == b for a, b in zip(text, folded, strict=True) if a.isascii())
+
+
+def test_fold_removes_accents_and_nothing_else():
+    assert fold("Medellín, Ångström, 한국, ½ß") == "Medellin, Angstrom, 한국, ½ß"
+
+
+def _letters(text):
+    letters = ""
+    for char in text:
+        parts = unicodedata.normalize("NFD", char)
+        if not any(unicodedata.combining(part) == 0 for part in parts[1:]):
+            char = parts[0]
+        letters += char if unicodedata.combining(char) == 0 else ""
+    return letters
+
+
+def _locate_slowly(text, entity):
+    spans = [
+        (i, j) for i, j in itertools.combinations(range(len(text) + 1), 2) if text[i:j] == entity
+    ] or [
+        (i, j)
+        for i, j in itertools.combinations(range(len(text) + 1), 2)
+        if _letters(text[i:j]) == _letters(entity) != ""
+        and not unicodedata.combining(text[i])
+        and not (j < len(text) and unicodedata.combining(text[j]))
+    ]
+
+    def in_word(char):
+        return char.isalnum() or char == "_" or unicodedata.combining(char)
+
+    def is_cut(at):
+        return 0 < at < len(text) and in_word(text[at - 1]) and in_word(text[at])
+
+    whole = [(i, j) for i, j in spans if not is_cut(i) and not is_cut(j)]
+    return tuple(whole or spans)
+
+
+@given(TRICKY, TRICKY)
+def test_locate_is_what_its_definition_says(text, entity):
+    assert locate(text, entity) == _locate_slowly(text, entity)
+
+
+@given(TRICKY, st.data())
+def test_locate_finds_every_part_of_a_text(text, data):
+    i, j = data.draw(st.tuples(*[st.integers(0, len(text))] * 2).map(sorted))
+    spans = locate(text, text[i:j])
+    assert spans == _locate_slowly(text, text[i:j])
+    assert bool(spans) == (i < j)
+    assert all(spells(text, span, text[i:j]) for span in spans)
+
+
+@pytest.mark.parametrize(
+    ("text", "entity", "spans"),
+    [
+        ("Dana, ana", "ana", ((6, 9),)),
+        ("banana", "ana", ((1, 4), (3, 6))),
+        ("in Medellin , Medellin", "Medellín", ((3, 11), (14, 22))),
+        ("in Medellín and Medellin", "Medellin", ((16, 24),)),
+        ("in Medelli\u0301n .", "Medellín", ((3, 12),)),
+        ("in Medellin .", "Medelli\u0301n", ((3, 11),)),
+        ("Jose\u0301 and Jose", "Jose", ((10, 14),)),
+        ("U.S. and the U.S.-led", "U.S.", ((0, 4), (13, 17))),
+        ("在北京市", "北京", ((1, 3),)),
+        ("Paris", "paris", ()),
+        ("Paris", "", ()),
+        ("", "Paris", ()),
+        ("Paris", "\u0301", ()),
+    ],
+)
+def test_locate_examples(text, entity, spans):
+    assert locate(text, entity) == spans
+
+
+@pytest.mark.parametrize(
+    ("span", "entity", "expected"),
+    [
+        ((0, 2), "né", True),
+        ((0, 2), "ne", True),
+        ((0, 2), "n", False),
+        ((0, 3), "né", False),
+        ((-2, 2), "né", False),
+        ((1, 1), "", False),
+        ((2, 0), "né", False),
+    ],
+)
+def test_spells(span, entity, expected):
+    assert spells("né", span, entity) is expected
+
+
+@given(st.lists(documents(), max_size=4, unique_by=lambda document: document.id))
+def test_what_is_written_is_read_again(tmp_path_factory, documents):
+    path = tmp_path_factory.getbasetemp() / "round_trip.jsonl"
+    write_jsonl(path, documents)
+    assert list(read_jsonl(path)) == documents
+    assert path.read_bytes().count(b"\n") == len(documents)
+    assert [parse_document(to_json(d).encode(), path, 1) for d in documents] == documents
+
+
+def test_what_is_not_there_is_not_written():
+    document = Document("ä", "x y", (Triple("x", "r", "y", tail_span=(2, 3)),))
+    expected = '"triples": [{"head": "x", "relation": "r", "tail": "y", "tail_span": [2, 3]}]'
+    assert to_json(document) == f'{{"id": "ä", "text": "x y", {expected}}}'
+
+
+def test_spans_and_scores_are_optional_and_may_be_integers(written):
+    bare = {"head": "Ann", "relation": "r", "tail": "Time"}
+    record = {"id": "a", "text": TEXT, "triples": [{**bare, "score": 1}]}
+    (document,) = read_jsonl(written(record))
+    (triple,) = document.triples
+    assert triple == Triple("Ann", "r", "Time", score=1.0)
+    assert type(triple.score) is float
+
+
+def _without(record, name):
+    return {key: value for key, value in record.items() if key != name}
+
+
+def _with_triple(**fields):
+    return {**RECORD, "triples": [TRIPLE, {**TRIPLE, **fields}]}
+
+
+FAULTY = [
+    (b"\xff", "not UTF-8: byte 0xff"),
+    (b"{", "not JSON"),
+    (b"", "blank line"),
+    (b"[]", "must be an object"),
+    (b'"a"', "must be an object"),
+    (json.dumps(RECORD).encode()[:-1] + b', "id": "a"}', "key 'id' stands more than once"),
+    *((_without(RECORD, name), f"field '{name}' is missing") for name in RECORD),
+    *(
+        ({**RECORD, "triples": [_without(TRIPLE, name)]}, f"triples[0]: field '{name}' is missing")
+        for name in ("head", "relation", "tail")
+    ),
+    ({**RECORD, "tripels": []}, "unknown field 'tripels'"),
+    (_with_triple(heads="x"), "triples[1]: unknown field 'heads'"),
+    ({**RECORD, "id": 7}, "field 'id' must be a string, not 7"),
+    ({**RECORD, "text": None}, "field 'text' must be a string, not None"),
+    ({**RECORD, "text": ["a"]}, "field 'text' must be a string, not ['a']"),
+    ({**RECORD, "triples": {}}, "field 'triples' must be a list"),
+    ({**RECORD, "triples": [[]]}, "triples[0]: it must be an object"),
+    (_with_triple(tail=True), "triples[1]: field 'tail' must be a string, not True"),
+    ({**RECORD, "id": ""}, "id is empty"),
+    ({**RECORD, "text": " \t\u00a0"}, "text is empty"),
+    (_with_triple(head="  "), "triples[1]: head is empty"),
+    (_with_triple(relation=""), "triples[1]: relation is empty"),
+    (_with_triple(tail=""), "triples[1]: tail is empty"),
+    (_with_triple(score="1"), "triples[1]: field 'score' must be a finite number"),
+    (_with_triple(score=True), "field 'score' must be a finite number"),
+    (_with_triple(score=None), "field 'score' must be a finite number"),
+    (_with_triple(score=float("nan")), "NaN is no number"),
+    (json.dumps(RECORD).replace("-0.25", "1e999").encode(), "must be a finite number, not inf"),
+    (json.dumps(RECORD).replace("-0.25", "9" * 400).encode(), "an integer of 400 digits"),
+    (_with_triple(head_span=None), "field 'head_span' must be a list"),
+    (_with_triple(head_span=[0]), "must be [start, end]"),
+    (_with_triple(head_span=[0, 9, 9]), "must be [start, end]"),
+    (_with_triple(head_span=[False, 9]), "must be [start, end]"),
+    (_with_triple(head_span=[0, 9.0]), "must be [start, end]"),
+    (_with_triple(head_span=[0, 8]), "triples[1]: head_span [0, 8] is 'Ann Moor', not 'Ann Moore'"),
+    (_with_triple(tail_span=[25, 34]), "tail_span [25, 34] is 'ime Inc. ', not 'Time Inc.'"),
+    (_with_triple(head_span=[0, 99]), "[0, 99] lies outside the text, which has 46 characters"),
+    (_with_triple(head_span=[-46, 9]), "[-46, 9] lies outside the text"),
+    (_with_triple(head_span=[9, 0]), "[9, 0] lies outside the text"),
+    (_with_triple(head_span=[3, 3]), "[3, 3] lies outside the text"),
+    ({**RECORD, "text": "\ud800" + TEXT}, "half of a surrogate pair"),
+    ({**RECORD, "text": "x" * MAX_LINE_BYTES}, "longer than 1,048,576 bytes"),
+    (b'{"id": ' + b"[" * 200_000, "nested too deeply"),
+]
+
+
+@pytest.mark.parametrize(("line", "reason"), FAULTY)
+def test_a_faulty_record_is_raised_with_file_line_and_reason(written, line, reason):
+    path = written({**RECORD, "id": "before"}, line, {**RECORD, "id": "after"})
+    reader = read_jsonl(path)
+    assert next(reader).id == "before"
+    with pytest.raises(RecordError) as info:
+        next(reader)
+    assert (info.value.path, info.value.line) == (str(path), 2)
+    assert reason in info.value.reason
+    assert str(info.value) == f"{path}:2: {info.value.reason}"
+    assert "\n" not in str(info.value)
+    str(info.value).encode()
+
+
+@pytest.mark.parametrize(("line", "reason"), FAULTY)
+def test_a_faulty_record_is_handed_over_and_skipped(written, line, reason):
+    errors = []
+    path = written({**RECORD, "id": "before"}, line, {**RECORD, "id": "after"})
+    assert [d.id for d in read_jsonl(path, on_error=errors.append)] == ["before", "after"]
+    (error,) = errors
+    assert error.line == 2
+    assert reason in error.reason
+
+
+def test_parse_document_says_where(written):
+    with pytest.raises(RecordError, match=r"^some/file:7: field 'text' is missing$"):
+        parse_document(b'{"id": "a", "triples": []}', "some/file", 7)
+
+
+def test_accents_may_differ_between_a_span_and_its_entity():
+    line = '{"id": "a", "text": "Medellin", "triples": [{"head": "Medellín", "relation": "r", \
+"tail": "x", "head_span": [0, 8]}]}'
+    assert parse_document(line.encode(), "f", 1).triples[0].head_span == (0, 8)
+
+
+def test_ids_must_differ(written):
+    errors = []
+    path = written(RECORD, {**RECORD, "id": "b"}, RECORD, {**RECORD, "id": "c"})
+    assert [d.id for d in read_jsonl(path, on_error=errors.append)] == ["a", "b", "c"]
+    assert [(e.line, e.reason) for e in errors] == [(3, "id 'a' stands on line 1 already")]
+
+
+def test_a_skipped_record_does_not_claim_its_id(written):
+    path = written({**RECORD, "text": ""}, RECORD)
+    assert [d.id for d in read_jsonl(path, on_error=lambda _: None)] == ["a"]
+
+
+def test_relations_can_be_closed(written):
+    path = written({**RECORD, "id": "b", "triples": []}, _with_triple(relation="like"))
+    assert len(list(read_jsonl(path, relations=["company", "like"]))) == 2
+    for relations in (["company"], []):
+        with pytest.raises(RecordError, match=r":2: unknown relation '(like|company)'"):
+            list(read_jsonl(path, relations=relations))
+
+
+def test_blank_lines_and_a_byte_order_mark_may_stand_at_the_ends(written):
+    line = json.dumps(RECORD).encode()
+    assert [d.id for d in read_jsonl(written(b"\xef\xbb\xbf" + line, b"", b" ", b""))] == ["a"]
+
+
+def test_a_line_without_end_is_not_read_into_memory(written):
+    reader = read_jsonl(written(b"x" * (8 * MAX_LINE_BYTES), RECORD), on_error=lambda _: None)
+    assert [d.id for d in reader] == ["a"]
+
+
+def test_dash_is_standard_input_and_output(monkeypatch, capsysbinary):
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(json.dumps(RECORD).encode())))
+    documents = list(read_jsonl("-"))
+    write_jsonl("-", documents)
+    assert json.loads(capsysbinary.readouterr().out) == RECORD
+
+
+def test_a_missing_file_is_an_error_even_when_skipping(tmp_path):
+    with pytest.raises(RecordError, match=r"missing.jsonl: cannot read: No such file"):
+        list(read_jsonl(tmp_path / "missing.jsonl", on_error=lambda _: None))
+
+
+@pytest.mark.parametrize(
+    ("document", "reason"),
+    [
+        (Document("b", "x", (Triple("x", "r", "x", score=float("inf")),)), "not JSON compliant"),
+        (Document("b", "\ud800"), "surrogates not allowed"),
+        (Document("b", "x" * MAX_LINE_BYTES), "longer than 1,048,576 bytes"),
+    ],
+)
+def test_what_could_not_be_read_is_not_written(tmp_path, document, reason):
+    path = tmp_path / "out.jsonl"
+    with pytest.raises(RecordError, match=reason) as info:
+        write_jsonl(path, [Document("a", "x"), document])
+    assert info.value.line == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_imports_nothing_heavy():
+    code = "import grel.records, sys; print(*{name.partition('.')[0] for name in sys.modules})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True
+    )
+    assert not {"jax", "numpy", "transformers"} & set(done.stdout.split())
