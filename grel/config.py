@@ -54,7 +54,15 @@ def get_config() -> ml_collections.ConfigDict:
     c.model.family = "bert"
     c.model.size = "base"  # tiny, mini, small, base, large
     c.model.objective = "mlm"  # or "causal"
+    # The shape; 0 is what the size says.
+    c.model.num_layers = 0
+    c.model.hidden_size = 0
+    c.model.num_heads = 0
+    c.model.ff_size = 0
     c.model.max_positions = 512
+    c.model.init_stddev = (
+        0.02  # of fresh parameters; for narrow models 1 / sqrt(width) learns faster
+    )
     c.model.segments = "bert"  # 0 and 1; "unilm" is 4 and 5 of a table of 6
     c.model.layer_norm_eps = 1e-12  # UniLM has 1e-5
     c.model.dropout = 0.1
@@ -72,6 +80,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.train.warmup_fraction = 0.1  # of all steps
     c.train.weight_decay = 0.01
     c.train.clip_norm = 1.0
+    c.train.adam_b2 = 0.999  # lower for runs of few steps
     c.train.log_every = 50  # steps
     c.train.eval_every = 0  # steps; 0 is once an epoch
     c.train.checkpoint_every = 500  # steps
@@ -172,7 +181,12 @@ _RANGES = {
     "data.num_train": (0, math.inf),
     "data.num_validation": (0, math.inf),
     "tokenizer.vocab_size": (64, 1 << 20),
+    "model.num_layers": (0, math.inf),
+    "model.hidden_size": (0, math.inf),
+    "model.num_heads": (0, math.inf),
+    "model.ff_size": (0, math.inf),
     "model.max_positions": (16, math.inf),
+    "model.init_stddev": (0.0, 1.0),
     "model.layer_norm_eps": (1e-15, 1e-1),
     "model.dropout": (0.0, 0.9),
     "model.attention_dropout": (0.0, 0.9),
@@ -185,6 +199,7 @@ _RANGES = {
     "train.warmup_fraction": (0.0, 1.0),
     "train.weight_decay": (0.0, 1.0),
     "train.clip_norm": (1e-6, math.inf),
+    "train.adam_b2": (0.0, 0.999999),
     "train.log_every": (1, math.inf),
     "train.eval_every": (0, math.inf),
     "train.checkpoint_every": (1, math.inf),

@@ -124,7 +124,7 @@ def _read_relations(path: str | Path) -> set[str]:
             relations.add(decode(item.data).strip())
         except Fault as fault:
             raise RecordError(path, item.line, str(fault)) from None
-    return relations - {""}
+    return relations
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -68,7 +68,8 @@ def replicate(tree: Any, devices: Devices | None = None) -> Any:
 
 def unreplicate(tree: Any) -> Any:
     """One copy of a replicated tree, as numpy arrays on the host."""
-    return jax.device_get(jax_utils.unreplicate(tree))
+    # flax.jax_utils.unreplicate goes by the devices of the process, not by those in use.
+    return jax.tree.map(lambda x: np.asarray(x.addressable_shards[0].data)[0], tree)
 
 
 def sum_over_devices(tree: Any) -> Any:

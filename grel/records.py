@@ -257,7 +257,7 @@ def _triple(raw: dict[str, Any]) -> Triple:
 
 def _check_names(record: dict[str, Any], names: Collection[str]) -> None:
     if unknown := record.keys() - set(names):
-        raise Fault(f"unknown field {quote(min(unknown))}")
+        raise Fault(f"unknown field {quote(min(unknown))}; there are {', '.join(names)}")
 
 
 def span_member(record: dict[str, Any], name: str) -> Span | None:

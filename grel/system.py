@@ -53,7 +53,8 @@ class System:
             objective=c.objective,
             mask_rate=c.mask_rate,
             alpha=c.alpha,
-            **family.SIZES[c.size],
+            init_stddev=c.init_stddev,
+            **{name: c[name] or value for name, value in family.SIZES[c.size].items()},
             **SEGMENTS[c.segments],
         )
         return cls(config, wordpiece, family, model)

@@ -116,10 +116,9 @@ def _without_blank_end(items: Iterator[Item]) -> Iterator[Item]:
 def _list_items(path: str | Path, data: bytes) -> Iterator[Item]:
     """Splits a JSON list with a parser that forgives, so that each item is judged by itself."""
     splitter = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
-    text = ""
+    line, number, counted = 1, 0, 0
     try:
         text = data.removeprefix(_BYTE_ORDER_MARK).decode()
-        line, number, counted = 1, 0, 0
         cursor = _skip_space(text, text.index("[") + 1)
         more = text[cursor : cursor + 1] != "]"
         while more:

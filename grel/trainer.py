@@ -69,6 +69,7 @@ class Trainer:
                 num_steps=self.num_steps,
                 weight_decay=c.weight_decay,
                 clip_norm=c.clip_norm,
+                b2=c.adam_b2,
             )
         )
         self._loss_fn = parallel.on_rows(

@@ -31,6 +31,7 @@ class OptimizerConfig:
         warmup_steps, num_steps: from 0 up to the rate, then down to 0 at `num_steps`.
         weight_decay: decoupled; not on biases and layer norms.
         clip_norm: global norm that gradients are scaled down to.
+        b2: decay of Adam's second moment; lower it for runs of few steps.
     """
 
     learning_rate: float
@@ -38,9 +39,7 @@ class OptimizerConfig:
     num_steps: int
     weight_decay: float = 0.01
     clip_norm: float = 1.0
-    b1: float = 0.9
     b2: float = 0.999
-    eps: float = 1e-8
 
 
 @flax.struct.dataclass
@@ -71,9 +70,7 @@ def optimizer(config: OptimizerConfig) -> optax.GradientTransformation:
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(
             schedule(config),
-            b1=config.b1,
             b2=config.b2,
-            eps=config.eps,
             weight_decay=config.weight_decay,
             mask=decayed,
         ),
@@ -131,7 +128,7 @@ def train_step(
         count = jnp.maximum(sums["loss"][1], 1)
         gradient = jax.tree.map(lambda g: g / count, gradient)
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
-        metrics = means(sums) | {"grad_norm": optax.global_norm(gradient)}
+        metrics = means(sums) | {"grad_norm": optax.tree.norm(gradient)}
         state = TrainState(
             state.step + 1, optax.apply_updates(state.params, updates), opt_state, state.key
         )

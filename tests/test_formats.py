@@ -333,6 +333,14 @@ def test_an_hrl_mention_that_is_tagged_twice(written):
     assert notes == []
 
 
+def test_an_hrl_mention_at_the_end(written):
+    relation = {"em1": "runs", "rtext": "r", "em2": "Ann Moore", "tags": [5, 2, 0, 4, 5, 2]}
+    record = {"sentext": "Ann M. , runs Ann Moore", "relations": [relation]}
+    documents, notes, _ = _all("hrl", written(record))
+    assert documents[0].triples[0].tail_span == (14, 23)
+    assert notes == []
+
+
 def test_tplinker_spans_are_optional(written):
     record = json.loads(json.dumps(SAME["tplinker"]))
     for relation in record["relation_list"]:

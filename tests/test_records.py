@@ -149,6 +149,7 @@ def test_locate_finds_every_part_of_a_text(text, data):
         ("in Medelli\u0301n .", "Medellín", ((3, 12),)),
         ("in Medellin .", "Medelli\u0301n", ((3, 11),)),
         ("Jose\u0301 and Jose", "Jose", ((10, 14),)),
+        ("Jose\u0301", "José", ((0, 5),)),
         ("U.S. and the U.S.-led", "U.S.", ((0, 4), (13, 17))),
         ("在北京市", "北京", ((1, 3),)),
         ("Paris", "paris", ()),
@@ -166,6 +167,7 @@ def test_locate_examples(text, entity, spans):
     [
         ((0, 2), "né", True),
         ((0, 2), "ne", True),
+        ((0, 2), "ne\u0301", True),
         ((0, 2), "n", False),
         ((0, 3), "né", False),
         ((-2, 2), "né", False),

@@ -6,7 +6,7 @@ import os
 import sys
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from grel.textio import (
@@ -49,6 +49,7 @@ def written(tmp_path):
         (b"", []),
         (b"a", [b"a"]),
         (b"a\n", [b"a"]),
+        (b"a\r\r\n", [b"a\r"]),
         (b"\n", [b""]),
         (b"a\r\n\r\nb\rc", [b"a", b"", b"b\rc"]),
         (b"\xef\xbb\xbfa\n\xef\xbb\xbfb", [b"a", b"\xef\xbb\xbfb"]),
@@ -159,6 +160,7 @@ def test_what_json_allows_is_parsed_as_json_does(value):
         (b'{"a": NaN}', "NaN is no number"),
         (b'{"a": -Infinity}', "-Infinity is no number"),
         (b'{"a": "\\ud83d"}', "surrogate"),
+        (b'{"a": "\\uDFFF"}', "surrogate"),
         (b'{"\\uDE00\\uD83D": 1}', "surrogate"),
         (b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested too deeply"),
         (b'{"a": ' + b"9" * 5_000 + b"}", "an integer of 5000 digits"),
@@ -177,6 +179,7 @@ def test_a_line_may_have_the_full_length():
 
 
 @given(st.text() | st.lists(st.text()))
+@example("x" * 10_000)
 def test_quotes_are_short_and_on_one_line(value):
     assert len(quote(value).encode()) < 1000
     assert quote(value).isprintable()

@@ -42,6 +42,7 @@ class Config:
         dropout: on embeddings and on what layers add; attention_dropout: on attention weights.
         layer_norm_eps: 1e-12 for BERT, 1e-5 for UniLM.
         dtype: of the computation; parameters are always float32.
+        init_stddev: of fresh kernels and embeddings.
         remat: recompute each layer in the backward pass, for memory.
         objective: "mlm" (paper) or "causal" (Su 2021); METHOD section 5.
         mask_id: of [MASK]; sep_id: of [SEP], from which the target starts.
@@ -65,6 +66,7 @@ class Config:
     layer_norm_eps: float = 1e-12
     dtype: str = "float32"
     remat: bool = False
+    init_stddev: float = 0.02
     objective: str = "mlm"
     mask_rate: float = 0.15
     alpha: float = 0.1
@@ -85,11 +87,15 @@ class Config:
 
 KeysAndValues = tuple[jax.Array, jax.Array]
 
-_init = nn.initializers.truncated_normal(0.02)
-
 
 def _dense(config: Config, features: int | tuple[int, ...], axis=-1, name=None) -> nn.Module:
-    return nn.DenseGeneral(features, axis=axis, dtype=config.dtype, kernel_init=_init, name=name)
+    return nn.DenseGeneral(
+        features,
+        axis=axis,
+        dtype=config.dtype,
+        kernel_init=nn.initializers.truncated_normal(config.init_stddev),
+        name=name,
+    )
 
 
 class LayerNorm(nn.Module):
@@ -159,7 +165,12 @@ class Model(nn.Module):
         c = self.config
 
         def table(rows):
-            return nn.Embed(rows, c.hidden_size, embedding_init=_init, dtype=c.dtype)
+            return nn.Embed(
+                rows,
+                c.hidden_size,
+                embedding_init=nn.initializers.truncated_normal(c.init_stddev),
+                dtype=c.dtype,
+            )
 
         self.words = table(c.vocab_size)
         self.positions = table(c.max_positions)

@@ -1,0 +1,35 @@
+# shellcheck shell=bash
+# Sourced by the other scripts: takes --dry_run out of their arguments, and defines `run`.
+
+dry_run=false
+for arg; do
+  shift
+  if [[ $arg == --dry_run ]]; then
+    dry_run=true
+  else
+    set -- "$@" "$arg"
+  fi
+done
+
+# Runs a command; under --dry_run prints it instead, fit to be pasted into a shell.
+run() {
+  if $dry_run; then
+    show "$@"
+  else
+    "$@"
+  fi
+}
+
+show() {
+  local word line=""
+  for word; do
+    if [[ $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]]; then
+      line+=" $word"
+    elif [[ $word == *\'* ]]; then
+      line+=" $(printf '%q' "$word")"
+    else
+      line+=" '$word'"
+    fi
+  done
+  echo "${line# }"
+}

@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# The main job: trains configs/demo.py on this machine, evaluates it with the copy mechanism off and
+# on, and extracts triples from a few test sentences.
+#
+#   bash launch/local.sh [--workdir=DIR] [--config.FIELD=VALUE ...] [--dry_run]
+#
+# A run that was stopped goes on where it was. Both evaluations are kept, in DIR/copy_off and
+# DIR/copy_on.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/dry_run.sh
+
+workdir=runs/demo
+for arg; do
+  shift
+  case $arg in
+    --workdir=*) workdir=${arg#*=} ;;
+    --config.*=*) set -- "$@" "$arg" ;;
+    *)
+      echo "local: error: unknown argument $arg; there are --workdir=DIR, --config.FIELD=VALUE" \
+        "and --dry_run" >&2
+      exit 2
+      ;;
+  esac
+done
+
+run bash launch/setup.sh
+grel=(.venv/bin/python -m grel.main)
+run "${grel[@]}" --mode=train --config=configs/demo.py --workdir="$workdir" "$@"
+
+for copy in off on; do
+  run "${grel[@]}" --mode=eval --workdir="$workdir" --config.decoding.copy="$copy"
+  run rm -rf "$workdir/copy_$copy"
+  run cp -R "$workdir/eval/test" "$workdir/copy_$copy"
+done
+
+printf -v quoted '%q' "$workdir"
+predict="${grel[*]} --mode=predict --workdir=$quoted --output=$quoted/extracted.jsonl"
+run bash -o pipefail -c "head -n 3 $quoted/copy_on/gold.jsonl | $predict"
+run .venv/bin/python launch/summary.py "$workdir"

@@ -1,0 +1,107 @@
+#!/usr/bin/env bash
+# Makes .venv in the checkout and installs the pinned packages into it.
+#
+#   bash launch/setup.sh [--tests] [--jax=cuda12|cuda13|tpu] [--dry_run]
+#
+# --tests adds what the tests need, --jax the accelerator's part of the pinned JAX. A new .venv is
+# made with $PYTHON, or else with the first of python3, python3.13, python3.12, python3.11 that is
+# 3.11 or newer.
+#
+# .venv/.complete lists what is installed. It is written last, and removed before anything changes:
+# a .venv without it was left half-finished and is made anew, as is one whose Python is gone or
+# whose requirements.txt has changed. Where nothing is missing, nothing is done.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/dry_run.sh
+
+fail() {
+  echo "setup: error: $*" >&2
+  exit 1
+}
+
+parts=(requirements.txt)
+for arg; do
+  case $arg in
+    --tests) parts+=(tests/requirements.txt) ;;
+    --jax=cuda12 | --jax=cuda13 | --jax=tpu) parts+=("jax[${arg#--jax=}]") ;;
+    *) fail "unknown argument $arg; there are --tests, --jax=cuda12|cuda13|tpu and --dry_run" ;;
+  esac
+done
+
+# The lines of .venv/.complete that stand for these parts.
+lines() {
+  local part
+  .venv/bin/python -c 'import sys; print("Python", *sys.version_info[:2])' 2>/dev/null || return
+  for part; do
+    if [[ -f $part ]]; then cksum "$part"; else echo "$part"; fi
+  done
+}
+
+# Whether .venv works and has these parts.
+has() {
+  local expected line
+  expected=$(lines "$@") || return
+  while IFS= read -r line; do
+    grep -qxF -- "$line" .venv/.complete 2>/dev/null || return
+  done <<<"$expected"
+}
+
+find_python() {
+  local name candidates=(python3 python3.13 python3.12 python3.11)
+  [[ -z ${PYTHON:-} ]] || candidates=("$PYTHON")
+  for name in "${candidates[@]}"; do
+    # The real path, for python3 may be the very .venv that is about to be made anew.
+    python=$("$name" -c 'import os, sys
+if sys.version_info < (3, 11): sys.exit(1)
+print(os.path.realpath(sys.executable))' 2>/dev/null) && return
+  done
+  fail "no Python 3.11 or newer: tried ${candidates[*]}; install one or name it, as in" \
+    "PYTHON=/path/to/python3 bash launch/setup.sh"
+}
+
+# Waits for other runs of this script. The lock belongs to the open file, which the shell and the
+# commands it starts keep open, so it ends with the last of them, however that ends.
+lock() {
+  exec 9<>launch/setup.sh
+  "$python" -c 'import fcntl, sys
+try:
+    fcntl.flock(9, fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    print("setup: another one is at work, waiting for it", file=sys.stderr, flush=True)
+    fcntl.flock(9, fcntl.LOCK_EX)'
+}
+
+make_venv() {
+  local pip=(-m pip --python .venv/bin/python install --quiet --disable-pip-version-check pip)
+  if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    run rm -rf .venv
+    run "$python" -m venv .venv
+  elif "$python" -c 'import pip, venv' 2>/dev/null; then
+    # Debian's python3 and python3-pip without python3-venv.
+    run rm -rf .venv
+    run "$python" -m venv --without-pip .venv
+    run "$python" "${pip[@]}"
+  else
+    fail "$python lacks venv, or both ensurepip and pip; on Debian and Ubuntu:" \
+      "apt-get install python3-venv"
+  fi
+}
+
+if has "${parts[@]}"; then exit; fi
+find_python
+$dry_run || lock
+if has "${parts[@]}"; then exit; fi # the other one has done it
+
+$dry_run || echo "setup: installing ${parts[*]} into .venv, which takes a few minutes" >&2
+if ! has requirements.txt; then make_venv; fi
+install=()
+for part in "${parts[@]}"; do
+  if [[ -f $part ]]; then install+=(-r "$part"); else install+=("$part"); fi
+done
+run rm -f .venv/.complete
+run .venv/bin/python -m pip install --quiet --disable-pip-version-check "${install[@]}" ||
+  fail "pip failed, for the reason above; mend it and run this again"
+if $dry_run; then exit; fi
+lines "${parts[@]}" >.venv/.complete.new
+mv .venv/.complete.new .venv/.complete
+echo "setup: done in $SECONDS s" >&2

@@ -1,0 +1,29 @@
+"""Shows what launch/local.sh has made: the scores side by side, and extracted triples.
+
+    python launch/summary.py WORKDIR
+
+It reads the files of the run and nothing else, as anybody's own report would.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+
+def main(workdir: Path) -> None:
+    """Prints a table of `copy_{on,off}/metrics.json`, then the records of `extracted.jsonl`."""
+    print(f"\n{'test split':<20}{'precision':>10}{'recall':>10}{'F1':>10}")
+    for copy in ("on", "off"):
+        metrics = json.loads((workdir / f"copy_{copy}" / "metrics.json").read_text())
+        scores = (metrics[name] for name in ("precision", "recall", "f1"))
+        print(f"{f'copy mechanism {copy}':<20}" + "".join(f"{score:>10.4f}" for score in scores))
+
+    for line in (workdir / "extracted.jsonl").read_text(encoding="utf-8").splitlines():
+        record = json.loads(line)
+        print(f"\n{record['text']}")
+        for triple in record["triples"]:
+            print(f"    ({triple['head']}; {triple['relation']}; {triple['tail']})")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

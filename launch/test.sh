@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# Lints and tests. Arguments go to pytest.
+#
+#   bash launch/test.sh [-m slow] [tests/test_records.py ...] [--dry_run]
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+source launch/dry_run.sh
+
+run bash launch/setup.sh --tests
+run .venv/bin/python -m ruff check .
+run .venv/bin/python -m ruff format --check .
+run .venv/bin/python -m pytest "$@"

@@ -1,0 +1,399 @@
+"""The launch scripts: what --dry_run prints, and that set-up repairs whatever it finds.
+
+Set-up runs here against a Python whose `venv` and `pip` only write down that they were called, so
+that every way of being interrupted can be tried in no time and without a network.
+"""
+
+import json
+import os
+import shutil
+import signal
+import stat
+import string
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+REPO = Path(__file__).parents[1]
+TRAIN = ".venv/bin/python -m grel.main --mode=train"
+
+# Runs `-c` on the real Python, with whatever the test says about it; `-m venv` makes a folder with
+# this script as its Python; `-m pip` does what $FAKE_PIP says. Calls of the two go to $FAKE_LOG.
+FAKE_PYTHON = """\
+#!/usr/bin/env bash
+me=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
+case "$1 $2" in
+  "-m venv")
+    echo "$*" >>"$FAKE_LOG"
+    venv=${*: -1}
+    mkdir -p "$venv/bin" && cp "$FAKE_SOURCE" "$venv/bin/python" ;;
+  "-m pip")
+    echo "$*" >>"$FAKE_LOG"
+    eval "$FAKE_PIP" ;;
+  "-c "*)
+    exec "$REAL_PYTHON" -I -S -c "import sys
+sys.version_info, sys.executable = (3, $FAKE_MINOR, 0), '$me'
+sys.modules.update({'pip': sys} | dict.fromkeys('$FAKE_LACKS'.split()))
+$2" ;;
+  *) exit 99 ;;
+esac
+"""
+
+
+class Checkout:
+    """A copy of what set-up needs, with a PATH whose only Python is the fake one."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder / "a checkout"
+        (self.folder / "tests").mkdir(parents=True)
+        shutil.copytree(REPO / "launch", self.folder / "launch")
+        for name in ("requirements.txt", "tests/requirements.txt"):
+            (self.folder / name).write_text(f"pins of {name}\n")
+        tools = folder / "bin"
+        tools.mkdir()
+        for name in ("bash", "basename", "cat", "cksum", "cp", "dirname", "env", "grep", "mkdir"):
+            (tools / name).symlink_to(shutil.which(name))
+        for name in ("mv", "rm"):
+            (tools / name).symlink_to(shutil.which(name))
+        self.python = tools / "python3"
+        self.python.write_text(FAKE_PYTHON)
+        self.python.chmod(self.python.stat().st_mode | stat.S_IXUSR)
+        self.log = folder / "log"
+        self.environment = {
+            "PATH": str(tools),
+            "REAL_PYTHON": sys.executable,
+            "FAKE_SOURCE": str(self.python),
+            "FAKE_LOG": str(self.log),
+            "FAKE_PIP": "true",
+            "FAKE_MINOR": "12",
+            "FAKE_LACKS": "",
+        }
+
+    @property
+    def command(self) -> list[str]:
+        return [shutil.which("bash"), "launch/setup.sh"]
+
+    def setup(self, *args: str, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [*self.command, *args],
+            cwd=self.folder,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    def calls(self) -> list[str]:
+        """What was asked of `venv` and `pip` since the last look."""
+        if not self.log.exists():
+            return []
+        calls = self.log.read_text().splitlines()
+        self.log.unlink()
+        return calls
+
+
+VENV = "-m venv .venv"
+PIP = "-m pip install --quiet --disable-pip-version-check -r requirements.txt"
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    return Checkout(tmp_path)
+
+
+def succeed(result: subprocess.CompletedProcess) -> subprocess.CompletedProcess:
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+def one_error_line(result: subprocess.CompletedProcess) -> str:
+    assert result.returncode == 1
+    [line] = [line for line in result.stderr.splitlines() if "error:" in line]
+    return line
+
+
+def test_setup_installs_once_and_then_does_nothing(checkout):
+    succeed(checkout.setup())
+    assert checkout.calls() == [VENV, PIP]
+    again = succeed(checkout.setup())
+    assert checkout.calls() == []
+    assert again.stdout + again.stderr == ""
+
+
+def test_setup_adds_to_a_complete_venv(checkout):
+    succeed(checkout.setup())
+    checkout.calls()
+    succeed(checkout.setup("--tests"))
+    assert checkout.calls() == [f"{PIP} -r tests/requirements.txt"]
+    succeed(checkout.setup())
+    succeed(checkout.setup("--tests"))
+    assert checkout.calls() == []
+    succeed(checkout.setup("--jax=tpu"))
+    assert checkout.calls() == [f"{PIP} jax[tpu]"]
+
+
+def test_setup_with_changed_test_requirements_installs_them(checkout):
+    succeed(checkout.setup("--tests"))
+    checkout.calls()
+    (checkout.folder / "tests/requirements.txt").write_text("other pins\n")
+    succeed(checkout.setup())
+    assert checkout.calls() == []
+    succeed(checkout.setup("--tests"))
+    assert checkout.calls() == [f"{PIP} -r tests/requirements.txt"]
+
+
+def _python_gone(venv: Path) -> None:
+    (venv / "bin/python").unlink()
+    (venv / "bin/python").symlink_to(venv / "no such python")
+
+
+def _pins_changed(venv: Path) -> None:
+    (venv.parent / "requirements.txt").write_text("other pins\n")
+
+
+def _stamp_empty(venv: Path) -> None:
+    (venv / ".complete").write_text("")
+
+
+def _venv_is_a_file(venv: Path) -> None:
+    shutil.rmtree(venv)
+    venv.write_text("")
+
+
+@pytest.mark.parametrize("harm", [_python_gone, _pins_changed, _stamp_empty, _venv_is_a_file])
+def test_setup_makes_a_broken_venv_anew(checkout, harm):
+    succeed(checkout.setup("--tests"))
+    checkout.calls()
+    harm(checkout.folder / ".venv")
+    succeed(checkout.setup("--tests"))
+    assert checkout.calls() == [VENV, f"{PIP} -r tests/requirements.txt"]
+
+
+def test_setup_makes_the_venv_of_another_python_version_anew(checkout):
+    succeed(checkout.setup())
+    checkout.calls()
+    succeed(checkout.setup(FAKE_MINOR="13"))
+    assert checkout.calls() == [VENV, PIP]
+
+
+def test_setup_after_a_failed_pip(checkout):
+    failed = checkout.setup(FAKE_PIP="echo 'no space left' >&2; false")
+    assert "pip failed" in one_error_line(failed)
+    assert "no space left" in failed.stderr
+    leftover = checkout.folder / ".venv/half a package"
+    leftover.touch()
+    checkout.calls()
+    succeed(checkout.setup())
+    assert checkout.calls() == [VENV, PIP]
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize("before", [[], ["setup"]], ids=["new", "complete"])
+def test_setup_after_being_killed(checkout, before):
+    for _ in before:
+        succeed(checkout.setup())
+    killed = checkout.setup("--tests", FAKE_PIP="kill -KILL $PPID")
+    assert killed.returncode == -signal.SIGKILL
+    checkout.calls()
+    succeed(checkout.setup())
+    assert checkout.calls() == [VENV, PIP]
+
+
+@pytest.mark.parametrize(
+    ("ending", "status", "num_installs"), [("", 0, 1), ("kill -KILL $PPID;", -signal.SIGKILL, 2)]
+)
+def test_a_second_setup_waits_for_the_first_ones_pip(
+    checkout, tmp_path, ending, status, num_installs
+):
+    started, go_on = tmp_path / "started", tmp_path / "go_on"
+    os.mkfifo(started)
+    os.mkfifo(go_on)
+    pip = f"{ending} echo >'{started}'; cat '{go_on}'"
+    options = {"cwd": checkout.folder, "stderr": subprocess.PIPE, "text": True}
+    environment = checkout.environment
+    slow = subprocess.Popen(checkout.command, env=environment | {"FAKE_PIP": pip}, **options)
+    with slow as first:
+        started.read_text()
+        with subprocess.Popen(checkout.command, env=environment, **options) as second:
+            assert "waiting" in second.stderr.readline()
+            go_on.write_text("")
+            assert first.wait(60) == status
+            assert second.wait(60) == 0
+    assert checkout.calls() == [VENV, PIP] * num_installs
+
+
+def test_setup_needs_a_recent_python(checkout):
+    error = one_error_line(checkout.setup(FAKE_MINOR="10"))
+    assert "no Python 3.11 or newer" in error
+    assert "python3.11" in error
+    checkout.python.rename(checkout.python.with_name("python3.11"))
+    succeed(checkout.setup(FAKE_SOURCE=str(checkout.python.with_name("python3.11"))))
+
+
+def test_setup_takes_the_python_that_is_named_or_none(checkout):
+    assert "tried /no/python;" in one_error_line(checkout.setup(PYTHON="/no/python"))
+    other = checkout.python.rename(checkout.folder / "my python")
+    succeed(checkout.setup(PYTHON=str(other), FAKE_SOURCE=str(other)))
+
+
+def test_setup_without_ensurepip_takes_the_pip_there_is(checkout):
+    succeed(checkout.setup(FAKE_LACKS="ensurepip"))
+    assert checkout.calls() == [
+        "-m venv --without-pip .venv",
+        "-m pip --python .venv/bin/python install --quiet --disable-pip-version-check pip",
+        PIP,
+    ]
+
+
+@pytest.mark.parametrize("lacks", ["venv", "ensurepip pip"])
+def test_setup_says_what_python_lacks(checkout, lacks):
+    assert "apt-get install python3-venv" in one_error_line(checkout.setup(FAKE_LACKS=lacks))
+    assert checkout.calls() == []
+
+
+def test_setup_refuses_unknown_arguments(checkout):
+    assert "unknown argument --jax=gpu" in one_error_line(checkout.setup("--jax=gpu"))
+
+
+def test_setup_dry_run_does_nothing(checkout):
+    result = succeed(checkout.setup("--tests", "--dry_run"))
+    assert result.stdout.splitlines() == [
+        "rm -rf .venv",
+        f"{checkout.python} -m venv .venv",
+        "rm -f .venv/.complete",
+        f".venv/bin/python {PIP} -r tests/requirements.txt",
+    ]
+    assert not (checkout.folder / ".venv").exists()
+    assert checkout.calls() == []
+
+
+def dry_run(script: str, *args: str) -> list[str]:
+    """The lines that a script of the checkout prints, run from elsewhere."""
+    result = subprocess.run(
+        ["bash", REPO / "launch" / script, "--dry_run", *args],
+        cwd="/",
+        env={"PATH": os.environ["PATH"]},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    return succeed(result).stdout.splitlines()
+
+
+def test_local_dry_run():
+    lines = dry_run("local.sh", "--workdir=runs/my demo", "--config.seed=3")
+    assert lines[0] == "bash launch/setup.sh"
+    assert lines[1] == f"{TRAIN} --config=configs/demo.py '--workdir=runs/my demo' --config.seed=3"
+    copies = [line.split("copy=")[1] for line in lines if "--mode=eval" in line]
+    assert copies == ["off", "on"]
+    assert lines[-1] == ".venv/bin/python launch/summary.py 'runs/my demo'"
+
+
+def test_local_refuses_what_would_train_in_one_folder_and_evaluate_another():
+    command = ["bash", REPO / "launch/local.sh", "--dry_run", "--workdir", "runs/other"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert result.returncode == 2
+    assert "unknown argument --workdir" in result.stderr
+
+
+def test_summary_shows_scores_and_triples(tmp_path):
+    for copy, score in (("on", 0.975), ("off", 0.25)):
+        (tmp_path / f"copy_{copy}").mkdir()
+        metrics = {"precision": score, "recall": score + 0.01, "f1": score + 0.005}
+        (tmp_path / f"copy_{copy}" / "metrics.json").write_text(json.dumps(metrics))
+    triple = {"head": "Zoë", "relation": "born in", "tail": "Oslo"}
+    record = {"id": "0", "text": "Zoë is from Oslo .", "triples": [triple]}
+    text = json.dumps(record, ensure_ascii=False) + "\n"
+    (tmp_path / "extracted.jsonl").write_text(text, encoding="utf-8")
+    command = [sys.executable, REPO / "launch/summary.py", tmp_path]
+    environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
+    result = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8")
+    lines = succeed(result).stdout.splitlines()
+    assert lines[2].split() == ["copy", "mechanism", "on", "0.9750", "0.9850", "0.9800"]
+    assert lines[3].split() == ["copy", "mechanism", "off", "0.2500", "0.2600", "0.2550"]
+    assert lines[-2:] == ["Zoë is from Oslo .", "    (Zoë; born in; Oslo)"]
+
+
+def test_test_dry_run():
+    lines = dry_run("test.sh", "-m", "slow", "-k", "a or b")
+    assert lines[0] == "bash launch/setup.sh --tests"
+    assert lines[-1] == ".venv/bin/python -m pytest -m slow -k 'a or b'"
+
+
+def test_pin_dry_run():
+    lines = dry_run("pin.sh", "--upgrade")
+    assert [line.split()[-2:] for line in lines] == [
+        ["requirements.in", "--output-file=requirements.txt"],
+        ["tests/requirements.in", "--output-file=tests/requirements.txt"],
+    ]
+    assert all("--universal" in line and "--upgrade" in line for line in lines)
+
+
+def test_tpu_pod_dry_run():
+    *_, copy, train = dry_run("tpu_pod.sh", "--tpu=pod", "--zone=z", "--workdir=/mnt/a b")
+    assert copy.startswith("gcloud compute tpus tpu-vm scp ")
+    assert train.startswith("gcloud compute tpus tpu-vm ssh pod --zone=z --worker=all ")
+    assert "bash launch/setup.sh --jax=tpu && " in train
+    assert train.endswith(rf"{TRAIN} --distributed --workdir=/mnt/a\ b'")
+
+
+def test_slurm_dry_run():
+    setup, train = dry_run("slurm.sbatch", "--jax=cuda12", "--workdir=runs/x")
+    assert setup == "bash launch/setup.sh --jax=cuda12"
+    assert train.startswith("srun ")
+    assert " env JAX_LOCAL_DEVICE_IDS=0,1,2,3,4,5,6,7 " in train
+    assert train.endswith(f"{TRAIN} --distributed --workdir=runs/x")
+
+
+def test_slurm_asks_for_one_process_per_node():
+    text = (REPO / "launch/slurm.sbatch").read_text()
+    assert "#SBATCH --ntasks-per-node=1\n" in text
+    first_command = text.index("\nset -euo pipefail")
+    assert text.rindex("#SBATCH") < first_command  # SLURM reads no further
+
+
+def test_gke_manifest_agrees_with_itself():
+    values = {"NUM_NODES": "2", "GPUS_PER_NODE": "8", "CONFIG": "c.py", "WORKDIR": "runs/x"}
+    text = string.Template((REPO / "launch/gke.yaml").read_text()).substitute(values)
+    service, job = yaml.safe_load_all(text)
+    pod = job["spec"]["template"]["spec"]
+    [container] = pod["containers"]
+    environment = {entry["name"]: entry for entry in container["env"]}
+
+    assert job["spec"]["completionMode"] == "Indexed"
+    assert job["spec"]["completions"] == job["spec"]["parallelism"] == 2
+    assert environment["JAX_NUM_PROCESSES"]["value"] == "2"
+    assert service["spec"]["clusterIP"] == "None"
+    assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}
+    assert pod["subdomain"] == service["metadata"]["name"]
+    host = f"{job['metadata']['name']}-0.{pod['subdomain']}"
+    port = container["ports"][0]["containerPort"]
+    assert environment["JAX_COORDINATOR_ADDRESS"]["value"] == f"{host}:{port}"
+    assert "JAX_PROCESS_ID" in environment
+    mounts = {mount["name"] for mount in container["volumeMounts"]}
+    assert mounts == {volume["name"] for volume in pod["volumes"]}
+    [script] = container["args"]
+    assert script.endswith(f"{TRAIN} --distributed --config=c.py --workdir=runs/x")
+
+
+def test_every_script_has_a_dry_run():
+    scripts = {path.name for path in (REPO / "launch").iterdir()}
+    assert scripts - {"dry_run.sh", "summary.py", "gke.yaml"} == {
+        "local.sh",
+        "pin.sh",
+        "setup.sh",
+        "slurm.sbatch",
+        "test.sh",
+        "tpu_pod.sh",
+    }
+    for script in scripts - {"dry_run.sh", "summary.py", "gke.yaml"}:
+        assert "source launch/dry_run.sh" in (REPO / "launch" / script).read_text()
+
+
+def test_ci_runs_the_tests():
+    assert (REPO / ".ci/run").read_text().endswith("exec bash launch/test.sh\n")

@@ -1,0 +1,140 @@
+"""The train step: exact over devices, slices and short batches; decay, schedule and clipping."""
+
+import jax
+import numpy as np
+import optax
+import pytest
+
+from grel import parallel, training
+from grel.data.pipeline import Batch
+from grel.models import bert
+
+CONFIG = bert.Config(
+    vocab_size=40,
+    num_layers=1,
+    hidden_size=16,
+    num_heads=2,
+    ff_size=16,
+    max_positions=16,
+    dropout=0.0,
+    attention_dropout=0.0,
+    mask_id=4,
+    sep_id=3,
+)
+
+
+def _batch(num_rows, num_real):
+    rng = np.random.default_rng(0)
+    length_B = np.where(np.arange(num_rows) < num_real, rng.integers(6, 17, num_rows), 0)
+    source_B = np.minimum(length_B, rng.integers(3, 6, num_rows))
+    tokens_BL = rng.integers(5, 40, (num_rows, 16)).astype(np.int32)
+    labels_BL = rng.integers(0, 3, (num_rows, 16)).astype(np.int32)
+    row_B = np.arange(num_rows, dtype=np.int32)
+    return Batch(tokens_BL, labels_BL, source_B, length_B, row_B, 13)
+
+
+def _one_step(num_devices, accumulation, batch, tx=None):
+    """Gradient (as an SGD update of size one), parameters before, metrics."""
+    devices = jax.local_devices()[:num_devices]
+    tx = tx or optax.sgd(1.0)
+    state = training.init_state(bert, CONFIG, tx, seed=0)
+    before = jax.device_get(state.params)
+    step_fn = parallel.on_rows(
+        training.train_step(bert, CONFIG, tx, accumulation), devices=devices, donate=True
+    )
+    state, metrics = step_fn(parallel.replicate(state, devices), batch)
+    after = parallel.unreplicate(state).params
+    return jax.tree.map(np.subtract, before, after), parallel.unreplicate(metrics)
+
+
+@pytest.fixture(scope="module")
+def short():
+    """A last batch: 16 rows of which 5 are real, so that most devices have none."""
+    return _batch(16, 5)
+
+
+@pytest.fixture(scope="module")
+def alone(short):
+    return _one_step(1, 1, short)
+
+
+@pytest.mark.parametrize(("num_devices", "accumulation"), [(8, 1), (2, 4), (1, 8)])
+def test_loss_and_gradients_do_not_depend_on_the_spread(short, alone, num_devices, accumulation):
+    gradient, metrics = _one_step(num_devices, accumulation, short)
+    expected_gradient, expected_metrics = alone
+    for name, value in expected_metrics.items():
+        np.testing.assert_allclose(metrics[name], value, rtol=1e-5, err_msg=name)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        gradient,
+        expected_gradient,
+    )
+
+
+def test_empty_rows_do_not_count(short, alone):
+    real = jax.tree.map(lambda x: x[:5], short)
+    gradient, metrics = _one_step(1, 1, real)
+    np.testing.assert_allclose(metrics["loss"], alone[1]["loss"], rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), gradient, alone[0]
+    )
+
+
+def test_gradients_are_those_of_the_mean_loss(short, alone):
+    """Adam hides a gradient that is scaled wrongly, so it is compared itself."""
+    state = training.init_state(bert, CONFIG, optax.sgd(1.0), seed=0)
+    mask_key, _ = jax.random.split(jax.random.fold_in(state.key, 0))
+
+    @jax.jit
+    def mean_loss(params):
+        total, count = bert.loss(CONFIG, params, short, mask_key)["loss"]
+        return total / count
+
+    expected = jax.grad(mean_loss)(state.params)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), alone[0], expected
+    )
+    np.testing.assert_allclose(alone[1]["grad_norm"], optax.tree.norm(expected), rtol=1e-4)
+
+
+def test_rows_that_do_not_divide_are_refused():
+    step_fn = parallel.on_rows(lambda state, rows: (state, rows))
+    with pytest.raises(ValueError, match="7 rows do not divide over 8 devices"):
+        step_fn({}, np.zeros((7, 2)))
+
+
+def test_no_decay_on_biases_and_layer_norms():
+    shapes = jax.eval_shape(lambda: bert.init(CONFIG, jax.random.PRNGKey(0)))
+    flat = jax.tree_util.tree_leaves_with_path(training.decayed(shapes))
+    decays = {jax.tree_util.keystr(path, simple=True, separator="/"): value for path, value in flat}
+    for name, value in decays.items():
+        is_exempt = "norm" in name or name.endswith("bias")
+        assert value != is_exempt, name
+    assert decays["words/embedding"]
+    assert decays["layers/ff_in/kernel"]
+    assert not decays["token_bias"]
+
+
+def test_schedule():
+    rate = training.schedule(training.OptimizerConfig(2.0, warmup_steps=4, num_steps=12))
+    np.testing.assert_allclose([rate(s) for s in (0, 2, 4, 8, 12)], [0, 1, 2, 1, 0], atol=1e-6)
+    flat = training.schedule(training.OptimizerConfig(2.0, warmup_steps=0, num_steps=10))
+    np.testing.assert_allclose([flat(0), flat(5)], [2, 1], atol=1e-6)
+
+
+def test_clipping_and_decoupled_decay():
+    config = training.OptimizerConfig(0.1, 0, 10**9, weight_decay=0.5, clip_norm=1.0)
+    tx = training.optimizer(config)
+    params = {"kernel": np.ones(2, np.float32), "bias": np.ones(2, np.float32)}
+    small = {"kernel": np.full(2, 1e-3, np.float32), "bias": np.zeros(2, np.float32)}
+    updates, _ = tx.update(small, tx.init(params), params)
+    # Adam's first step is the rate times the sign; decay adds rate * 0.5 * parameter to kernels.
+    np.testing.assert_allclose(updates["kernel"], -0.1 * (1 + 0.5), rtol=1e-3)
+    np.testing.assert_allclose(updates["bias"], 0, atol=1e-6)
+    clipped, _ = optax.clip_by_global_norm(1.0).update({"x": np.array([3, 4], np.float32)}, None)
+    np.testing.assert_allclose(clipped["x"], [0.6, 0.8], rtol=1e-6)
+
+
+def test_means_divide_once():
+    sums = {"loss": (np.float32(6), np.float32(4)), "overflow": (np.int32(3), np.float32(4))}
+    assert training.means(sums) == {"loss": 1.5, "overflow": 3}
