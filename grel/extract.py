@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -63,7 +64,7 @@ def read_output(
             continue
         names, spans = [], []
         for slot in (slots.head, slots.tail):
-            span = place(ids[slot], source)
+            span = place(ids[slot], source, document.text)
             spans.append(span)
             names.append(document.text[slice(*span)] if span else wordpiece.decode(ids[slot]))
         num_foreign += spans.count(None)
@@ -80,12 +81,16 @@ def read_output(
     return dataclasses.replace(document, triples=tuple(triples.values())), tally
 
 
-def place(ids: Sequence[int], source: Encoding) -> Span | None:
+def place(ids: Sequence[int], source: Encoding, text: str) -> Span | None:
     """Characters of the first place where these wordpieces stand in the source, if there is one."""
     starts = bio.occurrences(source.ids, ids)
     if not starts:
         return None
-    return source.offsets[starts[0]][0], source.offsets[starts[0] + len(ids) - 1][1]
+    start, end = source.offsets[starts[0]][0], source.offsets[starts[0] + len(ids) - 1][1]
+    # An accent that is a character of its own lies outside the wordpieces of an uncased vocabulary.
+    while end < len(text) and unicodedata.combining(text[end]):
+        end += 1
+    return start, end
 
 
 def extract(

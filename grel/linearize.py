@@ -16,6 +16,10 @@ from typing import NamedTuple
 Symbols = Sequence[Hashable]
 
 
+class RelationError(ValueError):
+    """A relation that cannot be written in words: says which, and what to do."""
+
+
 class Slots(NamedTuple):
     """Where one triple stands in a target sequence."""
 
@@ -80,7 +84,7 @@ def relation_words(relations: Collection[str]) -> dict[str, str]:
 
     Example: among `/location/us_state/capital`, `/location/country/capital` and
     `/location/location/contains` the names are `us_state capital`, `country capital`, `contains`.
-    Raises ValueError if two relations would share their words.
+    Raises RelationError if a relation has no words, or two would share theirs.
     """
     segments = {relation: re.findall(r"[^/]+", relation) for relation in sorted(set(relations))}
     suffixes = [tuple(s[-n:]) for s in segments.values() for n in range(1, len(s) + 1)]
@@ -91,9 +95,14 @@ def relation_words(relations: Collection[str]) -> dict[str, str]:
         words[relation] = " ".join(path[-next(unique, len(path)) :])
     owner: dict[str, str] = {}
     for relation, name in words.items():
-        if not name or owner.setdefault(name, relation) != relation:
-            raise ValueError(
-                f"relation {relation!r} has no words of its own (it would be {name!r}, like "
-                f"{owner.get(name)!r}): rename it, or set config.tokenizer.relation_as='token'"
+        if not name.strip():
+            raise RelationError(
+                f"relation {relation!r} has no words: rename it, or set "
+                "config.tokenizer.relation_as='token'"
+            )
+        if owner.setdefault(name, relation) != relation:
+            raise RelationError(
+                f"relations {owner[name]!r} and {relation!r} have the same words, {name!r}: rename "
+                "one, or set config.tokenizer.relation_as='token'"
             )
     return words

@@ -109,6 +109,11 @@ class Wordpiece:
         written = {relation: tuple(self.encode(name).ids) for relation, name in words.items()}
         owner: dict[tuple[int, ...], str] = {}
         for relation, name_ids in written.items():
+            if not name_ids:
+                raise VocabularyError(
+                    f"relation {relation!r} has no wordpieces; rename it, or set "
+                    "config.tokenizer.relation_as='token'"
+                )
             if owner.setdefault(name_ids, relation) != relation:
                 raise VocabularyError(
                     f"relations {owner[name_ids]!r} and {relation!r} have the same wordpieces in "
@@ -127,14 +132,8 @@ class Wordpiece:
 
     def decode(self, ids: Sequence[int]) -> str:
         """Wordpieces as text; where the text was copied, offsets into the source say it better."""
-        words: list[str] = []
-        for i in ids:
-            token = self.vocabulary[i]
-            if token.startswith("##") and words:
-                words[-1] += token[2:]
-            else:
-                words.append(token)
-        return " ".join(words)
+        text = " ".join(self.vocabulary[i] for i in ids)
+        return text.replace(" ##", "").removeprefix("##")
 
     def relation(self, ids: Sequence[int]) -> str | None:
         """The relation that these ids write, or None where they write none of the schema."""
@@ -158,7 +157,7 @@ class Wordpiece:
 
     @property
     def fingerprint(self) -> str:
-        """Changes when, and only when, some text could be encoded differently."""
+        """Changes when, and only when, some text or relation could be encoded differently."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
 
 
@@ -186,6 +185,8 @@ def train_vocabulary(
     same vocabulary: the library's own wordpiece learner numbers `##x` characters in hash order, so
     characters inside a word are learned as characters of a private Unicode plane instead, whose
     order is fixed. The few characters beyond the basic plane become [UNK].
+
+    Raises VocabularyError where `size` does not hold all characters of the texts.
     """
     normalizer = normalizers.BertNormalizer(lowercase=lowercase)
     splitter = pre_tokenizers.BertPreTokenizer()
@@ -205,6 +206,11 @@ def train_vocabulary(
     ]
     learner.train_from_iterator(inside, trainer)
     ids = learner.get_vocab()
+    if len(ids) > size:
+        raise VocabularyError(
+            f"{size} tokens do not hold the {len(ids) - len(special)} characters of the texts and "
+            f"{len(special)} special tokens; set config.tokenizer.vocab_size to {len(ids)} or more"
+        )
     return [_wordpiece(token) for token in sorted(ids, key=ids.__getitem__)]
 
 

@@ -1,6 +1,7 @@
 """Settings of all tests: eight fake devices, and a rank promotion is an error."""
 
 import os
+import tempfile
 
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 
@@ -9,3 +10,12 @@ import jax
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tests run each program once: compiling fast matters, running fast does not.
 jax.config.update("jax_disable_most_optimizations", True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _compile_each_program_once():
+    """Runs that differ only in what they do with a program share its compilation."""
+    with tempfile.TemporaryDirectory() as folder:
+        jax.config.update("jax_compilation_cache_dir", folder)
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
+        yield

@@ -20,10 +20,10 @@ from pathlib import Path
 import numpy as np
 
 from grel import bio, linearize
-from grel.records import Document, to_json
+from grel.records import Document, Span, locate, to_json
 from grel.wordpiece import Wordpiece
 
-_VERSION = 1  # of the arrays' meaning; part of the fingerprint
+_VERSION = 2  # of the arrays' meaning and the cache's form; part of the fingerprint
 _CHUNK = 4096
 ORDERS = ("file", "position")
 
@@ -91,7 +91,8 @@ def examples(
 ) -> Iterator[tuple[list[int], list[int], list[int], list[int]]]:
     """Source ids, target ids, source labels, target labels of each document (METHOD 2 and 3).
 
-    Duplicate triples are dropped. Raises FeaturesError on a relation that the schema lacks.
+    Duplicate triples are dropped. Raises FeaturesError on a relation that the schema lacks, and on
+    a name that has no wordpieces, because a target with an empty part cannot be read back.
     """
     label_fn = bio.LABELLINGS[options.labelling]
     for start in range(0, len(documents), _CHUNK):
@@ -107,6 +108,12 @@ def examples(
                         f"document {document.id!r}: relation {t.relation!r} is not in the schema "
                         f"of {len(wordpiece.relations)} relations; train with data that has it"
                     )
+                for name in (t.head, t.tail):
+                    if not encoded[name].ids:
+                        raise FeaturesError(
+                            f"document {document.id!r}: entity {name!r} has no wordpieces, "
+                            "only control characters; correct or delete its triple"
+                        )
                 relation_ids = wordpiece.relation_ids[t.relation]
                 triples.append((encoded[t.head].ids, encoded[t.tail].ids, relation_ids))
             target, slots = linearize.linearize(
@@ -120,14 +127,21 @@ def _ordered(document: Document, order: str) -> Document:
     document = document.without_duplicates()
     if order == "file":
         return document
-    # A name without a span is looked up; one that does not occur goes last.
-    place = {
-        t: [s[0] if s else len(document.text) for s in (t.head_span, t.tail_span)]
-        for t in document.triples
-    }
-    return dataclasses.replace(
-        document, triples=tuple(sorted(document.triples, key=place.__getitem__))
+    triples = sorted(
+        document.triples,
+        key=lambda t: (
+            _start(document.text, t.head, t.head_span),
+            _start(document.text, t.tail, t.tail_span),
+        ),
     )
+    return dataclasses.replace(document, triples=tuple(triples))
+
+
+def _start(text: str, entity: str, span: Span | None) -> int:
+    """Where an entity stands; one without a span is looked up, one that does not occur is last."""
+    if span is None:
+        span = next(iter(locate(text, entity)), (len(text), len(text)))
+    return span[0]
 
 
 def build(
@@ -138,7 +152,7 @@ def build(
 ) -> Features:
     """Features of documents; with `cache_dir`, read from there if they were made before.
 
-    Raises FeaturesError on a relation outside the schema.
+    Raises FeaturesError where `examples` does, and if the cache is damaged.
     """
     if cache_dir is None:
         return _compute(documents, wordpiece, options)
@@ -189,7 +203,9 @@ def _save(features: Features, folder: Path) -> None:
     try:
         for name in _ARRAYS:
             np.save(scratch / f"{name}.npy", getattr(features, name), allow_pickle=False)
-        (scratch / "counts.json").write_text(json.dumps({"num_too_long": features.num_too_long}))
+        digests = {name: _sha256(scratch / f"{name}.npy") for name in _ARRAYS}
+        about = {"num_too_long": features.num_too_long, "sha256": digests}
+        (scratch / "about.json").write_text(json.dumps(about))
         os.replace(scratch, folder)
     except OSError:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -199,11 +215,19 @@ def _save(features: Features, folder: Path) -> None:
 
 def _load(folder: Path) -> Features:
     try:
-        arrays = {
-            name: np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-            for name in _ARRAYS
-        }
-        counts = json.loads((folder / "counts.json").read_text())
-        return Features(**arrays, num_too_long=counts["num_too_long"])
-    except (OSError, ValueError, KeyError) as error:
+        about = json.loads((folder / "about.json").read_text())
+        arrays = {}
+        for name in _ARRAYS:
+            path = folder / f"{name}.npy"
+            # A flipped bit would make another token, or an id beyond the vocabulary.
+            if _sha256(path) != about["sha256"][name]:
+                raise ValueError(f"{path.name} is not as it was written")
+            arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+        return Features(**arrays, num_too_long=about["num_too_long"])
+    except (OSError, ValueError, LookupError, TypeError) as error:
         raise FeaturesError(f"{folder}: damaged cache ({error}); delete this folder") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -46,10 +46,12 @@ class Batches:
     Args:
         features: the examples.
         wordpiece: for the special ids.
-        batch_size: rows of a global batch.
+        batch_size: rows of a global batch, over all processes.
         buckets: packed lengths to pad to, ascending; the last is at least the longest example.
         seed: of the order; None keeps the order of the features within each bucket.
-        shard: (index, count): this process takes rows `index::count` of every batch... in blocks.
+        shard: (index, count); this process takes block `index` of `count` equal blocks of rows.
+
+    Raises ValueError, from the constructor, where these do not fit each other.
     """
 
     def __init__(
@@ -65,14 +67,19 @@ class Batches:
         if not len(features):
             raise ValueError("there are no examples to make batches from")
         lengths_E = features.packed_length_E
-        if list(buckets) != sorted(set(buckets)) or lengths_E.max() > buckets[-1]:
+        ascending = bool(buckets) and list(buckets) == sorted(set(buckets))
+        if not ascending or lengths_E.max() > buckets[-1]:
             raise ValueError(
                 f"buckets {tuple(buckets)} must ascend and reach the longest example, "
                 f"{lengths_E.max()} wordpieces"
             )
         index, count = shard
-        if batch_size % count:
-            raise ValueError(f"batch size {batch_size} does not divide over {count} processes")
+        if not 0 <= index < count:
+            raise ValueError(f"shard {shard} is not (index, count) with 0 <= index < count")
+        if batch_size < 1 or batch_size % count:
+            raise ValueError(
+                f"batch size {batch_size} must be positive and divide by the {count} processes"
+            )
         self._features = features
         self._wordpiece = wordpiece
         self._batch_size = batch_size
@@ -86,6 +93,7 @@ class Batches:
             int(targets_E[self._bucket_E <= bucket].max(initial=1))
             for bucket in range(len(self._buckets))
         ]
+        self._plan = functools.lru_cache(maxsize=1)(self._make_plan)
 
     @functools.cached_property
     def num_batches(self) -> int:
@@ -98,8 +106,7 @@ class Batches:
         bucket, example_B = self._plan(epoch)[index]
         return self._pack(bucket, example_B)
 
-    @functools.lru_cache(maxsize=2)  # noqa: B019 - an instance lives as long as its run
-    def _plan(self, epoch: int) -> list[tuple[int, np.ndarray]]:
+    def _make_plan(self, epoch: int) -> list[tuple[int, np.ndarray]]:
         """(bucket, examples) of every batch of an epoch."""
         order = np.arange(len(self._features))
         rng = np.random.default_rng((self._seed or 0, epoch))

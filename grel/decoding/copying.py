@@ -66,12 +66,20 @@ def init_copy(masks: CopyMasks) -> CopyState:
     )
 
 
-def choose_label(bio_logits_BC: jax.Array, state: CopyState, mode: str) -> jax.Array:
-    """The likeliest label; in mode "su", I may not follow O. Returns label_B."""
-    if mode == "su":
-        barred_BC = (state.label_B[:, None] == O) & (jnp.arange(NUM_LABELS)[None] == I)
-        bio_logits_BC = jnp.where(barred_BC, -jnp.inf, bio_logits_BC)
-    return bio_logits_BC.argmax(-1)
+def choose_label(
+    bio_logits_BC: jax.Array, masks: CopyMasks, state: CopyState, mode: str
+) -> jax.Array:
+    """The likeliest label. Returns label_B.
+
+    In mode "su" (Su 2021) I may not follow O, and an I that finds nothing to continue becomes B: it
+    copies anew from anywhere.
+    """
+    if mode != "su":
+        return bio_logits_BC.argmax(-1)
+    barred_BC = (state.label_B[:, None] == O) & (jnp.arange(NUM_LABELS)[None] == I)
+    label_B = jnp.where(barred_BC, -jnp.inf, bio_logits_BC).argmax(-1)
+    stray_B = (label_B == I) & ~_continuations(masks, state).any(-1)
+    return jnp.where(stray_B, B, label_B)
 
 
 def allowed_positions(
@@ -79,16 +87,14 @@ def allowed_positions(
 ) -> jax.Array:
     """Source positions whose tokens the label allows: allow_BS; no position means every token.
 
-    B: the tokens of the source. I: those that follow a match. In mode "su" an I without a match is
-    treated as B.
+    B: the tokens of the source. I: those that follow a match. In mode "off" a label allows all.
     """
     if mode == "off":
         return jnp.zeros_like(masks.candidate_BS)
-    follows_BS = _shift(state.match_BS) & masks.candidate_BS
-    if mode == "su":
-        follows_BS = jnp.where(follows_BS.any(-1, keepdims=True), follows_BS, masks.candidate_BS)
     label_B1 = label_B[:, None]
-    return jnp.where(label_B1 == I, follows_BS, (label_B1 == B) & masks.candidate_BS)
+    return jnp.where(
+        label_B1 == I, _continuations(masks, state), (label_B1 == B) & masks.candidate_BS
+    )
 
 
 def choose_token(token_logits_BV: jax.Array, masks: CopyMasks, allow_BS: jax.Array) -> jax.Array:
@@ -116,6 +122,11 @@ def advance(
     here_BS = masks.inside_BS & (masks.source_BS == token_B[:, None])
     goes_on_BS = (label_B == B)[:, None] | _shift(state.match_BS)
     return CopyState(match_BS=here_BS & goes_on_BS, label_B=label_B)
+
+
+def _continuations(masks: CopyMasks, state: CopyState) -> jax.Array:
+    """Positions right after a match whose token may be copied."""
+    return _shift(state.match_BS) & masks.candidate_BS
 
 
 def _shift(x_BS: jax.Array) -> jax.Array:

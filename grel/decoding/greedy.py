@@ -66,14 +66,13 @@ def search(
         masks: the copy masks of the sources.
         start_id: the first token to feed; end_id: the token that ends a row.
         mode: a name in `copying.MODES`.
-
     """
     num_rows = len(masks.source_BS)
 
     def step(carry, _):
         state, copied, token_B, ended_B = carry
         token_logits_BV, bio_logits_BC, state = step_fn(state, token_B)
-        label_B = copying.choose_label(bio_logits_BC, copied, mode)
+        label_B = copying.choose_label(bio_logits_BC, masks, copied, mode)
         allow_BS = copying.allowed_positions(masks, copied, label_B, mode)
         token_B = copying.choose_token(token_logits_BV, masks, allow_BS)
         token_B = jnp.where(ended_B, end_id, token_B)

@@ -1,0 +1,165 @@
+"""Copy constraints: the examples, the corners of METHOD section 6, and a mask over the vocabulary."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from grel.bio import B, I, O
+from grel.decoding import copying
+from tests.decoding import reference
+
+CLS, SEP, EXCLUDED = 1, 2, (0, 1, 2, 3)
+WORDS = {word: 10 + i for i, word in enumerate("abcdefghijklmnopqrstuvwxyz")}
+WIDTH = 20
+
+
+def ids(text: str) -> list[int]:
+    """Letters as ids from 10 on; `;` is an excluded one."""
+    return [3 if c == ";" else WORDS[c] for c in text.split()]
+
+
+def packed(source: list[int]) -> copying.CopyMasks:
+    row = [CLS, *source, SEP]
+    source_1S = np.pad([row], ((0, 0), (0, WIDTH - len(row)))).astype(np.int32)
+    return copying.copy_masks(source_1S, np.array([len(row)]), EXCLUDED)
+
+
+_advance = jax.jit(copying.advance)
+
+
+@functools.partial(jax.jit, static_argnames="mode")
+def _choose(masks, state, bio_logits_1C, mode):
+    label_1 = copying.choose_label(bio_logits_1C, masks, state, mode)
+    return label_1, copying.allowed_positions(masks, state, label_1, mode)
+
+
+def state_after(masks: copying.CopyMasks, history: list[tuple[int, int]]) -> copying.CopyState:
+    state = copying.init_copy(masks)
+    for label, token in history:
+        state = _advance(masks, state, np.array([token]), np.array([label]))
+    return state
+
+
+def offered(source, history, label, mode="on") -> tuple[int, set[int] | None]:
+    """The label that stands when `label` is the likeliest, and the tokens it allows."""
+    masks = packed(source)
+    bio_logits_1C = np.eye(3, dtype=np.float32)[[label]]
+    label_1, allow_1S = _choose(masks, state_after(masks, history), bio_logits_1C, mode)
+    tokens = np.asarray(masks.source_BS)[np.asarray(allow_1S)]
+    return int(label_1[0]), set(tokens.tolist()) or None
+
+
+def test_masks_of_padded_sources():
+    """[CLS], [SEP] and padding lie outside; excluded tokens lie inside, but are no candidates."""
+    source_BS = np.array([[1, 10, 3, 11, 2, 0, 0], [1, 2, 0, 0, 0, 0, 0], [0] * 7])
+    masks = copying.copy_masks(source_BS, np.array([5, 2, 0]), EXCLUDED)
+    expected = np.zeros((3, 7), bool)
+    expected[0, [1, 2, 3]] = True
+    np.testing.assert_array_equal(masks.inside_BS, expected)
+    expected[0, 2] = False
+    np.testing.assert_array_equal(masks.candidate_BS, expected)
+
+
+def test_world_health_example():
+    """METHOD section 6: q = "World Health" is followed by "Month" and by "Organization"."""
+    words = "World Health Month is declared every April by the World Health Organization".split()
+    number = {word: 10 + i for i, word in enumerate(dict.fromkeys(words))}
+    source = [number[word] for word in words]
+    history = [(B, number["World"]), (I, number["Health"])]
+    assert offered(source, history, I) == (I, {number["Month"], number["Organization"]})
+    history.append((I, number["Organization"]))
+    assert offered(source, history, I) == (I, None)
+    assert offered(source, history, B) == (B, set(source))
+
+
+def test_docstring_example_of_advance():
+    masks = packed(ids("x y x z"))
+
+    def match(history):
+        return state_after(masks, history).match_BS[0, 1:5].astype(int).tolist()
+
+    first = [(B, WORDS["x"])]
+    assert match(first) == [1, 0, 1, 0]
+    assert offered(ids("x y x z"), first, I)[1] == set(ids("y z"))
+    assert match([*first, (I, WORDS["z"])]) == [0, 0, 0, 1]
+    assert offered(ids("x y x z"), [*first, (I, WORDS["z"])], I)[1] is None
+
+
+@pytest.mark.parametrize(
+    ("case", "source", "history", "label", "expected"),
+    [
+        ("O allows all", "a b", "", O, None),
+        ("O allows all in an entity", "a b", "Ba", O, None),
+        ("B allows the source", "a b a ; c", "", B, "a b c"),
+        ("B allows the source in an entity", "a b c", "Ba", B, "a b c"),
+        ("B with nothing to copy", "; ;", "", B, None),
+        ("B in an empty source", "", "", B, None),
+        ("I in an empty source", "", "Ba", I, None),
+        ("I before any B", "a b c", "", I, None),
+        ("I before any B, after words of the source", "a b c", "Oa", I, None),
+        ("I after I before any B", "a b c", "Ia", I, None),
+        ("I continues", "a b a c", "Ba", I, "b c"),
+        ("a word off the source", "a b c", "Bz", I, None),
+        ("no match of the whole q", "a b c d b e", "Ba Ib Id", I, None),
+        ("a later word again in the source is no match", "a b x b c", "Ba Ib", I, "x"),
+        ("match at the last position", "a b c", "Bc", I, None),
+        ("match at the last position and before", "c a b c", "Bc", I, "a"),
+        ("only an excluded candidate", "a ; b", "Ba", I, None),
+        ("an excluded one among the candidates", "a ; b a b", "Ba", I, "b"),
+        ("q runs over an excluded token", "a ; b", "Ba O;", I, "b"),
+        ("O inside an entity counts", "a b c", "Ba Ob", I, "c"),
+        ("O inside an entity breaks the match", "a b c", "Ba Oz", I, None),
+        ("what broke stays broken", "a b c a b c", "Ba Oz Oa Ob", I, None),
+        ("only the last B counts", "a b c a d", "Ba Ib Ba", I, "b d"),
+        ("an n-gram three times", "a b c a b d a b c", "Ba Ib", I, "c d"),
+        ("a run of one word", "a a a b", "Ba Ia", I, "a b"),
+        ("a run to its end", "a a a b", "Ba Ia Ia", I, "b"),
+        ("a run beyond its end", "a a a b", "Ba Ia Ia Ia", I, None),
+        ("[CLS] is no part of the source", "a b", "B!", I, None),
+    ],
+)
+def test_corners(case, source, history, label, expected):
+    """Each by hand, and the reference decoder agrees with the hand."""
+    letters = {"!": CLS, ";": 3, **WORDS}
+    steps = [("OBI".index(word[0]), letters[word[1]]) for word in history.split()]
+    wanted = None if expected is None else set(ids(expected))
+    labels, tokens = [y for y, _ in steps], [x for _, x in steps]
+    literal = reference.allowed_tokens(label, ids(source), tokens, labels, EXCLUDED, "on")
+    assert offered(ids(source), steps, label) == (label, wanted)
+    assert literal == wanted
+
+
+def test_off_allows_all():
+    for label in (O, B, I):
+        assert offered(ids("a b"), [(B, WORDS["a"])], label, mode="off") == (label, None)
+
+
+def test_rule_of_su():
+    """No I after O, nor at the start; an I that continues nothing copies anew, as a B."""
+    masks = packed(ids("a b c"))
+    logits_1C = np.array([[0.0, 1.0, 2.0]], np.float32)
+    for history, label in [([], B), ([(B, WORDS["a"]), (O, WORDS["b"])], B)]:
+        assert _choose(masks, state_after(masks, history), logits_1C, "su")[0] == label
+        assert _choose(masks, state_after(masks, history), logits_1C, "on")[0] == I
+    assert offered(ids("a b c"), [(B, WORDS["a"])], I, "su") == (I, {WORDS["b"]})
+    assert offered(ids("a b c"), [(B, WORDS["c"])], I, "su") == (B, set(ids("a b c")))
+
+
+def test_choose_token_is_a_mask_over_the_vocabulary():
+    """Bit for bit, ties included, whether few tokens are allowed or all."""
+    rng = np.random.default_rng(0)
+    rows, width, vocab = 3000, 12, 40
+    source_BS = rng.integers(0, vocab, (rows, width)).astype(np.int32)
+    allow_BS = rng.random((rows, width)) < rng.choice([0.0, 0.1, 0.7], (rows, 1))
+    # Half of the rows with many ties, half with none, of all magnitudes.
+    logits_BV = rng.normal(size=(rows, vocab)) * 10.0 ** rng.integers(-3, 5, (rows, 1))
+    logits_BV[::2] = rng.integers(-2, 2, (rows // 2, vocab))
+    logits_BV = logits_BV.astype(np.float32)
+    masks = copying.copy_masks(source_BS, np.full(rows, width), EXCLUDED)
+    token_B = jax.jit(copying.choose_token)(jnp.asarray(logits_BV), masks, allow_BS)
+    for row in range(rows):
+        allowed = set(source_BS[row][allow_BS[row]].tolist()) or None
+        assert token_B[row] == reference.choose_token(logits_BV[row], allowed), f"row {row}"

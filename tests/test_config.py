@@ -1,0 +1,98 @@
+"""Configurations: refused where they cannot work; every field is read by something."""
+
+import ast
+import importlib.util
+from pathlib import Path
+
+import ml_collections
+import pytest
+
+from grel import config as config_lib
+from grel.config import ConfigError, check, get_config, leaves
+
+ROOT = Path(__file__).parent.parent
+RECIPES = sorted(p for p in (ROOT / "configs").glob("*.py") if p.name != "__init__.py")
+
+
+def _recipe(path):
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
+def test_every_recipe_passes_the_checks(path):
+    module = _recipe(path)
+    check(module.get_config(), num_devices=1, num_processes=1)
+    assert "grel.main" in module.__doc__ or "launch/" in module.__doc__, "say how to run it"
+
+
+def test_the_defaults_pass():
+    check(get_config(), num_devices=8, num_processes=2)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("data.name", "nyt", "config.data.name is 'nyt'; one of nyt24"),
+        ("model.size", "huge", "one of tiny"),
+        ("model.objective", "nsp", "one of mlm, causal"),
+        ("decoding.copy", "yes", "one of on, off, su"),
+        ("model.alpha", 2.0, r"config.model.alpha is 2.0; it must be in \[0.0, 1.0\]"),
+        ("train.batch_size", 0, "it must be in"),
+        ("train.batch_size", 12, "must divide by 8"),
+        ("decoding.batch_size", 12, "must divide by 8"),
+        ("data.buckets", (64, 32), "must ascend"),
+        ("data.buckets", (), "must ascend"),
+        ("data.buckets", (64, 1024), "beyond config.model.max_positions 512"),
+        ("decoding.max_target", 510, "leaves no room for a sentence"),
+    ],
+)
+def test_what_cannot_work_is_refused(field, value, message):
+    config = get_config()
+    config.update_from_flattened_dict({field: value})
+    with pytest.raises(ConfigError, match=message):
+        check(config, num_devices=8, num_processes=1)
+
+
+def test_a_wrong_type_is_refused():
+    config = get_config().to_dict()
+    config["train"]["batch_size"] = "many"
+    with pytest.raises(ConfigError, match=r"config.train.batch_size is 'many'; it must be of type"):
+        check(ml_collections.ConfigDict(config), num_devices=1, num_processes=1)
+
+
+def test_missing_and_unknown_fields_are_refused():
+    config = get_config().to_dict()
+    del config["seed"]
+    config["sead"] = 1
+    with pytest.raises(ConfigError, match=r"lacks \['seed'\] and has unknown \['sead'\]"):
+        check(ml_collections.ConfigDict(config), num_devices=1, num_processes=1)
+
+
+def test_a_misspelled_field_is_refused_where_it_is_written():
+    with pytest.raises(AttributeError, match="bacth_size"):
+        get_config().train.bacth_size = 3
+
+
+def test_every_choice_and_range_belongs_to_a_field():
+    fields = leaves(get_config())
+    assert set(config_lib._CHOICES) | set(config_lib._RANGES) <= set(fields)
+
+
+def test_every_field_is_read_by_something():
+    """A field that nothing reads is a dead knob: each name is an attribute somewhere in grel."""
+    read = set()
+    for path in (ROOT / "grel").rglob("*.py"):
+        if path.name == "config.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
+                read.add(node.attr)
+            elif isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):
+                read.add(node.slice.value)
+    # The shape's fields are read by name from the family's SIZES.
+    by_size = {"num_layers", "hidden_size", "num_heads", "ff_size"}
+    unread = {name for name in leaves(get_config()) if name.split(".")[-1] not in read | by_size}
+    assert not unread

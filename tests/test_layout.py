@@ -1,0 +1,121 @@
+"""The house rules that code can break without failing: layers, and who may name what."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+
+# From the ground up: a module imports only from what stands on a line above its own.
+LAYERS = """
+textio
+records
+drafts
+formats
+convert
+linearize bio
+wordpiece
+scoring.corpus
+scoring.protocols
+scoring.errors
+score stats
+data.synthetic data.card
+data.corpus_builder
+data.builders
+data.sources data.features
+data.pipeline
+models.losses models.attention
+models.bert
+models
+parallel
+decoding.copying
+decoding.greedy
+decoding.driver
+checkpoint
+training
+config
+system
+runlog extract
+evaluate predict trainer
+main
+"""
+LEVEL = {name: n for n, line in enumerate(LAYERS.split("\n")) for name in line.split()}
+MODULES = {
+    ".".join(path.relative_to(ROOT / "grel").with_suffix("").parts).removesuffix(".__init__"): path
+    for path in (ROOT / "grel").rglob("*.py")
+}
+# Packages whose __init__ says nothing but what they are.
+BARE = {"__init__", "data", "decoding", "scoring"}
+
+
+def _imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "grel":
+            package = node.module.removeprefix("grel").removeprefix(".")
+            for alias in node.names:
+                full = f"{package}.{alias.name}".removeprefix(".")
+                yield full if full in MODULES else package
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                if alias.name.split(".")[0] == "grel":
+                    yield alias.name.removeprefix("grel.")
+
+
+def test_every_module_has_a_layer():
+    assert set(MODULES) - BARE == set(LEVEL)
+
+
+@pytest.mark.parametrize("name", sorted(LEVEL))
+def test_modules_import_from_lower_layers_only(name):
+    for imported in set(_imports(MODULES[name])) - BARE:
+        assert LEVEL[imported] < LEVEL[name], f"{name} imports {imported}"
+
+
+def _names(path):
+    """All dotted names that the code (not its comments) mentions, imports included."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            names.add(ast.unparse(node))
+    return names
+
+
+@pytest.mark.parametrize(
+    ("pattern", "home"),
+    [("pmap", "parallel"), ("jax.distributed", "parallel"), ("orbax", "checkpoint")],
+)
+def test_some_names_have_one_home(pattern, home):
+    users = {m for m, path in MODULES.items() if any(pattern in name for name in _names(path))}
+    assert users == {home}
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_nothing_dangerous_or_private(module):
+    names = _names(MODULES[module])
+    calls = {
+        node.func.id
+        for node in ast.walk(ast.parse(MODULES[module].read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+    }
+    assert not calls & {"eval", "exec", "__import__"}
+    assert not any(
+        name.startswith(("pickle", "jax._src", "torch", "tensorflow.")) for name in names
+    )
+
+
+def test_scoring_needs_no_jax():
+    for name in ("score", "stats", "convert"):
+        seen, todo = set(), [name]
+        while todo:
+            module = todo.pop()
+            if module not in seen:
+                seen.add(module)
+                todo += [m for m in _imports(MODULES[module]) if m]
+        for module in seen:
+            heavy = ("jax", "flax", "numpy", "transformers")
+            assert not any(n.split(".")[0] in heavy for n in _names(MODULES[module])), module

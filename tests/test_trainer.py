@@ -1,0 +1,114 @@
+"""Whole training runs: resuming bit for bit, stopping, refusing what must not change."""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+
+from grel import extract
+from grel.checkpoint import CheckpointError
+from grel.trainer import Trainer, TrainingError
+from tests import tiny
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("trainer")
+
+
+@pytest.fixture(scope="module")
+def whole(folder):
+    """The run that was never interrupted. Dropout and masking on, so that randomness counts."""
+    Trainer(tiny.config(folder, **{"model.objective": "mlm"}), folder / "whole").run()
+    return folder / "whole"
+
+
+def _arrays(workdir):
+    trainer_state = extract.load(workdir, "latest")
+    return jax.tree.leaves(trainer_state[1])
+
+
+def _log(workdir, split):
+    lines = (workdir / "metrics.jsonl").read_text().splitlines()
+    return {r["step"]: r for r in map(json.loads, lines) if r["split"] == split}
+
+
+def test_resumed_equals_uninterrupted_bit_for_bit(folder, whole):
+    config = tiny.config(folder, **{"model.objective": "mlm"})
+    Trainer(config, folder / "parts").run(stop_after=4)
+    Trainer(config, folder / "parts").run()
+    for a, b in zip(_arrays(whole), _arrays(folder / "parts"), strict=True):
+        np.testing.assert_array_equal(a, b)
+    expected, resumed = _log(whole, "train"), _log(folder / "parts", "train")
+    assert expected.keys() == resumed.keys()
+    for step, metrics in expected.items():
+        assert resumed[step] == metrics, step
+
+
+def test_a_finished_run_has_nothing_left_to_do(folder, whole):
+    before = (whole / "metrics.jsonl").read_text()
+    Trainer(tiny.config(folder, **{"model.objective": "mlm"}), whole).run()
+    assert (whole / "metrics.jsonl").read_text() == before
+
+
+def test_what_a_run_leaves_behind(whole):
+    train, validation = _log(whole, "train"), _log(whole, "validation")
+    assert list(train) == list(range(1, 10))
+    assert {"loss", "token_loss", "bio_loss", "grad_norm", "overflow"} <= train[1].keys()
+    assert list(validation) == [3, 6, 9]
+    assert {"loss", "precision", "recall", "f1"} <= validation[9].keys()
+    assert all(metrics["overflow"] == 0 for metrics in train.values())
+    assert list((whole / "tensorboard").glob("events*"))
+    _, _, about = extract.load(whole, "best")
+    assert about["validation_f1"] == max(m["f1"] for m in validation.values())
+
+
+def test_sigterm_saves_and_stops(folder, monkeypatch):
+    workdir = folder / "stopped"
+    trainer = Trainer(tiny.config(folder, **{"train.checkpoint_every": 1000}), workdir)
+    batches = trainer.data.train
+
+    class Killing:
+        num_batches = batches.num_batches
+
+        def __getitem__(self, step):
+            if step == 4:
+                os.kill(os.getpid(), signal.SIGTERM)
+            return batches[step]
+
+    object.__setattr__(trainer.data, "train", Killing())
+    trainer.run()
+    _, _, about = extract.load(workdir, "latest")
+    assert about["step"] == 5
+
+
+@pytest.mark.parametrize(
+    ("field", "value"), [("train.learning_rate", 0.5), ("data.order", "position"), ("seed", 3)]
+)
+def test_a_run_goes_on_only_as_it_began(folder, whole, field, value):
+    config = tiny.config(folder, **{"model.objective": "mlm", field: value})
+    with pytest.raises(CheckpointError, match=f"another config.{field}; use"):
+        Trainer(config, whole)
+
+
+def test_changed_data_is_noticed(folder, whole, tmp_path):
+    config = tiny.config(folder, **{"model.objective": "mlm"})
+    config.data.manual_dir = str(tiny.write_corpus(tmp_path / "other"))
+    train = tmp_path / "other" / "train.jsonl"
+    train.write_text(train.read_text().replace("Oslo", "Bern"))
+    with pytest.raises(CheckpointError, match="the training data has changed"):
+        Trainer(config, whole).run()
+
+
+def test_a_loss_that_is_not_finite_ends_the_run(folder):
+    config = tiny.config(folder, **{"train.learning_rate": 1.0, "train.clip_norm": 1e30})
+    config.model.init_stddev = 1.0
+    trainer = Trainer(config, folder / "nan")
+    fresh = trainer._restore()
+    poisoned = jax.tree.map(lambda x: x * np.nan, fresh.params)
+    trainer._restore = lambda: fresh.replace(params=poisoned)
+    with pytest.raises(TrainingError, match="the loss is nan at step 1"):
+        trainer.run()
