@@ -6,6 +6,7 @@ import tempfile
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 
 import jax
+import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 # Tests run each program once: compiling fast matters, running fast does not.

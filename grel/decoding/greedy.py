@@ -66,7 +66,11 @@ def search(
         masks: the copy masks of the sources.
         start_id: the first token to feed; end_id: the token that ends a row.
         mode: a name in `copying.MODES`.
+
+    Raises ValueError on any other `num_steps`.
     """
+    if num_steps % STEPS_PER_CHECK:
+        raise ValueError(f"num_steps is {num_steps}; it must be a multiple of {STEPS_PER_CHECK}")
     num_rows = len(masks.source_BS)
 
     def step(carry, _):
