@@ -10,19 +10,15 @@ from grel import config as config_lib
 
 def get_config():
     config = config_lib.get_config()
+    config_lib.train_small_from_scratch(config)
     config.data.name = "synthetic"
     config.data.num_validation = 200
-    config.data.buckets = (40, 48, 56, 64, 80, 96, 128)
-    config.tokenizer.vocab_size = 600
-    config.model.size = "tiny"
-    config.model.objective = "causal"  # supervises every token: learns in minutes, not hours
+    config.data.buckets = (48, 64, 128)
+    config.tokenizer.vocab_size = 800
     config.model.max_positions = 256
     config.model.dropout = 0.0
     config.model.attention_dropout = 0.0
-    config.model.alpha = 0.5
-    config.train.batch_size = 32
-    config.train.learning_rate = 2e-3
-    config.train.num_epochs = 3.0
+    config.train.num_epochs = 2.4
     config.train.eval_every = 500
     config.decoding.max_target = 95
     config.decoding.batch_size = 128

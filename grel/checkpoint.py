@@ -111,6 +111,7 @@ class Checkpoints:
         return {name: restored[name] for name in like}
 
     def _restore(self, **args: Any) -> Any:
+        self.wait()  # what is still being written counts as the newest
         step = self.latest_step
         if step is None:
             raise CheckpointError(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +19,14 @@ from grel.scoring import errors, protocols
 
 
 def metrics(
-    gold: Sequence[Document], predictions: Sequence[Document], tally: Tally, protocol: str
+    gold: Sequence[Document],
+    predictions: Sequence[Document],
+    tally: Tally,
+    protocol: str,
+    relations: Collection[str],
 ) -> dict[str, Any]:
     """Precision, recall and F1 (also by entity length), error classes and what went wrong."""
-    score = protocols.score(gold, predictions, protocols.PROTOCOLS[protocol])
+    score = protocols.score(gold, predictions, protocols.PROTOCOLS[protocol], relations=relations)
     return {
         **score.metrics(),
         "protocol": protocol,
@@ -36,7 +40,8 @@ def evaluate(
 ) -> tuple[list[Document], dict[str, Any]]:
     """Predictions for the texts of `gold`, and their metrics."""
     predictions, tally = extractor.documents(gold)
-    return predictions, metrics(gold, predictions, tally, protocol)
+    relations = extractor.system.wordpiece.relations
+    return predictions, metrics(gold, predictions, tally, protocol, relations)
 
 
 def write(

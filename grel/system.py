@@ -14,6 +14,7 @@ from typing import Any
 import jax
 import ml_collections
 
+from grel import parallel
 from grel.config import SEGMENTS
 from grel.decoding import driver
 from grel.models import FAMILIES
@@ -80,10 +81,13 @@ class System:
         longest = self.model.max_positions - num_steps
         buckets = [b for b in self.config.data.buckets if b < longest]
         w = self.wordpiece
+        _, num_processes = parallel.process()
         return driver.Decoder(
             lambda *args: self.family.init_decode(self.model, *args),
             lambda *args: self.family.decode_step(self.model, *args),
-            driver.Options(c["copy"], c["max_target"], c["batch_size"], (*buckets, longest)),
+            driver.Options(
+                c["copy"], c["max_target"], c["batch_size"] // num_processes, (*buckets, longest)
+            ),
             special=(w.pad_id, w.cls_id, w.sep_id),
             excluded_ids=w.excluded_ids,
         )

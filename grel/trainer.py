@@ -196,7 +196,10 @@ class Trainer:
         gold = self.data.validation_documents[index::count]
         predictions, _ = extract(self._decoder, state.params, self.system.wordpiece, gold)
         protocol = protocols.PROTOCOLS[self.config.eval.protocol]
-        part = dataclasses.astuple(protocols.score(gold, predictions, protocol).total)
+        score = protocols.score(
+            gold, predictions, protocol, relations=self.system.wordpiece.relations
+        )
+        part = dataclasses.astuple(score.total)
         total = protocols.Counts(*parallel.gather_processes(np.array(part)).reshape(-1, 3).sum(0))
         metrics |= {"precision": total.precision, "recall": total.recall, "f1": total.f1}
         log.write("validation", step, metrics)

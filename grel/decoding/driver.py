@@ -130,13 +130,15 @@ class Decoder:
     ) -> list[Written]:
         rows = []
         for row, place in enumerate(places):
-            length = min(int(generated.length_B[row]), self._options.max_target)
+            # Steps are run in groups, so a row may have gone on, and ended, beyond the limit.
+            num_written = int(generated.length_B[row])
+            length = min(num_written, self._options.max_target)
             rows.append(
                 Written(
                     ids=generated.tokens_BT[row, :length],
                     labels=generated.labels_BT[row, :length],
                     log_probs=generated.log_prob_BT[row, :length],
-                    ended=bool(generated.ended_B[row]),
+                    ended=num_written == length,
                     num_cut=max(0, len(sources[place]) + 2 - width),
                 )
             )

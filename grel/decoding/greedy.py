@@ -31,14 +31,12 @@ class Generated:
         labels_BT: the labels that were predicted with them.
         log_prob_BT: log-probability of each token under the model's unmasked distribution.
         length_B: tokens before the end token; T where a row did not end.
-        ended_B: whether the end token was written.
     """
 
     tokens_BT: jax.Array
     labels_BT: jax.Array
     log_prob_BT: jax.Array
     length_B: jax.Array
-    ended_B: jax.Array
 
 
 def num_steps_for(num_tokens: int) -> int:
@@ -114,14 +112,11 @@ def search(
         jnp.full((num_steps, num_rows), O),
         jnp.zeros((num_steps, num_rows)),
     )
-    (_, _, _, ended_B), written, _ = jax.lax.while_loop(
-        goes_on, some_steps, (carry, written, jnp.int32(0))
-    )
+    _, written, _ = jax.lax.while_loop(goes_on, some_steps, (carry, written, jnp.int32(0)))
     tokens_BT, labels_BT, log_prob_BT = (all_TB.T for all_TB in written)
     return Generated(
         tokens_BT=tokens_BT,
         labels_BT=labels_BT,
         log_prob_BT=log_prob_BT,
         length_B=(tokens_BT != end_id).sum(-1),
-        ended_B=ended_B,
     )

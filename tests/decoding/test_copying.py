@@ -1,4 +1,4 @@
-"""Copy constraints: the examples, the corners of METHOD section 6, and a mask over the vocabulary."""
+"""Copy constraints: examples, corners of METHOD section 6, equality with a full-vocabulary mask."""
 
 import functools
 
@@ -65,7 +65,8 @@ def test_masks_of_padded_sources():
 
 def test_world_health_example():
     """METHOD section 6: q = "World Health" is followed by "Month" and by "Organization"."""
-    words = "World Health Month is declared every April by the World Health Organization".split()
+    text = "World Health Month is declared every April by the World Health Organization"
+    words = text.split()
     number = {word: 10 + i for i, word in enumerate(dict.fromkeys(words))}
     source = [number[word] for word in words]
     history = [(B, number["World"]), (I, number["Health"])]

@@ -124,8 +124,6 @@ def test_equals_the_reference(mode):
         assert generated.labels_BT[row, :n].tolist() == [s.label for s in steps], where
         log_probs = [s.log_prob for s in steps]
         np.testing.assert_allclose(generated.log_prob_BT[row, :n], log_probs, atol=1e-5)
-        ended = not steps or steps[-1].token == END
-        assert generated.ended_B[row] == ended, where
         assert generated.length_B[row] == sum(s.token != END for s in steps), where
         assert (generated.tokens_BT[row, n:] == END).all(), where
         assert (generated.labels_BT[row, n:] == O).all(), where
@@ -153,14 +151,12 @@ def test_stops_when_all_rows_have_ended(ends, num_executed):
     generated, num_steps = search(scripted(ends))
     assert num_steps == num_executed
     assert generated.length_B.tolist() == ends
-    assert generated.ended_B.tolist() == [end < STEPS for end in ends]
 
 
 def test_rows_without_a_source_are_not_waited_for():
     token_table, bio_table, source_BS, _ = scripted([0, 16, 16])
     generated, num_steps = search((token_table, bio_table, source_BS, np.array([4, 0, 2])))
     assert num_steps == 8
-    assert generated.ended_B.all()
     assert not generated.length_B.any()
     assert search((token_table, bio_table, source_BS, np.zeros(3, int)))[1] == 0
 

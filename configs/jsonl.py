@@ -1,0 +1,26 @@
+"""Your own corpus: a folder with train.jsonl, validation.jsonl and test.jsonl.
+
+    python -m grel.main --mode=train --config=configs/jsonl.py --workdir=runs/mine \\
+        --config.data.manual_dir=DIR
+
+`python -m grel.convert --help` lists the formats that such files can be made from. The relations
+are those that occur in the files.
+
+`configs/jsonl.py:small` trains a small model on two CPU cores.
+"""
+
+from grel import config as config_lib
+
+
+def get_config(variant=""):
+    config = config_lib.get_config()
+    config.data.name = "jsonl"
+    config.model.dtype = "bfloat16"
+    if variant == "small":
+        config_lib.train_small_from_scratch(config)
+        config.tokenizer.vocab_size = 4000
+        config.model.dtype = "float32"
+        config.train.num_epochs = 40.0
+    elif variant:
+        raise config_lib.ConfigError(f"there is no variant {variant!r}; leave it out, or: small")
+    return config

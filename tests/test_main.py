@@ -1,0 +1,108 @@
+"""The command line, as a user runs it: train, eval from the checkpoint alone, predict."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grel.records import read_jsonl
+from tests import tiny
+
+ROOT = Path(__file__).parent.parent
+
+
+def _run(*args, stdin="", expect=0):
+    # One device: these runs are about files and messages.
+    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-m", "grel.main", *args],
+        cwd=ROOT,
+        env=env,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == expect, done.stderr[-2000:]
+    return done
+
+
+@pytest.fixture(scope="module")
+def run_dir(tmp_path_factory):
+    """A run by command line, from a recipe with fields set by flags."""
+    folder = tmp_path_factory.mktemp("main")
+    tiny.write_corpus(folder / "corpus")
+    recipe = folder / "recipe.py"
+    recipe.write_text(
+        "import pathlib\n"
+        "from tests import tiny\n"
+        "def get_config():\n"
+        f"    return tiny.config(pathlib.Path({str(folder)!r}))\n"
+    )
+    _run(
+        "--mode=train",
+        f"--config={recipe}",
+        f"--workdir={folder}/run",
+        "--config.train.num_epochs=1.0",
+        "--config.seed=5",
+    )
+    return folder / "run"
+
+
+def test_eval_runs_from_the_checkpoint_alone(run_dir):
+    done = _run("--mode=eval", f"--workdir={run_dir}", "--config.decoding.copy=off")
+    shown = json.loads(done.stdout)
+    assert {"precision", "recall", "f1"} <= shown.keys()
+    folder = run_dir / "eval" / "test"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["f1"] == shown["f1"]
+    assert metrics["config"]["seed"] == 5
+    assert metrics["config"]["decoding"]["copy"] == shown["copy"] == "off"
+    gold, predicted = (list(read_jsonl(folder / f"{n}.jsonl")) for n in ("gold", "predictions"))
+    assert [d.id for d in gold] == [d.id for d in predicted]
+    assert all(t.score is not None for d in predicted for t in d.triples)
+
+
+def test_predict_reads_text_lines_and_records(run_dir, tmp_path):
+    texts = "Ann Moore lives in Oslo .\nBo Li , born in Lima , lives in Rome .\n"
+    done = _run("--mode=predict", f"--workdir={run_dir}", stdin=texts)
+    (tmp_path / "in.jsonl").write_text(
+        "".join(
+            json.dumps({"id": str(n), "text": text, "triples": []}) + "\n"
+            for n, text in enumerate(texts.splitlines(), start=1)
+        )
+    )
+    output = tmp_path / "out.jsonl"
+    _run(
+        *("--mode=predict", f"--workdir={run_dir}"),
+        *(f"--input={tmp_path}/in.jsonl", f"--output={output}"),
+    )
+    assert output.read_text() == done.stdout
+    assert [d.text for d in read_jsonl(output)] == texts.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["--mode=eval", "--workdir=/nowhere/at/all"], "error: "),
+        (
+            ["--mode=train", "--config.model.size=huge"],
+            "error: config.model.size is 'huge'; one of",
+        ),
+        (["--mode=train", "--config.data.name=nyt24"], "error: nyt24/official: no manual_dir"),
+        (["--mode=train", "--config.model.sice=huge"], "sice"),
+        (["--mode=train", "--config.train.batch_size=many"], "batch_size"),
+        (["--mode=fly"], "mode"),
+    ],
+)
+def test_mistakes_are_one_line(args, message, tmp_path):
+    if not any(arg.startswith("--workdir") for arg in args):
+        args = [*args, f"--workdir={tmp_path}/run"]
+    done = _run(*args, expect=1)
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr or message in ("sice", "batch_size")
+    if message.startswith("error"):
+        assert len(done.stderr.strip().splitlines()) == 1
