@@ -18,7 +18,7 @@ def get_config():
     config.model.max_positions = 256
     config.model.dropout = 0.0
     config.model.attention_dropout = 0.0
-    config.train.num_epochs = 2.4
+    config.train.num_epochs = 1.6
     config.train.eval_every = 500
     config.decoding.max_target = 95
     config.decoding.batch_size = 128

@@ -21,7 +21,7 @@ REPO = Path(__file__).parents[1]
 TRAIN = ".venv/bin/python -m grel.main --mode=train"
 
 # Runs `-c` on the real Python, with whatever the test says about it; `-m venv` makes a folder with
-# this script as its Python; `-m pip` does what $FAKE_PIP says. Calls of the two go to $FAKE_LOG.
+# a link to this script; `-m pip` does what $FAKE_PIP says. Calls of the two go to $FAKE_LOG.
 FAKE_PYTHON = """\
 #!/usr/bin/env bash
 me=$(cd "$(dirname "$0")" && pwd)/$(basename "$0")
@@ -29,7 +29,8 @@ case "$1 $2" in
   "-m venv")
     echo "$*" >>"$FAKE_LOG"
     venv=${*: -1}
-    mkdir -p "$venv/bin" && cp "$FAKE_SOURCE" "$venv/bin/python" ;;
+    mkdir -p "$venv/bin"
+    ln -s "$FAKE_SOURCE" "$venv/bin/python" && ln -s python "$venv/bin/python3" ;;
   "-m pip")
     echo "$*" >>"$FAKE_LOG"
     eval "$FAKE_PIP" ;;
@@ -54,7 +55,7 @@ class Checkout:
             (self.folder / name).write_text(f"pins of {name}\n")
         tools = folder / "bin"
         tools.mkdir()
-        for name in ("bash", "basename", "cat", "cksum", "cp", "dirname", "env", "grep", "mkdir"):
+        for name in ("bash", "basename", "cat", "cksum", "dirname", "env", "grep", "ln", "mkdir"):
             (tools / name).symlink_to(shutil.which(name))
         for name in ("mv", "rm"):
             (tools / name).symlink_to(shutil.which(name))
@@ -224,6 +225,14 @@ def test_a_second_setup_waits_for_the_first_ones_pip(
             assert first.wait(60) == status
             assert second.wait(60) == 0
     assert checkout.calls() == [VENV, PIP] * num_installs
+
+
+def test_setup_can_replace_the_active_venv(checkout):
+    succeed(checkout.setup())
+    _pins_changed(checkout.folder / ".venv")
+    active = f"{checkout.folder}/.venv/bin:{checkout.environment['PATH']}"
+    succeed(checkout.setup(PATH=active))
+    assert checkout.calls() == [VENV, PIP] * 2
 
 
 def test_setup_needs_a_recent_python(checkout):

@@ -266,7 +266,7 @@ def test_a_frequent_word_becomes_a_token_with_its_pieces_marked():
 
 
 def test_a_vocabulary_must_hold_all_characters():
-    with pytest.raises(VocabularyError, match=r"10 tokens .* 4 characters .* vocab_size to 11"):
+    with pytest.raises(VocabularyError, match=r"10 tokens .* 4 characters .*vocab_size to 11"):
         train_vocabulary(["abcd"], 10)
     assert len(train_vocabulary(["abcd"] * 2, 11)) == 11
 
@@ -332,5 +332,5 @@ def test_the_vocabulary_of_unilm():
             if text.isascii():
                 tokens = [wordpiece.vocabulary[i] for i in encoding.ids]
                 assert tokens == _greedy(vocabulary, text)
-    with pytest.raises(VocabularyError, match="has 83 .* slots and 218 are needed"):
+    with pytest.raises(VocabularyError, match=r"has 83 .* slots and 218 are needed"):
         Wordpiece(wordpiece.vocabulary, [f"r{n}" for n in range(216)], relation_as="token")
