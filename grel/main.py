@@ -67,7 +67,7 @@ def _train(config: ml_collections.ConfigDict) -> None:
 
 def _open_run(flagged: ml_collections.ConfigDict) -> extract.Extractor:
     """The trained model, with the fields set that were given on the command line."""
-    overrides: dict[str, Any] = config_flags.get_override_values(_CONFIG)
+    overrides: dict[str, Any] = config_flags.get_override_values(flags.FLAGS["config"])
     for name in overrides:
         if not name.startswith(_AFTER_TRAINING):
             raise config_lib.ConfigError(

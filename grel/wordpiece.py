@@ -12,7 +12,7 @@ import collections
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,7 +80,7 @@ class Wordpiece:
         self._backend.encode_special_tokens = True
         self._backend.no_truncation()
         self._backend.no_padding()
-        self.part_end_id, self.triple_end_id, *free = self._reserved(ids)
+        self.part_end_id, self.triple_end_id, *free = self._reserved()
         self.relation_ids = self._write_relations(free)
         self.excluded_ids = (
             *(self.pad_id, self.cls_id, self.sep_id, self.mask_id),
@@ -88,8 +88,9 @@ class Wordpiece:
         )
         self._relation_of = {written: relation for relation, written in self.relation_ids.items()}
 
-    def _reserved(self, ids: Mapping[str, int]) -> list[int]:
-        slots = sorted(i for token, i in ids.items() if re.fullmatch(r"\[unused\d+\]", token))
+    def _reserved(self) -> list[int]:
+        tokens = enumerate(self.vocabulary)
+        slots = [i for i, token in tokens if re.fullmatch(r"\[unused\d+\]", token)]
         needed = 2 + (len(self.relations) if self.relation_as == "token" else 0)
         if len(slots) < needed:
             raise VocabularyError(

@@ -1,14 +1,18 @@
 # shellcheck shell=bash
-# Sourced by the other scripts: takes --dry_run out of their arguments, and defines `run`.
+# Sourced by the other scripts: takes --dry_run out of their arguments and defines `run`; answers
+# --help with the comment at the top of the script.
 
 dry_run=false
 for arg; do
   shift
-  if [[ $arg == --dry_run ]]; then
-    dry_run=true
-  else
-    set -- "$@" "$arg"
-  fi
+  case $arg in
+    --dry_run) dry_run=true ;;
+    --help)
+      awk 'NR > 1 { if (!/^#/ || /^#SBATCH/) exit; sub(/^# ?/, ""); print }' "launch/${0##*/}"
+      exit
+      ;;
+    *) set -- "$@" "$arg" ;;
+  esac
 done
 
 # Runs a command; under --dry_run prints it instead, fit to be pasted into a shell.

@@ -85,8 +85,7 @@ def _literal_source(source, spans):
 
 
 def _random_case(rng):
-    """A source and a target `entity | relation | entity | ...` over few symbols, so that
-    entities occur once, often, overlapping, nested, in parts, repeated, or not at all."""
+    """A source and a target of few symbols, so that entities occur in every way or not at all."""
     symbols = "abcde"[: rng.randint(1, 5)]
     source = rng.choices(symbols, k=rng.randint(0, 12))
     target, entities, mentions = [], [], [[]]
@@ -100,8 +99,8 @@ def _random_case(rng):
             mention = rng.choice(mentions)
         mentions.append(mention)
         entities.append(slice(len(target), len(target) + len(mention)))
-        # The words of a relation may occur in the source too; they are not copied.
-        target += [*mention, SEPARATOR, *rng.choices(symbols, k=2), SEPARATOR]
+        # What stands between entities may occur in the source too; it is not copied.
+        target += [*mention, *rng.choices(symbols + SEPARATOR, k=rng.randint(0, 3))]
     return source, target, entities
 
 

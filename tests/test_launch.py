@@ -4,6 +4,7 @@ Set-up runs here against a Python whose `venv` and `pip` only write down that th
 that every way of being interrupted can be tried in no time and without a network.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -12,6 +13,7 @@ import stat
 import string
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,6 +89,25 @@ class Checkout:
             text=True,
             timeout=60,
         )
+
+    @contextlib.contextmanager
+    def setup_in_background(self, **environment: str) -> Iterator[subprocess.Popen]:
+        """Set-up under way; what is left of it at the end is killed."""
+        process = subprocess.Popen(
+            self.command,
+            cwd=self.folder,
+            env=self.environment | environment,
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        with process:
+            try:
+                yield process
+            finally:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
 
     def calls(self) -> list[str]:
         """What was asked of `venv` and `pip` since the last look."""
@@ -214,12 +235,9 @@ def test_a_second_setup_waits_for_the_first_ones_pip(
     os.mkfifo(started)
     os.mkfifo(go_on)
     pip = f"{ending} echo >'{started}'; cat '{go_on}'"
-    options = {"cwd": checkout.folder, "stderr": subprocess.PIPE, "text": True}
-    environment = checkout.environment
-    slow = subprocess.Popen(checkout.command, env=environment | {"FAKE_PIP": pip}, **options)
-    with slow as first:
+    with checkout.setup_in_background(FAKE_PIP=pip) as first:
         started.read_text()
-        with subprocess.Popen(checkout.command, env=environment, **options) as second:
+        with checkout.setup_in_background() as second:
             assert "waiting" in second.stderr.readline()
             go_on.write_text("")
             assert first.wait(60) == status
@@ -390,18 +408,20 @@ def test_gke_manifest_agrees_with_itself():
     assert script.endswith(f"{TRAIN} --distributed --config=c.py --workdir=runs/x")
 
 
-def test_every_script_has_a_dry_run():
-    scripts = {path.name for path in (REPO / "launch").iterdir()}
-    assert scripts - {"dry_run.sh", "summary.py", "gke.yaml"} == {
-        "local.sh",
-        "pin.sh",
-        "setup.sh",
-        "slurm.sbatch",
-        "test.sh",
-        "tpu_pod.sh",
-    }
-    for script in scripts - {"dry_run.sh", "summary.py", "gke.yaml"}:
-        assert "source launch/dry_run.sh" in (REPO / "launch" / script).read_text()
+SCRIPTS = {"local.sh", "pin.sh", "setup.sh", "slurm.sbatch", "test.sh", "tpu_pod.sh"}
+
+
+def test_no_script_is_missing_here():
+    others = {"dry_run.sh", "summary.py", "gke.yaml"}
+    assert {path.name for path in (REPO / "launch").iterdir()} == SCRIPTS | others
+
+
+@pytest.mark.parametrize("script", sorted(SCRIPTS))
+def test_every_script_has_help_that_tells_of_dry_run(script):
+    lines = dry_run(script, "--help")
+    assert any(script in line for line in lines)
+    assert any("--dry_run" in line for line in lines)
+    assert not any("set -euo" in line or "#" in line for line in lines)
 
 
 def test_ci_runs_the_tests():

@@ -98,8 +98,9 @@ def _literal_words(relations):
 
 
 @settings(deadline=None, max_examples=500)
-@given(st.lists(st.text("ab/", min_size=1, max_size=6), min_size=1, max_size=6))
+@given(st.lists(st.text("ab/ ", min_size=1, max_size=6), min_size=1, max_size=6))
 @example(["/a/c", "/b/c", "/c"])
+@example(["/a/b c"])
 def test_relation_words_against_the_definition(relations):
     expected = _literal_words(set(relations))
     if expected is None:

@@ -119,7 +119,7 @@ class Batches:
             last = bucket == len(self._buckets) - 1
             full = len(waiting) if last else len(waiting) - len(waiting) % self._batch_size
             for start in range(0, full, self._batch_size):
-                plan.append((bucket, waiting[start : min(start + self._batch_size, full)]))
+                plan.append((bucket, waiting[start : start + self._batch_size]))
             waiting = waiting[full:]
         if self._seed is not None:
             rng.shuffle(plan)

@@ -83,7 +83,7 @@ def search(
         ] - jax.nn.logsumexp(token_logits_BV, axis=-1)
         copied = copying.advance(masks, copied, token_B, label_B)
         written = (token_B, jnp.where(ended_B, O, label_B), jnp.where(ended_B, 0.0, log_prob_B))
-        return (state, copied, token_B, ended_B | (token_B == end_id)), written
+        return (state, copied, token_B, token_B == end_id), written
 
     def some_steps(loop):
         carry, written, num_done = loop

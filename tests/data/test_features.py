@@ -1,0 +1,332 @@
+"""Features against examples built by hand, the way back to the triples, and the cache."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from grel import bio, linearize
+from grel.data import features, synthetic
+from grel.data.features import FeaturesError, Options, build, examples, fingerprint
+from grel.records import Document, Triple
+from grel.wordpiece import SPECIAL, Wordpiece
+
+_CHARS = "".join(map(chr, range(33, 127))) + "é"
+VOCABULARY = (
+    *SPECIAL,
+    *(f"[unused{n}]" for n in range(2 + len(synthetic.RELATIONS))),
+    *_CHARS,
+    *(f"##{c}" for c in _CHARS if c.isalnum()),
+    *("the", "born", "in", "##an", "capital"),
+)
+WORDPIECE = Wordpiece(VOCABULARY, synthetic.RELATIONS)
+BORN, CONTAINS = synthetic.RELATIONS[-2], "/location/location/contains"
+
+
+@pytest.fixture(scope="module")
+def documents():
+    some = synthetic.generate("train", 40)
+    # Given twice; and a name that the text spells otherwise.
+    some[3] = dataclasses.replace(some[3], triples=some[3].triples * 2)
+    some[7] = Document("other", "Ana in San Jose", (Triple("Anna", BORN, "San José"),))
+    return [*some, Document("none", "says nothing .")]
+
+
+def _literal(document, wordpiece, labelling="per_entity"):
+    """Source and target ids and labels of a document, written out piece by piece."""
+    source = wordpiece.encode(document.text).ids
+    target, entities = [], []
+    for n, triple in enumerate(dict.fromkeys(document.triples)):
+        target += [wordpiece.triple_end_id] if n else []
+        for name in (triple.head, triple.tail):
+            ids = wordpiece.encode(name).ids
+            entities.append(slice(len(target), len(target) + len(ids)))
+            target += [*ids, wordpiece.part_end_id]
+        target += wordpiece.relation_ids[triple.relation]
+    source_labels, target_labels = bio.LABELLINGS[labelling](source, target, entities)
+    return source, target, source_labels, target_labels
+
+
+def _contents(found):
+    """Source and target ids and labels of each example, read out of the arrays."""
+    for i in range(len(found)):
+        start, end = found.start_E[i : i + 2]
+        cut = start + found.source_length_E[i]
+        yield tuple(
+            flat[a:b].tolist()
+            for flat in (found.tokens, found.labels)
+            for a, b in ((start, cut), (cut, end))
+        )
+
+
+@pytest.mark.parametrize("relation_as", ["words", "token"])
+@pytest.mark.parametrize("labelling", sorted(bio.LABELLINGS))
+def test_features_against_examples_written_out(documents, labelling, relation_as):
+    wordpiece = Wordpiece(VOCABULARY, synthetic.RELATIONS, relation_as=relation_as)
+    options = Options(labelling=labelling)
+    expected = [_literal(document, wordpiece, labelling) for document in documents]
+    assert list(examples(documents, wordpiece, options)) == expected
+    found = build(documents, wordpiece, options)
+    assert len(found) == len(documents)
+    assert found.num_too_long == 0
+    assert list(_contents(found)) == expected
+    targets = [len(target) for _, target, *_ in expected]
+    packed = [len(source) + len(target) + 3 for source, target, *_ in expected]
+    assert found.target_length_E.tolist() == targets
+    assert found.packed_length_E.tolist() == packed
+    assert (found.tokens.dtype, found.labels.dtype) == (np.uint16, np.uint8)
+
+
+def test_an_example_by_hand():
+    document = Document("1", "Ana in Oz", (Triple("Ana", BORN, "Oz"),))
+    ((source, target, *labels),) = examples([document], WORDPIECE, Options())
+    assert [VOCABULARY[i] for i in source] == ["A", "##n", "##a", "in", "O", "##z"]
+    part_end = VOCABULARY[WORDPIECE.part_end_id]
+    ending = WORDPIECE.relation_ids[BORN]
+    head_and_tail = ["A", "##n", "##a", part_end, "O", "##z", part_end]
+    assert [VOCABULARY[i] for i in target[: -len(ending)]] == head_and_tail
+    assert tuple(target[-len(ending) :]) == ending
+    assert labels == [[1, 2, 2, 0, 1, 2], [1, 2, 2, 0, 1, 2, 0, *(0 for _ in ending)]]
+
+
+def test_a_large_vocabulary_has_larger_ids():
+    words = [f"w{n}" for n in range((1 << 16) - len(VOCABULARY))]
+    document = Document("1", "w5 last", ())
+    for vocabulary, dtype in (
+        ([*VOCABULARY, *words[:-1], "last"], np.uint16),
+        ([*VOCABULARY, *words, "last"], np.int32),
+    ):
+        found = build([document], Wordpiece(vocabulary, ()), Options())
+        assert found.tokens.dtype == dtype
+        assert found.tokens.tolist() == [vocabulary.index("w5"), len(vocabulary) - 1]
+
+
+def test_chunks_leave_no_trace(documents, monkeypatch):
+    whole = list(examples(documents, WORDPIECE, Options()))
+    monkeypatch.setattr(features, "_CHUNK", 7)
+    assert list(examples(documents, WORDPIECE, Options())) == whole
+
+
+_texts = st.text(
+    st.one_of(st.characters(codec="utf-8"), st.sampled_from(";| [SEP]ab")), max_size=30
+)
+
+
+@st.composite
+def _documents(draw):
+    text = draw(_texts)
+    names = [draw(_texts), *draw(st.lists(_texts, max_size=2))]
+    start = draw(st.integers(0, len(text)))
+    names += [text[start : start + draw(st.integers(1, 12))], draw(st.sampled_from(" ;|\n")) + "a"]
+    names = st.sampled_from([name for name in names if WORDPIECE.encode(name).ids])
+    triple = st.builds(Triple, names, st.sampled_from(synthetic.RELATIONS), names)
+    return Document("1", text, tuple(draw(st.lists(triple, max_size=5))))
+
+
+@settings(deadline=None, max_examples=300)
+@given(_documents(), st.sampled_from(["words", "token"]))
+@example(Document("1", "[unused0] ; | ;", (Triple("[unused0] ;", BORN, "; |"),)), "words")
+def test_a_target_reads_back_as_its_triples(document, relation_as):
+    wordpiece = Wordpiece(VOCABULARY, synthetic.RELATIONS, relation_as=relation_as)
+    ((_, target, _, labels),) = examples([document], wordpiece, Options())
+    parsed = linearize.parse(target, wordpiece.part_end_id, wordpiece.triple_end_id)
+    written = [
+        (target[head], wordpiece.relation(target[relation]), target[tail])
+        for head, tail, relation in parsed.triples
+    ]
+    assert parsed.num_malformed == 0
+    assert written == [
+        (wordpiece.encode(head).ids, relation, wordpiece.encode(tail).ids)
+        for head, relation, tail in dict.fromkeys(triple.key for triple in document.triples)
+    ]
+    for *_, relation in parsed.triples:
+        assert set(labels[relation]) == {bio.O}
+
+
+def _order(document, order):
+    ((_, target, *_),) = examples([document], WORDPIECE, Options(order=order))
+    parsed = linearize.parse(target, WORDPIECE.part_end_id, WORDPIECE.triple_end_id)
+    return [WORDPIECE.decode(target[slots.head]) for slots in parsed.triples]
+
+
+def test_triples_are_in_the_order_of_the_file_or_of_the_text():
+    text = "a b c d é"
+    triples = (
+        Triple("x", BORN, "a"),  # not in the text: last
+        Triple("e", BORN, "a"),  # found by its letter
+        Triple("d", BORN, "a", (6, 7), (0, 1)),
+        Triple("c", BORN, "d", tail_span=(6, 7)),
+        Triple("c", CONTAINS, "b"),
+        Triple("a", BORN, "b"),
+    )
+    document = Document("1", text, triples)
+    assert _order(document, "file") == ["x", "e", "d", "c", "c", "a"]
+    assert _order(document, "position") == ["a", "c", "c", "d", "e", "x"]
+    ((_, target, *_),) = examples([document], WORDPIECE, Options(order="position"))
+    parsed = linearize.parse(target, WORDPIECE.part_end_id, WORDPIECE.triple_end_id)
+    tails = [WORDPIECE.decode(target[slots.tail]) for slots in parsed.triples]
+    assert tails == ["b", "b", "d", "a", "a", "a"]
+
+
+def test_a_span_says_more_than_the_first_occurrence():
+    triples = (Triple("a", BORN, "b", head_span=(4, 5)), Triple("b", BORN, "a"))
+    assert _order(Document("1", "a b a", triples), "position") == ["b", "a"]
+
+
+def test_too_long_examples_are_left_out_and_counted(documents):
+    lengths = build(documents, WORDPIECE, Options()).packed_length_E
+    limit = int(np.sort(lengths)[len(lengths) // 2])
+    found = build(documents, WORDPIECE, Options(max_length=limit))
+    kept = [d for d, length in zip(documents, lengths, strict=True) if length <= limit]
+    assert found.packed_length_E.max() == limit
+    assert found.num_too_long == len(documents) - len(kept) > 0
+    assert list(_contents(found)) == [_literal(document, WORDPIECE) for document in kept]
+
+
+@pytest.mark.parametrize("cached", [False, True])
+def test_nothing_makes_nothing(documents, tmp_path, cached):
+    cache_dir = tmp_path if cached else None
+    assert len(build([], WORDPIECE, Options(), cache_dir)) == 0
+    none = build(documents, WORDPIECE, Options(max_length=4), cache_dir)
+    assert (len(none), none.num_too_long) == (0, len(documents))
+    assert none.packed_length_E.tolist() == []
+
+
+def _assert_same(one, other):
+    for field in dataclasses.fields(one):
+        a, b = getattr(one, field.name), getattr(other, field.name)
+        np.testing.assert_array_equal(a, b)
+        assert np.asarray(a).dtype == np.asarray(b).dtype
+
+
+def test_the_cache_returns_what_was_computed_and_computes_it_once(documents, tmp_path, monkeypatch):
+    options = Options(max_length=90)
+    plain = build(documents, WORDPIECE, options)
+    assert plain.num_too_long > 0
+    _assert_same(build(documents, WORDPIECE, options, tmp_path / "new" / "cache"), plain)
+
+    def compute_again(*args):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(features, "examples", compute_again)
+    again = build(documents, WORDPIECE, options, tmp_path / "new" / "cache")
+    _assert_same(again, plain)
+    assert isinstance(again.tokens, np.memmap)
+    (folder,) = (tmp_path / "new" / "cache").iterdir()
+    assert folder.name == fingerprint(documents, WORDPIECE, options)
+    with pytest.raises(AssertionError, match="computed again"):
+        build(documents[1:], WORDPIECE, options, tmp_path / "new" / "cache")
+
+
+def test_the_fingerprint_tells_apart_whatever_the_arrays_depend_on(documents):
+    one = documents[0]
+    changed = [
+        dataclasses.replace(one, text=one.text + "."),
+        dataclasses.replace(one, triples=one.triples[1:]),
+        dataclasses.replace(one, triples=(dataclasses.replace(one.triples[0], head_span=None),)),
+    ]
+    inputs = [
+        (documents, WORDPIECE, Options()),
+        (documents[::-1], WORDPIECE, Options()),
+        (documents[1:], WORDPIECE, Options()),
+        *(([other, *documents[1:]], WORDPIECE, Options()) for other in changed),
+        (documents, WORDPIECE, Options(labelling="global_lcs")),
+        (documents, WORDPIECE, Options(order="position")),
+        (documents, WORDPIECE, Options(max_length=511)),
+        (documents, Wordpiece(VOCABULARY, synthetic.RELATIONS, lowercase=True), Options()),
+        (documents, Wordpiece([*VOCABULARY, "Ana"], synthetic.RELATIONS), Options()),
+    ]
+    assert len({fingerprint(*each) for each in inputs}) == len(inputs)
+    again = Wordpiece.from_json(WORDPIECE.to_json())
+    assert fingerprint(list(documents), again, Options()) == fingerprint(*inputs[0])
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["tokens.npy", "labels.npy", "start_E.npy", "source_length_E.npy"])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.unlink(),
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(path.read_bytes()[:-1]),
+        _flip,
+    ],
+    ids=["deleted", "emptied", "truncated", "flipped"],
+)
+def test_a_damaged_array_is_an_error(tmp_path, damage, name):
+    documents = [Document("1", "Ana in Oz", (Triple("Ana", BORN, "Oz"),))]
+    build(documents, WORDPIECE, Options(), tmp_path)
+    (folder,) = tmp_path.iterdir()
+    damage(folder / name)
+    with pytest.raises(FeaturesError, match=rf"{folder.name}: damaged cache .*{name}.*delete this"):
+        build(documents, WORDPIECE, Options(), tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "{}", "[]", '{"sha256": 1}', "{", "\ud800"])
+def test_a_damaged_account_is_an_error(tmp_path, content):
+    documents = [Document("1", "Ana in Oz")]
+    build(documents, WORDPIECE, Options(), tmp_path)
+    (folder,) = tmp_path.iterdir()
+    (folder / "about.json").write_bytes(content.encode(errors="surrogatepass"))
+    with pytest.raises(FeaturesError, match=r"damaged cache .*delete this folder"):
+        build(documents, WORDPIECE, Options(), tmp_path)
+
+
+def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
+    def full(*args, **options):
+        raise OSError(28, "No space left on device")
+
+    documents = [Document("1", "Ana in Oz")]
+    with monkeypatch.context() as patch:
+        patch.setattr(np, "save", full)
+        with pytest.raises(OSError, match="No space left"):
+            build(documents, WORDPIECE, Options(), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert len(build(documents, WORDPIECE, Options(), tmp_path)) == 1
+
+
+def test_two_processes_may_write_the_same_cache(documents, tmp_path, monkeypatch):
+    real = features.examples
+
+    def meanwhile_another(*args):
+        monkeypatch.setattr(features, "examples", real)
+        build(documents, WORDPIECE, Options(), tmp_path)
+        return real(*args)
+
+    monkeypatch.setattr(features, "examples", meanwhile_another)
+    found = build(documents, WORDPIECE, Options(), tmp_path)
+    _assert_same(found, build(documents, WORDPIECE, Options()))
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("triple", "message"),
+    [
+        (Triple("Ana", "/x/y", "Oz"), "document 'd': relation '/x/y' is not in the schema of 10"),
+        (Triple("Ana", BORN, "\u200b"), r"document 'd': entity '\\u200b' has no wordpieces"),
+        (Triple("\x00", BORN, "Oz"), r"document 'd': entity '\\x00' has no wordpieces"),
+    ],
+)
+def test_triples_that_cannot_be_written(triple, message):
+    documents = [Document("c", "Oz"), Document("d", "Ana in Oz", (triple,))]
+    with pytest.raises(FeaturesError, match=message):
+        build(documents, WORDPIECE, Options())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labelling": "lcs"}, "labelling is 'lcs'; one of .*per_entity.*global_lcs"),
+        ({"order": "sorted"}, "order is 'sorted'; one of .*file.*position"),
+    ],
+)
+def test_unknown_options(options, message):
+    with pytest.raises(FeaturesError, match=message):
+        Options(**options)
