@@ -7,6 +7,7 @@ rows run through the whole local batch; the device axis never leaves this file.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -23,10 +24,19 @@ Devices = Sequence[jax.Device]
 def initialize() -> None:
     """Joins the processes of a pod; must come before anything touches a device.
 
-    TPU pods, SLURM and MPI are recognized by JAX itself; elsewhere the variables
-    JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES and JAX_PROCESS_ID say where the others are.
+    JAX recognizes TPU pods, SLURM and MPI by itself. Elsewhere three variables say where the others
+    are: JAX_COORDINATOR_ADDRESS, which it reads, JAX_NUM_PROCESSES and JAX_PROCESS_ID, which it
+    does not.
     """
-    jax.distributed.initialize()
+    numbers = {
+        name: int(os.environ[variable])
+        for name, variable in (
+            ("num_processes", "JAX_NUM_PROCESSES"),
+            ("process_id", "JAX_PROCESS_ID"),
+        )
+        if variable in os.environ
+    }
+    jax.distributed.initialize(**numbers)
 
 
 def process() -> tuple[int, int]:

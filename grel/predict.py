@@ -27,11 +27,15 @@ def read_texts(path: str) -> Iterator[Document]:
     if first is None:
         return
     is_record = first.data.lstrip().startswith(b"{")
-    parse = records.parse_record if is_record else _parse_line
+    parse = _record if is_record else _line_of_text
     yield from records.read_documents(path, itertools.chain([first], items), parse)
 
 
-def _parse_line(item: Item) -> Document:
+def _record(item: Item) -> Document:
+    return records.parse_record(textio.parse_object(item.data))
+
+
+def _line_of_text(item: Item) -> Document:
     return Document(str(item.line), textio.decode(item.data))
 
 
@@ -44,7 +48,8 @@ def predict(extractor: Extractor, source: str, target: str) -> Tally:
 
     def extracted(documents: Iterable[Document]) -> Iterator[Document]:
         with tqdm.tqdm(unit="record", dynamic_ncols=True) as bar:
-            for chunk in itertools.batched(documents, _CHUNK):
+            documents = iter(documents)
+            while chunk := list(itertools.islice(documents, _CHUNK)):
                 predicted, tally = extractor.documents(chunk)
                 tallies.append(tally)
                 bar.update(len(chunk))

@@ -23,6 +23,7 @@ from grel import linearize
 from grel.records import Span
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+NUM_SEPARATORS = 2
 RELATION_FORMS = ("words", "token")
 
 
@@ -91,7 +92,7 @@ class Wordpiece:
     def _reserved(self) -> list[int]:
         tokens = enumerate(self.vocabulary)
         slots = [i for i, token in tokens if re.fullmatch(r"\[unused\d+\]", token)]
-        needed = 2 + (len(self.relations) if self.relation_as == "token" else 0)
+        needed = NUM_SEPARATORS + (len(self.relations) if self.relation_as == "token" else 0)
         if len(slots) < needed:
             raise VocabularyError(
                 f"the vocabulary has {len(slots)} [unusedN] slots and {needed} are needed for the "
@@ -178,7 +179,7 @@ def read_vocabulary(path: str | Path) -> list[str]:
 
 
 def train_vocabulary(
-    texts: Iterable[str], size: int, *, lowercase: bool = False, num_reserved: int = 2
+    texts: Iterable[str], size: int, *, lowercase: bool = False, num_reserved: int = NUM_SEPARATORS
 ) -> list[str]:
     """Learns a wordpiece vocabulary of at most `size` tokens from texts, for runs from scratch.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import ml_collections
 from grel import linearize
 from grel.data import builders
 from grel.records import Document
-from grel.wordpiece import Wordpiece, read_vocabulary, train_vocabulary
+from grel.wordpiece import NUM_SEPARATORS, Wordpiece, read_vocabulary, train_vocabulary
 
 
 def load_split(data: ml_collections.ConfigDict, split: str) -> list[Document]:
@@ -40,13 +41,20 @@ def make_wordpiece(
     if tokenizer.vocab:
         vocabulary = read_vocabulary(Path(tokenizer.vocab).expanduser())
     else:
-        # Relation names are written as often as triples are, so they are learned that often too.
-        words = linearize.relation_words(relations)
+        texts: Iterable[str] = (document.text for document in documents)
+        num_reserved = NUM_SEPARATORS
+        if tokenizer.relation_as == "token":
+            num_reserved += len(relations)
+        else:
+            # Names are written as often as there are triples, so they are learned that often.
+            words = linearize.relation_words(relations)
+            names = (words[triple.relation] for d in documents for triple in d.triples)
+            texts = itertools.chain(texts, names)
         vocabulary = train_vocabulary(
-            (text for d in documents for text in (d.text, *(words[t.relation] for t in d.triples))),
+            texts,
             tokenizer.vocab_size,
             lowercase=tokenizer.lowercase,
-            num_reserved=2 + len(relations),
+            num_reserved=num_reserved,
         )
     return Wordpiece(
         vocabulary, relations, lowercase=tokenizer.lowercase, relation_as=tokenizer.relation_as

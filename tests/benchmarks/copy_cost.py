@@ -1,6 +1,6 @@
 """What the copy mechanism costs: decoding with it on and off, at forced equal lengths.
 
-    python tests/benchmarks/copy_cost.py [--batch=64 --source=64 --target=64]
+    python -m tests.benchmarks.copy_cost [--batch=64 --source=64 --target=64]
 
 No row ever ends and both write the same number of tokens, so the only difference is the copying.
 """
@@ -9,10 +9,10 @@ import argparse
 
 import jax
 import numpy as np
-from timing import in_turn, report
 
 from grel.decoding import copying, greedy
 from grel.models import bert
+from tests.benchmarks.timing import in_turn, report
 
 NEVER = -1
 

@@ -1,6 +1,6 @@
 """The train step against transformers' PyTorch BertForMaskedLM with AdamW, in turn in one run.
 
-    python tests/benchmarks/train_step.py [--layers=6 --hidden=384 --batch=32 --length=128]
+    python -m tests.benchmarks.train_step [--layers=6 --hidden=384 --batch=32 --length=128]
 
 Same sizes, lengths, dropout, masked share, optimizer and threads. transformers computes the
 vocabulary at every position, as everybody who calls it does; grel at the masked ones.
@@ -12,12 +12,12 @@ import os
 import jax
 import numpy as np
 import torch
-from timing import in_turn, report
 from transformers import BertConfig, BertForMaskedLM
 
 from grel import parallel, training
 from grel.data.pipeline import Batch
 from grel.models import bert
+from tests.benchmarks.timing import in_turn, report
 
 
 def main() -> None:
