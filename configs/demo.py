@@ -15,11 +15,14 @@ def get_config():
     config.data.num_validation = 200
     config.data.buckets = (48, 64, 128)
     config.tokenizer.vocab_size = 800
+    config.model.hidden_size = 128
+    config.model.num_heads = 4
+    config.model.ff_size = 512
     config.model.max_positions = 256
     config.model.dropout = 0.0
     config.model.attention_dropout = 0.0
     config.train.num_epochs = 1.6
-    config.train.eval_every = 500
+    config.train.learning_rate = 3e-3
     config.decoding.max_target = 95
     config.decoding.batch_size = 128
     return config

@@ -16,11 +16,6 @@ def get_config(variant=""):
     config = config_lib.get_config()
     config.data.name = "jsonl"
     config.model.dtype = "bfloat16"
-    if variant == "small":
+    if config_lib.has_variant(variant, "small"):
         config_lib.train_small_from_scratch(config)
-        config.tokenizer.vocab_size = 4000
-        config.model.dtype = "float32"
-        config.train.num_epochs = 40.0
-    elif variant:
-        raise config_lib.ConfigError(f"there is no variant {variant!r}; leave it out, or: small")
     return config

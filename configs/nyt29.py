@@ -17,18 +17,7 @@ def get_config(variant=""):
     config = config_lib.get_config()
     config.data.name = "nyt29"
     config.model.dtype = "bfloat16"
-    if variant == "reduced":
+    if config_lib.has_variant(variant, "reduced"):
         config_lib.train_small_from_scratch(config)
         config.data.variant = "reduced"
-        config.data.buckets = (64, 96, 128, 192, 256)
-        config.tokenizer.vocab_size = 4000
-        config.model.dtype = "float32"
-        config.model.hidden_size = 192
-        config.model.num_heads = 6
-        config.model.ff_size = 768
-        config.train.learning_rate = 2e-3
-        config.train.num_epochs = 30.0
-        config.train.eval_every = 500
-    elif variant:
-        raise config_lib.ConfigError(f"there is no variant {variant!r}; leave it out, or: reduced")
     return config

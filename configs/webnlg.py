@@ -16,13 +16,8 @@ def get_config(variant=""):
     config = config_lib.get_config()
     config.data.name = "webnlg"
     config.tokenizer.relation_as = "token"
-    config.model.dtype = "bfloat16"
     config.eval.split = "validation"
-    if variant == "small":
+    config.model.dtype = "bfloat16"
+    if config_lib.has_variant(variant, "small"):
         config_lib.train_small_from_scratch(config)
-        config.tokenizer.vocab_size = 4000
-        config.model.dtype = "float32"
-        config.train.num_epochs = 40.0
-    elif variant:
-        raise config_lib.ConfigError(f"there is no variant {variant!r}; leave it out, or: small")
     return config

@@ -2,13 +2,16 @@
 
 import ast
 import importlib.util
+import types
 from pathlib import Path
 
+import jax
 import ml_collections
 import pytest
 
 from grel import config as config_lib
 from grel.config import ConfigError, check, get_config, leaves
+from grel.system import System
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(p for p in (ROOT / "configs").glob("*.py") if p.name != "__init__.py")
@@ -21,11 +24,41 @@ def _recipe(path):
     return module
 
 
-@pytest.mark.parametrize("path", RECIPES, ids=lambda p: p.stem)
-def test_every_recipe_passes_the_checks(path):
-    module = _recipe(path)
-    check(module.get_config(), num_devices=1, num_processes=1)
+# Every recipe and variant, with the parameters of its model over a full vocabulary.
+PARAMETERS = {
+    ("demo",): 550_179,
+    ("jsonl",): 92_197_187,
+    ("jsonl", "small"): 1_798_819,
+    ("nyt24",): 92_197_187,
+    ("nyt24", "reduced"): 1_798_819,
+    ("nyt29",): 92_197_187,
+    ("nyt29", "reduced"): 1_798_819,
+    ("webnlg",): 92_197_187,
+    ("webnlg", "small"): 1_798_819,
+}
+
+
+def test_no_recipe_is_missing_here():
+    assert {path.stem for path in RECIPES} == {stem for stem, *_ in PARAMETERS}
+
+
+@pytest.mark.parametrize("recipe", PARAMETERS, ids=":".join)
+def test_every_recipe_passes_the_checks_and_has_so_many_parameters(recipe):
+    stem, *variant = recipe
+    module = _recipe(ROOT / "configs" / f"{stem}.py")
     assert "grel.main" in module.__doc__ or "launch/" in module.__doc__, "say how to run it"
+    assert all(f":{name}" in module.__doc__ for name in variant)
+    config = module.get_config(*variant)
+    check(config, num_devices=1, num_processes=1)
+    vocabulary = range(config.tokenizer.vocab_size)
+    wordpiece = types.SimpleNamespace(vocabulary=vocabulary, mask_id=4, sep_id=3)
+    shapes = System.build(config, wordpiece).params_like()
+    assert sum(x.size for x in jax.tree.leaves(shapes)) == PARAMETERS[recipe]
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(ConfigError, match="no variant 'huge': leave it out, or say :reduced"):
+        _recipe(ROOT / "configs" / "nyt24.py").get_config("huge")
 
 
 def test_the_defaults_pass():

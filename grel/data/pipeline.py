@@ -15,7 +15,7 @@ import flax.struct
 import numpy as np
 
 from grel import bio
-from grel.data.features import Features
+from grel.data.features import Features, FeaturesError
 from grel.wordpiece import Wordpiece
 
 
@@ -65,7 +65,10 @@ class Batches:
         shard: tuple[int, int] = (0, 1),
     ):
         if not len(features):
-            raise ValueError("there are no examples to make batches from")
+            raise FeaturesError(
+                "there are no examples to make batches from: the split is empty, or all of it is longer "
+                "than the last of config.data.buckets"
+            )
         lengths_E = features.packed_length_E
         ascending = bool(buckets) and list(buckets) == sorted(set(buckets))
         if not ascending or lengths_E.max() > buckets[-1]:
@@ -83,7 +86,8 @@ class Batches:
         self._features = features
         self._wordpiece = wordpiece
         self._batch_size = batch_size
-        self._buckets = tuple(buckets)
+        # What fills no batch goes up at most to the bucket of the longest example.
+        self._buckets = tuple(buckets[: np.searchsorted(buckets, lengths_E.max()) + 1])
         self._seed = seed
         self._rows = slice(index * batch_size // count, (index + 1) * batch_size // count)
         self._bucket_E = np.searchsorted(self._buckets, lengths_E)

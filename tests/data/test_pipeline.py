@@ -279,3 +279,11 @@ def test_from_documents_to_batches_and_back(tmp_path):
             ]))  # fmt: skip
     # Generated texts are words with single spaces between, so that decoding spells them.
     assert sorted(read) == sorted((d.text, [t.key for t in d.triples]) for d in documents)
+
+
+def test_buckets_beyond_the_longest_example_are_as_if_they_were_not_there():
+    found = _features(30)
+    plain = Batches(found, WORDPIECE, 8, BUCKETS, seed=0)
+    wide = Batches(found, WORDPIECE, 8, (*BUCKETS, 64, 512), seed=0)
+    for one, other in zip(_epoch(plain), _epoch(wide), strict=True):
+        _assert_same(one, other)
