@@ -66,7 +66,8 @@ def test_two_processes_equal_one(tmp_path):
     assert alone.returncode == 0, errors[-2000:]
     two, one = _losses(tmp_path / "two"), _losses(tmp_path / "one")
     assert len(two) == len(one) == 12
-    for (*where, loss, f1), (*where_one, loss_one, f1_one) in zip(two, one, strict=True):
-        assert where == where_one
-        assert loss == pytest.approx(loss_one, rel=1e-4)
-        assert f1 == f1_one
+    for (split, step, loss, f1), expected in zip(two, one, strict=True):
+        # Sums in another order differ in the last bits, which Adam's division makes visible later.
+        tolerance = 1e-5 if step == 1 else 2e-3
+        assert (split, step, f1) == (*expected[:2], expected[3])
+        assert loss == pytest.approx(expected[2], rel=tolerance)
