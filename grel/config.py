@@ -53,6 +53,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.model = ml_collections.ConfigDict()
     c.model.family = "bert"
     c.model.size = "base"  # tiny, mini, small, base, large
+    c.model.init_from = ""  # checkpoint file or Hugging Face folder to start from; "" is fresh
     c.model.objective = "mlm"  # or "causal"
     # The shape; 0 is what the size says.
     c.model.num_layers = 0

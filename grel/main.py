@@ -21,7 +21,18 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from grel import config as config_lib
-from grel import evaluate, extract, linearize, parallel, predict, records, trainer, wordpiece
+from grel import (
+    evaluate,
+    extract,
+    foreign,
+    linearize,
+    parallel,
+    predict,
+    pretrained,
+    records,
+    trainer,
+    wordpiece,
+)
 from grel.checkpoint import CheckpointError
 from grel.data import builders, features, sources
 from grel.scoring.protocols import ScoringError
@@ -45,7 +56,9 @@ _REPORTED = (
     CheckpointError,
     config_lib.ConfigError,
     features.FeaturesError,
+    foreign.ForeignError,
     linearize.RelationError,
+    pretrained.PretrainedError,
     records.RecordError,
     ScoringError,
     trainer.TrainingError,

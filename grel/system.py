@@ -14,8 +14,8 @@ from typing import Any
 import jax
 import ml_collections
 
+from grel import config as config_lib
 from grel import parallel
-from grel.config import SEGMENTS
 from grel.decoding import driver
 from grel.models import FAMILIES
 from grel.wordpiece import Wordpiece
@@ -56,7 +56,7 @@ class System:
             alpha=c.alpha,
             init_stddev=c.init_stddev,
             **{name: c[name] or value for name, value in family.SIZES[c.size].items()},
-            **SEGMENTS[c.segments],
+            **config_lib.SEGMENTS[c.segments],
         )
         return cls(config, wordpiece, family, model)
 
@@ -66,8 +66,17 @@ class System:
 
     @classmethod
     def from_about(cls, about: dict[str, Any]) -> System:
-        """The system that `about` describes."""
-        config = ml_collections.ConfigDict(json.loads(about["config"])).lock()
+        """The system that `about` describes; fields that came later have their defaults.
+
+        Raises ConfigError where it has fields that this version does not know.
+        """
+        config = config_lib.get_config()
+        fields = config_lib.leaves(ml_collections.ConfigDict(json.loads(about["config"])))
+        if unknown := fields.keys() - config_lib.leaves(config).keys():
+            raise config_lib.ConfigError(
+                f"the checkpoint was written by a newer version of grel: unknown {sorted(unknown)}"
+            )
+        config.update_from_flattened_dict(fields)
         return cls.build(config, Wordpiece.from_json(about["wordpiece"]))
 
     def params_like(self) -> Any:

@@ -18,7 +18,7 @@ import ml_collections
 import numpy as np
 
 from grel import config as config_lib
-from grel import parallel, training
+from grel import parallel, pretrained, training
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.data import features, sources
 from grel.data.pipeline import Batches
@@ -119,7 +119,8 @@ class Trainer:
 
         Where the state comes from, the first that applies:
         1. the newest checkpoint of this work folder;
-        2. fresh parameters from the seed.
+        2. the pretrained encoder that `config.model.init_from` names;
+        3. fresh parameters from the seed.
         """
         state = self._restore()
         first_step = int(state.step)
@@ -159,10 +160,12 @@ class Trainer:
         self._best.close()
 
     def _restore(self) -> training.TrainState:
+        begins = self._latest.latest_step is None
+        params = self._pretrained() if begins and self.config.model.init_from else None
         fresh = training.init_state(
-            self.system.family, self.system.model, self._tx, self.config.seed
+            self.system.family, self.system.model, self._tx, self.config.seed, params
         )
-        if self._latest.latest_step is None:
+        if begins:
             return fresh
         found = self._latest.about()["data_fingerprint"]
         if found != self.data.fingerprint:
@@ -173,6 +176,17 @@ class Trainer:
         rest = dataclasses.replace(fresh, params=None)
         params, rest = self._latest.state(fresh.params, rest)
         return dataclasses.replace(rest, params=params)
+
+    def _pretrained(self) -> Any:
+        """Parameters from `config.model.init_from`; what became of each tensor is left beside."""
+        params, report = pretrained.load(
+            self.config.model.init_from, self.system.model, jax.random.PRNGKey(self.config.seed)
+        )
+        _LOG.info("%s", report.summary())
+        if parallel.process()[0] == 0:
+            self.workdir.mkdir(parents=True, exist_ok=True)
+            (self.workdir / "pretrained.txt").write_text(report.table(), encoding="utf-8")
+        return params
 
     def _save(self, checkpoints: Checkpoints, step: int, state: Any, **extra: Any) -> None:
         if checkpoints.latest_step == step:

@@ -87,10 +87,20 @@ def decayed(params: Any) -> Any:
     return jax.tree_util.tree_map_with_path(decays, params)
 
 
-def init_state(family: ModuleType, config: Any, tx: optax.GradientTransformation, seed: int):
-    """The state before the first step; the same for a seed on any number of devices."""
+def init_state(
+    family: ModuleType,
+    config: Any,
+    tx: optax.GradientTransformation,
+    seed: int,
+    params: Any = None,
+) -> TrainState:
+    """The state before the first step, the same for a seed on any number of devices.
+
+    It has fresh parameters where no others are given.
+    """
     init_key, key = jax.random.split(jax.random.PRNGKey(seed))
-    params = family.init(config, init_key)
+    if params is None:
+        params = family.init(config, init_key)
     return TrainState(jnp.int32(0), params, tx.init(params), key)
 
 

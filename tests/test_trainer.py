@@ -1,5 +1,6 @@
 """Whole training runs: resuming bit for bit, stopping, refusing what must not change."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -7,11 +8,13 @@ import signal
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from grel import extract
 from grel.checkpoint import CheckpointError
+from grel.pretrained import PretrainedError
 from grel.trainer import Trainer, TrainingError
-from tests import tiny
+from tests import tiny, unilm
 
 
 @pytest.fixture(scope="module")
@@ -112,3 +115,35 @@ def test_a_loss_that_is_not_finite_ends_the_run(folder):
     trainer._restore = lambda: fresh.replace(params=poisoned)
     with pytest.raises(TrainingError, match="the loss is nan at step 1"):
         trainer.run()
+
+
+def test_a_run_starts_from_pretrained_weights_but_goes_on_from_its_own(folder, caplog):
+    model = Trainer(tiny.config(folder), folder / "shape").system.model
+    tensors = unilm.random_checkpoint(model)
+    path = folder / "encoder.safetensors"
+    safetensors.numpy.save_file(tensors, path)
+    config = tiny.config(folder, **{"model.init_from": str(path), "train.learning_rate": 0.0})
+    workdir = folder / "pretrained"
+    with caplog.at_level("INFO", "grel"):
+        Trainer(config, workdir).run(stop_after=1)
+    assert "encoder.safetensors: " in caplog.text
+    assert "fresh" in (workdir / "pretrained.txt").read_text()
+    path.unlink()
+    Trainer(config, workdir).run(stop_after=2)
+    _, params, about = extract.load(workdir, "latest")
+    assert about["step"] == 2
+    table = tensors["bert.embeddings.word_embeddings.weight"]
+    np.testing.assert_array_equal(params["words"]["embedding"], table)
+
+
+def test_weights_for_another_vocabulary_are_refused_before_training(folder):
+    trainer = Trainer(tiny.config(folder), folder / "shape")
+    larger = dataclasses.replace(
+        trainer.system.model, vocab_size=trainer.system.model.vocab_size + 1
+    )
+    path = folder / "larger.safetensors"
+    safetensors.numpy.save_file(unilm.random_checkpoint(larger), path)
+    trainer = Trainer(tiny.config(folder, **{"model.init_from": str(path)}), folder / "refused")
+    with pytest.raises(PretrainedError, match=r"set config\.tokenizer\.vocab"):
+        trainer.run()
+    assert not (folder / "refused" / "metrics.jsonl").exists()

@@ -66,8 +66,8 @@ class Batches:
     ):
         if not len(features):
             raise FeaturesError(
-                "there are no examples to make batches from: the split is empty, or all of it is longer "
-                "than the last of config.data.buckets"
+                "there are no examples to make batches from: the split is empty, or all of it is "
+                "longer than the last of config.data.buckets"
             )
         lengths_E = features.packed_length_E
         ascending = bool(buckets) and list(buckets) == sorted(set(buckets))

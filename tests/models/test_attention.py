@@ -97,6 +97,19 @@ def test_dropout_keeps_the_mean_and_the_rate(rate):
     np.testing.assert_allclose(np.unique(y[y > 0]), 1 / (1 - rate), rtol=1e-3)
 
 
+def test_dropped_entries_have_no_pattern():
+    """Neighbors, rows, and masks of related keys are dropped independently of each other."""
+    keys = [*jax.random.split(jax.random.PRNGKey(0), 3), jax.random.PRNGKey(0)]
+    dropped = [np.array(dropout(key, jnp.ones((512, 512)), 0.1)) == 0 for key in keys]
+    pairs = [(a, b) for i, a in enumerate(dropped) for b in dropped[:i]]
+    pairs += [(dropped[0][:-n], dropped[0][n:]) for n in (1, 2, 64, 256)]
+    pairs += [(dropped[0][:, :-n], dropped[0][:, n:]) for n in (1, 2, 64, 256)]
+    for a, b in pairs:
+        assert abs(np.corrcoef(a.ravel(), b.ravel())[0, 1]) < 0.012
+    np.testing.assert_allclose(dropped[0].mean(0), 0.1, atol=0.07)
+    np.testing.assert_allclose(dropped[0].mean(1), 0.1, atol=0.07)
+
+
 def test_when_cudnn_applies():
     half = jnp.zeros((1, 4, 2, 8), jnp.bfloat16)
     assert cudnn_applies("gpu", half, half, 0.0)

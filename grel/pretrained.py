@@ -1,0 +1,353 @@
+"""Pretrained encoders - UniLM, BERT, MiniLM - as parameters of our model.
+
+Published checkpoints agree on tensors and differ in names: with and without `bert.`, gamma or
+weight, one fused projection or three. Names are first made the same, then one table says which
+tensor fills which parameter, and a second which tensors have no part in relation extraction. What
+neither table knows is an error rather than a silent difference, and all is checked before anything
+is compiled. Sources: UniLM v1 (Dong et al. 2019) and its s2s-ft; Hugging Face's BERT.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections import Counter
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+from flax import traverse_util
+
+from grel import foreign
+from grel.models import bert
+
+
+class PretrainedError(ValueError):
+    """A checkpoint that does not fit the model: names the tensor or field and what would fit."""
+
+
+class Entry(NamedTuple):
+    """What became of one tensor.
+
+    Attributes:
+        status: "loaded", "grown" (rows were added), "fresh" (not in the file) or "unused" (only
+            in the file).
+        tensor: its name in the file; "" where fresh.
+        parameter: our path to it; "" where unused.
+        shape: in the file; of the parameter where fresh.
+        note: how it was changed, or why it was left out.
+    """
+
+    status: str
+    tensor: str
+    parameter: str
+    shape: tuple[int, ...]
+    note: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What became of every tensor of the file and of every parameter of the model."""
+
+    file: Path
+    entries: tuple[Entry, ...]
+
+    def summary(self) -> str:
+        """One line: the file and how many tensors of each status."""
+        counts = Counter(entry.status for entry in self.entries)
+        return f"{self.file}: " + ", ".join(f"{n} {status}" for status, n in counts.items())
+
+    def table(self) -> str:
+        """One line for each entry under a header, in columns."""
+        rows = [("status", "tensor", "parameter", "shape", "note")]
+        rows += [
+            (e.status, e.tensor or "-", e.parameter or "-", "x".join(map(str, e.shape)), e.note)
+            for e in self.entries
+        ]
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = (
+            "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            for row in rows
+        )
+        return "\n".join(line.rstrip() for line in lines) + "\n"
+
+
+# Which tensor fills which parameter: `{}` is the layer's number, which our parameters have as their
+# leading axis. PyTorch keeps a kernel as (outputs, inputs), ours has `num_inputs` input axes first.
+class _Row(NamedTuple):
+    tensor: str
+    parameter: str
+    num_inputs: int = 0
+
+
+def _dense(tensor: str, parameter: str, num_inputs: int = 1) -> list[_Row]:
+    return [
+        _Row(f"{tensor}.weight", f"{parameter}/kernel", num_inputs),
+        _Row(f"{tensor}.bias", f"{parameter}/bias"),
+    ]
+
+
+def _norm(tensor: str, parameter: str) -> list[_Row]:
+    return [
+        _Row(f"{tensor}.weight", f"{parameter}/norm/scale"),
+        _Row(f"{tensor}.bias", f"{parameter}/norm/bias"),
+    ]
+
+
+_WORDS = "embeddings.word_embeddings.weight"
+_POSITIONS = "embeddings.position_embeddings.weight"
+_SEGMENTS = "embeddings.token_type_embeddings.weight"
+_HEAD = "cls.predictions."
+_LAYER = "encoder.layer.{}."
+
+_TABLE = (
+    _Row(_WORDS, "words/embedding"),
+    _Row(_POSITIONS, "positions/embedding"),
+    _Row(_SEGMENTS, "segments/embedding"),
+    *_norm("embeddings.LayerNorm", "embedding_norm"),
+    *_dense(_LAYER + "attention.self.query", "layers/query"),
+    *_dense(_LAYER + "attention.self.key", "layers/key"),
+    *_dense(_LAYER + "attention.self.value", "layers/value"),
+    *_dense(_LAYER + "attention.output.dense", "layers/attention_out", num_inputs=2),
+    *_norm(_LAYER + "attention.output.LayerNorm", "layers/attention_norm"),
+    *_dense(_LAYER + "intermediate.dense", "layers/ff_in"),
+    *_dense(_LAYER + "output.dense", "layers/ff_out"),
+    *_norm(_LAYER + "output.LayerNorm", "layers/ff_norm"),
+    *_dense(_HEAD + "transform.dense", "transform"),
+    *_norm(_HEAD + "transform.LayerNorm", "transform_norm"),
+    _Row(_HEAD + "bias", "token_bias"),
+)
+
+# Which tensors have no part here, and why.
+_UNUSED = (
+    (r"embeddings\.position_ids", "0, 1, 2, ...: not a parameter"),
+    (r"pooler\.dense\.(weight|bias)", "for classifying whole sentences"),
+    (r"cls\.seq_relationship\.(weight|bias)", "for predicting the next sentence"),
+)
+
+# Tensors that are stored twice; a file may hold either or both.
+_COPIES = {_HEAD + "decoder.weight": _WORDS, _HEAD + "decoder.bias": _HEAD + "bias"}
+
+# Rows of BERT's segment table from which UniLM starts its six.
+_UNILM_SEGMENTS = (0, 1, 0, 0, 0, 1)
+_UNILM_LAYER_NORM_EPS = 1e-5
+
+# Fields of a Hugging Face config.json, and those of our Config that must agree.
+_AGREE = {
+    "num_hidden_layers": "num_layers",
+    "hidden_size": "hidden_size",
+    "num_attention_heads": "num_heads",
+    "intermediate_size": "ff_size",
+    "layer_norm_eps": "layer_norm_eps",
+}
+_EXPECTED = {"hidden_act": "gelu", "position_embedding_type": "absolute"}
+_FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def load(path: str | Path, config: bert.Config, key: jax.Array) -> tuple[Any, Report]:
+    """Parameters from a checkpoint, and a report of every tensor.
+
+    Args:
+        path: a `.safetensors`, `.bin` or `.pt` file, or a Hugging Face folder with config.json.
+        config: the model that they must fit.
+        key: for what the checkpoint lacks, which can be the heads only.
+
+    Raises foreign.ForeignError where the file cannot be read, PretrainedError where it does not fit
+    the model. Neither computes anything.
+    """
+    path = Path(path).expanduser()
+    file = _find(path, config)
+    found = foreign.read(file)
+    try:
+        found = _unify(found)
+        _check_kind(found, config)
+        shapes = jax.eval_shape(lambda: bert.init(config, key))
+        filled, entries = _fill(found, traverse_util.flatten_dict(shapes, sep="/"), config)
+    except PretrainedError as error:
+        raise PretrainedError(f"{file}: {error}") from None
+    fresh = traverse_util.flatten_dict(bert.init(config, key), sep="/")
+    params = traverse_util.unflatten_dict(fresh | filled, sep="/")
+    return params, Report(file, tuple(entries))
+
+
+def _find(path: Path, config: bert.Config) -> Path:
+    """The file of weights; a folder's config.json must describe our model."""
+    if not path.is_dir():
+        return path
+    described = path / "config.json"
+    try:
+        fields = json.loads(described.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise PretrainedError(f"{described}: not a readable JSON file ({error})") from error
+    if not isinstance(fields, dict):
+        raise PretrainedError(f"{described}: not a JSON object")
+    expected = {theirs: getattr(config, ours) for theirs, ours in _AGREE.items()} | _EXPECTED
+    if fields.get("type_vocab_size") == len(_UNILM_SEGMENTS):
+        del expected["layer_norm_eps"]  # s2s-ft writes BERT's there, and UniLM's code has its own
+    for name, value in expected.items():
+        if fields.get(name, value) != value:
+            advice = f"; set config.model.{_AGREE[name]}" if name in _AGREE else ""
+            raise PretrainedError(
+                f"{described}: {name} is {fields[name]!r} and the model has {value!r}{advice}"
+            )
+    for name in _FILES:
+        if (path / name).exists():
+            return path / name
+    raise PretrainedError(f"{path}: holds neither {' nor '.join(_FILES)}")
+
+
+class _Found(NamedTuple):
+    """A tensor, the name that it has in the file, and what is to be said of it."""
+
+    array: np.ndarray
+    name: str
+    status: str = "loaded"
+    note: str = ""
+
+
+def _unify(arrays: dict[str, np.ndarray]) -> dict[str, _Found]:
+    """The tensors under the names that the tables know."""
+    found: dict[str, _Found] = {}
+
+    def add(unified: str, tensor: _Found) -> None:
+        if unified in found:
+            raise PretrainedError(f"{tensor.name} and {found[unified].name} both give {unified}")
+        found[unified] = tensor
+
+    for name, array in arrays.items():
+        unified = name.removeprefix("bert.")
+        unified = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", unified)
+        unified = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", unified)
+        # s2s-ft fuses the three projections into one and leaves out the key's bias, which softmax
+        # does not feel.
+        attention, _, part = unified.rpartition(".self.")
+        if part == "qkv_linear.weight":
+            if array.ndim != 2 or len(array) % 3:
+                raise PretrainedError(f"{name} has the shape {array.shape}, not three projections")
+            for projection, rows in zip(("query", "key", "value"), np.split(array, 3), strict=True):
+                tensor = _Found(rows, name, note=f"the third for {projection}")
+                add(f"{attention}.self.{projection}.weight", tensor)
+        elif part in ("q_bias", "v_bias"):
+            projection = {"q": "query", "v": "value"}[part[0]]
+            add(f"{attention}.self.{projection}.bias", _Found(array.reshape(-1), name))
+            if part == "q_bias":
+                zeros = np.zeros(array.size, np.float32)
+                add(
+                    f"{attention}.self.key.bias",
+                    _Found(zeros, "", "fresh", "zero: fused with none"),
+                )
+        else:
+            add(unified, _Found(array, name))
+    return found
+
+
+def _check_kind(found: dict[str, _Found], config: bert.Config) -> None:
+    """Refuses UniLM's weights, known by their segment table, for a model that runs unlike it."""
+    segments = found.get(_SEGMENTS)
+    if segments is None or segments.array.shape[:1] != (len(_UNILM_SEGMENTS),):
+        return
+    if config.num_segments != len(_UNILM_SEGMENTS):
+        raise PretrainedError(
+            f"{segments.name} has 6 rows, as UniLM's: set config.model.segments=unilm"
+        )
+    if config.layer_norm_eps != _UNILM_LAYER_NORM_EPS:
+        raise PretrainedError(
+            f"{segments.name} has 6 rows, as UniLM's, whose layer norm has the epsilon "
+            f"{_UNILM_LAYER_NORM_EPS}: set config.model.layer_norm_eps={_UNILM_LAYER_NORM_EPS}"
+        )
+
+
+def _fill(
+    found: dict[str, _Found], shapes: dict[str, Any], config: bert.Config
+) -> tuple[dict[str, np.ndarray], list[Entry]]:
+    """Parameters by path, and what became of every tensor and parameter."""
+    found = dict(found)
+    entries = []
+    for copy, original in _COPIES.items():
+        if copy in found and original in found:
+            array, name, *_ = found.pop(copy)
+            if not np.array_equal(array, found[original].array):
+                raise PretrainedError(
+                    f"{name} differs from {found[original].name}; this model writes with the "
+                    "table that it reads with"
+                )
+            entries.append(
+                Entry("unused", name, "", array.shape, f"equal to {found[original].name}")
+            )
+        elif copy in found:
+            found[original] = found.pop(copy)
+    filled = {}
+    for row in _TABLE:
+        per_layer = "{}" in row.tensor
+        shape = shapes[row.parameter].shape
+        names = [row.tensor.format(n) for n in range(config.num_layers if per_layer else 1)]
+        if names[0] not in found and row.tensor.startswith(_HEAD):
+            continue
+        arrays = []
+        for name in names:
+            if name not in found:
+                advice = f"; the model has {config.num_layers} layers" if per_layer else ""
+                raise PretrainedError(f"{name} is missing{advice}")
+            tensor = found.pop(name)
+            array, status, note = _fit(tensor, row, shape[1:] if per_layer else shape)
+            arrays.append(array)
+            entries.append(Entry(status, tensor.name, row.parameter, tensor.array.shape, note))
+        filled[row.parameter] = np.stack(arrays) if per_layer else arrays[0]
+    for name, tensor in found.items():
+        reasons = [reason for pattern, reason in _UNUSED if re.fullmatch(pattern, name)]
+        if not reasons:
+            raise PretrainedError(
+                f"{tensor.name} {tensor.array.shape} is no tensor of a BERT of "
+                f"{config.num_layers} layers with a token head"
+            )
+        entries.append(Entry("unused", tensor.name, "", tensor.array.shape, reasons[0]))
+    entries += [
+        Entry("fresh", "", path, shape.shape, "not in the file")
+        for path, shape in shapes.items()
+        if path not in filled
+    ]
+    return filled, entries
+
+
+def _fit(tensor: _Found, row: _Row, shape: tuple[int, ...]) -> tuple[np.ndarray, str, str]:
+    """A tensor in the shape of our parameter (of one layer), its status and what was done."""
+    array, status, note = np.asarray(tensor.array, np.float32), tensor.status, tensor.note
+    if row.num_inputs:
+        inputs, outputs = shape[: row.num_inputs], shape[row.num_inputs :]
+        expected = (math.prod(outputs), math.prod(inputs))
+    else:
+        expected = shape if row.parameter.endswith("embedding") else (math.prod(shape),)
+    if row.tensor in _RESIZED and array.ndim == 2 and array.shape[1:] == expected[1:]:
+        rows = _RESIZED[row.tensor](len(array), expected[0])
+        if rows is not None and len(array) != expected[0]:
+            status = "grown" if expected[0] > len(array) else "loaded"
+            note = f"{len(array)} rows to {expected[0]}"
+            array = array[rows]
+    if array.shape != expected:
+        advice = ""
+        if row.tensor == _WORDS:
+            advice = "; set config.tokenizer.vocab to the vocab.txt of this checkpoint"
+        raise PretrainedError(
+            f"{tensor.name} has the shape {tensor.array.shape}, the model needs {expected}{advice}"
+        )
+    if not np.isfinite(array).all():
+        raise PretrainedError(f"{tensor.name} holds values that are not finite")
+    return (array.T if row.num_inputs else array).reshape(shape), status, note
+
+
+def _segment_rows(num_rows: int, wanted: int) -> np.ndarray | None:
+    """As UniLM starts from BERT's two: rows of the table that ours are taken from."""
+    if (num_rows, wanted) == (2, len(_UNILM_SEGMENTS)):
+        return np.array(_UNILM_SEGMENTS)
+    return None
+
+
+def _position_rows(num_rows: int, wanted: int) -> np.ndarray | None:
+    """The table over and over again, or its beginning."""
+    return np.arange(wanted) % num_rows if num_rows else None
+
+
+_RESIZED = {_SEGMENTS: _segment_rows, _POSITIONS: _position_rows}
