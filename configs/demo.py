@@ -13,16 +13,16 @@ def get_config():
     config_lib.train_small_from_scratch(config)
     config.data.name = "synthetic"
     config.data.num_validation = 200
-    config.data.buckets = (48, 64, 128)
-    config.tokenizer.vocab_size = 800
+    config.data.buckets = (40, 56, 96)
+    config.tokenizer.vocab_size = 500
     config.model.hidden_size = 128
     config.model.num_heads = 4
     config.model.ff_size = 512
     config.model.max_positions = 256
     config.model.dropout = 0.0
     config.model.attention_dropout = 0.0
+    config.train.batch_size = 16
     config.train.num_epochs = 1.6
-    config.train.learning_rate = 3e-3
     config.decoding.max_target = 95
     config.decoding.batch_size = 128
     return config

@@ -126,10 +126,7 @@ _SECTORS = ("Health", "Music", "Science", "Steel", "Trade")
 _CITY_PREFIXES = ("New", "Port", "Saint")
 _INSTITUTIONS = ("Academy of", "College of", "University of")
 _SYLLABLES = tuple(
-    onset + vowel + coda
-    for onset in (*"bdfghklmnprstvyz", "dr", "kr", "sh", "tr")
-    for vowel in "aeiou"
-    for coda in ("", "", "l", "n", "r", "x")
+    onset + vowel + coda for onset in "bdfgklmnrstvz" for vowel in "aeiou" for coda in ("", "n")
 )
 
 
@@ -238,9 +235,7 @@ class _Names:
 
     def _word(self) -> str:
         while True:
-            num_syllables = 2 if self._rng.random() < 0.8 else 3
-            syllables = [_pick(_SYLLABLES, self._rng) for _ in range(num_syllables)]
-            word = "".join(syllables).capitalize()
+            word = (_pick(_SYLLABLES, self._rng) + _pick(_SYLLABLES, self._rng)).capitalize()
             if word_split(word) == self._split:
                 return word
 
