@@ -79,8 +79,8 @@ def _train(config: ml_collections.ConfigDict) -> None:
     trainer.Trainer(config, _WORKDIR.value).run()
 
 
-def _open_run(flagged: ml_collections.ConfigDict) -> extract.Extractor:
-    """The trained model, with the fields set that were given on the command line."""
+def _open_run(flagged: ml_collections.ConfigDict) -> tuple[extract.Extractor, int]:
+    """The trained model and its step, with the fields set that the command line gives."""
     overrides: dict[str, Any] = config_flags.get_override_values(flags.FLAGS["config"])
     for name in overrides:
         if not name.startswith(_AFTER_TRAINING):
