@@ -7,6 +7,7 @@ accents and spacing are those of the sentence.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import unicodedata
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from grel import bio, linearize, parallel
-from grel.checkpoint import FOLDERS, Checkpoints
+from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.decoding.driver import Decoder, Written
 from grel.records import Document, Span, Triple
 from grel.system import System
@@ -142,9 +143,10 @@ class Extractor:
 
 def load(workdir: str | Path, checkpoint: str) -> tuple[System, Any, dict[str, Any]]:
     """System, host parameters and `about` of a run's "best" or "latest" checkpoint."""
-    checkpoints = Checkpoints(Path(workdir) / FOLDERS[checkpoint])
-    about = checkpoints.about()
-    system = System.from_about(about)
-    params = checkpoints.params(system.params_like())
-    checkpoints.close()
-    return system, params, about
+    folder = Path(workdir) / FOLDERS[checkpoint]
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such folder; train first, or check --workdir")
+    with contextlib.closing(Checkpoints(folder)) as checkpoints:
+        about = checkpoints.about()
+        system = System.from_about(about)
+        return system, checkpoints.params(system.params_like()), about

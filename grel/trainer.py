@@ -58,7 +58,11 @@ class Trainer:
         self.workdir = Path(workdir)
         self._latest = Checkpoints(self.workdir / FOLDERS["latest"], keep=config.train.keep)
         self._best = Checkpoints(self.workdir / FOLDERS["best"])
-        self.system, self.data = self._prepare()
+        try:
+            self.system, self.data = self._prepare()
+        except BaseException:
+            self._close()
+            raise
         c = config.train
         self.num_steps = max(1, math.ceil(c.num_epochs * self.data.train.num_batches))
         self._eval_every = c.eval_every or self.data.train.num_batches
@@ -122,6 +126,17 @@ class Trainer:
         2. the pretrained encoder that `config.model.init_from` names;
         3. fresh parameters from the seed.
         """
+        try:
+            self._run(stop_after)
+        finally:
+            self._close()
+
+    def _close(self) -> None:
+        """Waits for saves under way; an open manager would complain when Python shuts down."""
+        self._latest.close()
+        self._best.close()
+
+    def _run(self, stop_after: int | None) -> None:
         state = self._restore()
         first_step = int(state.step)
         params_count = sum(x.size for x in jax.tree.leaves(state.params))
@@ -156,8 +171,6 @@ class Trainer:
                 if stopping:
                     _LOG.warning("asked to stop: saved step %d; start again to go on", step)
                     break
-        self._latest.close()
-        self._best.close()
 
     def _restore(self) -> training.TrainState:
         begins = self._latest.latest_step is None
