@@ -61,9 +61,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.model.num_heads = 0
     c.model.ff_size = 0
     c.model.max_positions = 512
-    c.model.init_stddev = (
-        0.02  # of fresh parameters; for narrow models 1 / sqrt(width) learns faster
-    )
+    c.model.init_stddev = 0.02  # of fresh parameters; narrow models learn faster with 1/sqrt(width)
     c.model.segments = "bert"  # 0 and 1; "unilm" is 4 and 5 of a table of 6
     c.model.layer_norm_eps = 1e-12  # UniLM has 1e-5
     c.model.dropout = 0.1

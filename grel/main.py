@@ -8,6 +8,7 @@ Flags and dispatch, nothing else. Any field of the configuration can be set on t
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import sys
@@ -111,7 +112,8 @@ def _eval(flagged: ml_collections.ConfigDict) -> None:
 
 def _predict(flagged: ml_collections.ConfigDict) -> None:
     extractor, _ = _open_run(flagged)
-    predict.predict(extractor, _INPUT.value, _OUTPUT.value)
+    tally = predict.predict(extractor, _INPUT.value, _OUTPUT.value)
+    print(f"what went wrong: {dataclasses.asdict(tally)}", file=sys.stderr)
 
 
 def main(argv: list[str]) -> None:

@@ -27,12 +27,8 @@ def read_texts(path: str) -> Iterator[Document]:
     if first is None:
         return
     is_record = first.data.lstrip().startswith(b"{")
-    parse = _record if is_record else _line_of_text
+    parse = records.parse_line if is_record else _line_of_text
     yield from records.read_documents(path, itertools.chain([first], items), parse)
-
-
-def _record(item: Item) -> Document:
-    return records.parse_record(textio.parse_object(item.data))
 
 
 def _line_of_text(item: Item) -> Document:

@@ -154,7 +154,7 @@ def read_jsonl(
       RecordError: at the first faulty record; with `on_error` only if the file can't be read.
     """
     return read_documents(
-        path, json_lines(path), _parse_line, relations=relations, on_error=on_error
+        path, json_lines(path), parse_line, relations=relations, on_error=on_error
     )
 
 
@@ -199,7 +199,7 @@ def read_documents(
 
 def parse_document(data: bytes, path: str | Path, line: int) -> Document:
     """The document of one line of JSONL; raises RecordError with `path` and `line`."""
-    return next(read_documents(path, [Item(line, data)], _parse_line))
+    return next(read_documents(path, [Item(line, data)], parse_line))
 
 
 def check(document: Document) -> None:
@@ -229,7 +229,8 @@ def _check_not_empty(value: str, what: str) -> None:
         raise Fault(f"{what} is empty")
 
 
-def _parse_line(item: Item) -> Document:
+def parse_line(item: Item) -> Document:
+    """The document that a line of JSONL is, not checked yet; raises Fault."""
     return parse_record(parse_object(item.data))
 
 

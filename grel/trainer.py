@@ -155,7 +155,12 @@ class Trainer:
                 batch = self.data.train[step - 1]
                 state, metrics = step_fn(state, batch)
                 log.advance(int(batch.length_B.sum()))
-                if step % self.config.train.log_every == 0 or step == last_step:
+                stopping = stop.asked or self._latest.reached_preemption(step)
+                saving = (
+                    stopping or step % self.config.train.checkpoint_every == 0 or step == last_step
+                )
+                # A state that is to be saved is looked at first, however rarely the run logs.
+                if saving or step % self.config.train.log_every == 0:
                     metrics = parallel.unreplicate(metrics)
                     if not math.isfinite(metrics["loss"]):
                         raise TrainingError(
@@ -165,8 +170,7 @@ class Trainer:
                     log.write("train", step, metrics)
                 if step % self._eval_every == 0 or step == self.num_steps:
                     self._validate(step, state, log)
-                stopping = stop.asked or self._latest.reached_preemption(step)
-                if stopping or step % self.config.train.checkpoint_every == 0 or step == last_step:
+                if saving:
                     self._save(self._latest, step, state)
                 if stopping:
                     _LOG.warning("asked to stop: saved step %d; start again to go on", step)
