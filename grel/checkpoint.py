@@ -9,6 +9,7 @@ opens on one.
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -32,15 +33,24 @@ class Checkpoints:
 
     Each holds two trees, `params` and `training` (the rest of the state), so that an evaluation
     reads only the first, and `about`: a JSON object with whatever is needed to use them.
+
+    Args:
+        folder: made where it is missing, unless `read_only`.
+        keep: how many of the newest to keep.
+        read_only: leave the folder as it is, for a run may be writing to it.
     """
 
-    def __init__(self, folder: str | Path, keep: int = 1):
+    def __init__(self, folder: str | Path, keep: int = 1, read_only: bool = False):
         self.folder = Path(folder).absolute()
+        if not read_only and jax.process_index() == 0:
+            # Orbax would do so in a thread that outlives `close`.
+            for left_by_a_killed_run in self.folder.glob(f"*{ocp.utils.TMP_DIR_SUFFIX}*"):
+                shutil.rmtree(left_by_a_killed_run)
         self._manager = ocp.CheckpointManager(
             self.folder,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=preservation_policy.LatestN(keep),
-                cleanup_tmp_directories=True,
+                read_only=read_only,
             ),
             item_handlers={
                 "params": ocp.StandardCheckpointHandler(),

@@ -146,7 +146,7 @@ def load(workdir: str | Path, checkpoint: str) -> tuple[System, Any, dict[str, A
     folder = Path(workdir) / FOLDERS[checkpoint]
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; train first, or check --workdir")
-    with contextlib.closing(Checkpoints(folder)) as checkpoints:
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
         about = checkpoints.about()
         system = System.from_about(about)
         return system, checkpoints.params(system.params_like()), about

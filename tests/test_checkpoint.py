@@ -1,6 +1,7 @@
 """Checkpoints: round trip, retention, and damage that must not go unnoticed."""
 
 import json
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -99,6 +100,16 @@ def test_what_a_killed_run_left_behind_does_no_harm(folder):
     left = Path(folder / "4.orbax-checkpoint-tmp")
     left.mkdir()
     (left / "half").write_text("")
-    checkpoints = _open(folder)
-    assert checkpoints.latest_step == 3
-    np.testing.assert_array_equal(checkpoints.params(PARAMS)["b"], PARAMS["b"] * 3)
+    reader = Checkpoints(folder, read_only=True)
+    assert reader.latest_step == 3
+    np.testing.assert_array_equal(reader.params(PARAMS)["b"], PARAMS["b"] * 3)
+    assert left.is_dir()  # another run may be writing it
+    assert _open(folder).latest_step == 3
+    assert not left.exists()
+
+
+def test_opening_a_folder_leaves_no_thread_behind(tmp_path):
+    """One that is still at work when Python shuts down prints a traceback after our error."""
+    before = set(threading.enumerate())
+    Checkpoints(tmp_path / "new").close()
+    assert set(threading.enumerate()) <= before
