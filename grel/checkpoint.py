@@ -50,7 +50,7 @@ class Checkpoints:
             self.folder,
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=preservation_policy.LatestN(keep),
-                read_only=read_only,
+                create=not read_only,
             ),
             item_handlers={
                 "params": ocp.StandardCheckpointHandler(),
@@ -63,19 +63,18 @@ class Checkpoints:
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
 
-    def save(self, step: int, params: Any, training: Any, about: dict[str, Any]) -> None:
-        """Starts saving trees of host arrays; `wait` says whether it worked."""
-        about = {
-            "format": _FORMAT,
-            "digests": {"params": _digests(params), "training": _digests(training)},
-            **about,
-        }
+    def save(self, step: int, params: Any, training: Any | None, about: dict[str, Any]) -> None:
+        """Starts saving trees of host arrays; `wait` says whether it worked.
+
+        Without `training` there is nothing to go on from, only parameters to start from.
+        """
+        trees = {"params": params} | ({} if training is None else {"training": training})
+        digests = {name: _digests(tree) for name, tree in trees.items()}
         self._manager.save(
             step,
             args=ocp.args.Composite(
-                params=ocp.args.StandardSave(params),
-                training=ocp.args.StandardSave(training),
-                about=ocp.args.JsonSave(about),
+                about=ocp.args.JsonSave({"format": _FORMAT, "digests": digests, **about}),
+                **{name: ocp.args.StandardSave(tree) for name, tree in trees.items()},
             ),
         )
 

@@ -129,6 +129,17 @@ def train_small_from_scratch(config: ml_collections.ConfigDict) -> None:
     config.train.eval_every = 500
 
 
+def start_from_unilm(config: ml_collections.ConfigDict, size: str) -> None:
+    """Sets UniLM v1 of the size "base" or "large", cased, with the paper's training."""
+    config.tokenizer.vocab = f"weights/unilm1-{size}-cased-vocab.txt"
+    config.tokenizer.vocab_size = 28996
+    config.model.size = size
+    config.model.init_from = f"weights/unilm1-{size}-cased.bin"
+    config.model.segments = "unilm"
+    config.model.layer_norm_eps = 1e-5
+    config.model.dtype = "bfloat16"
+
+
 SEGMENTS = {
     "bert": {"num_segments": 2, "source_segment": 0, "target_segment": 1},
     "unilm": {"num_segments": 6, "source_segment": 4, "target_segment": 5},

@@ -25,17 +25,16 @@ from grel import config as config_lib
 from grel import (
     evaluate,
     extract,
-    foreign,
     linearize,
     parallel,
     predict,
-    pretrained,
     records,
     trainer,
     wordpiece,
 )
 from grel.checkpoint import CheckpointError
 from grel.data import builders, features, sources
+from grel.pretrained import foreign, port
 from grel.scoring.protocols import ScoringError
 
 _MODE = flags.DEFINE_enum("mode", None, ["train", "eval", "predict"], "What to do.", required=True)
@@ -59,7 +58,7 @@ _REPORTED = (
     features.FeaturesError,
     foreign.ForeignError,
     linearize.RelationError,
-    pretrained.PretrainedError,
+    port.PretrainedError,
     records.RecordError,
     ScoringError,
     trainer.TrainingError,

@@ -18,11 +18,12 @@ import ml_collections
 import numpy as np
 
 from grel import config as config_lib
-from grel import parallel, pretrained, training
+from grel import parallel, training
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.data import features, sources
 from grel.data.pipeline import Batches
 from grel.extract import extract
+from grel.pretrained import port
 from grel.records import Document
 from grel.runlog import RunLog
 from grel.scoring import protocols
@@ -196,13 +197,15 @@ class Trainer:
 
     def _pretrained(self) -> Any:
         """Parameters from `config.model.init_from`; what became of each tensor is left beside."""
-        params, report = pretrained.load(
-            self.config.model.init_from, self.system.model, jax.random.PRNGKey(self.config.seed)
+        params, report = port.load(
+            self.config.model.init_from,
+            self.system.model,
+            self.system.wordpiece.vocabulary,
+            jax.random.PRNGKey(self.config.seed),
         )
         _LOG.info("%s", report.summary())
         if parallel.process()[0] == 0:
-            self.workdir.mkdir(parents=True, exist_ok=True)
-            (self.workdir / "pretrained.txt").write_text(report.table(), encoding="utf-8")
+            report.write(self.workdir)
         return params
 
     def _save(self, checkpoints: Checkpoints, step: int, state: Any, **extra: Any) -> None:

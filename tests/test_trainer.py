@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from grel import extract
 from grel.checkpoint import CheckpointError
-from grel.pretrained import PretrainedError
+from grel.pretrained.port import PretrainedError
 from grel.trainer import Trainer, TrainingError
 from tests import tiny, unilm
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from grel import pretrained
 from grel.models import bert
-from grel.pretrained import PretrainedError
+from grel.pretrained import port
+from grel.pretrained.port import PretrainedError
+from grel.wordpiece import SPECIAL
 from tests import unilm
 
 UNILM = bert.Config(
@@ -34,6 +35,13 @@ KEY = jax.random.PRNGKey(0)
 HEAD = unilm.HEAD
 
 
+def _vocabulary(size):
+    return [*SPECIAL, "[unused0]", "[unused1]", *(f"t{n}" for n in range(7, size))]
+
+
+VOCABULARY = _vocabulary(40)
+
+
 def _checkpoint(config=UNILM):
     return unilm.random_checkpoint(config)
 
@@ -45,7 +53,7 @@ def _save(folder, tensors):
 
 
 def _load(folder, tensors, config=UNILM):
-    return pretrained.load(_save(folder, tensors), config, KEY)
+    return port.load(_save(folder, tensors), config, _vocabulary(config.vocab_size), KEY)
 
 
 def _by_status(report):
@@ -108,7 +116,7 @@ def test_hidden_states_are_those_of_transformers(tmp_path):
     torch.manual_seed(0)
     model = transformers.BertModel(config).eval()
     model.save_pretrained(tmp_path)
-    params, report = pretrained.load(tmp_path, BERT, KEY)
+    params, report = port.load(tmp_path, BERT, VOCABULARY, KEY)
     # A source alone is attended to in both directions, as BERT does.
     with torch.no_grad():
         expected = model(torch.tensor([SOURCE])).last_hidden_state.numpy()
@@ -122,7 +130,7 @@ def test_hidden_states_are_those_of_transformers(tmp_path):
         "pooler.dense.bias",
     }
     torch.save(model.state_dict(), tmp_path / "pytorch_model.bin")
-    again, _ = pretrained.load(tmp_path / "pytorch_model.bin", BERT, KEY)
+    again, _ = port.load(tmp_path / "pytorch_model.bin", BERT, VOCABULARY, KEY)
     _assert_equal(again, params)
 
 
@@ -203,7 +211,8 @@ def test_a_fused_projection_is_taken_apart(tmp_path):
 
 def test_the_segment_table_grows_as_in_unilm(tmp_path):
     tensors = _checkpoint(BERT)
-    params, report = _load(tmp_path, tensors, UNILM)
+    grown = dataclasses.replace(UNILM, layer_norm_eps=1e-12)  # it remains BERT's
+    params, report = _load(tmp_path, tensors, grown)
     two = tensors["bert.embeddings.token_type_embeddings.weight"]
     expected = np.stack([two[0], two[1], two[0], two[0], two[0], two[1]])
     np.testing.assert_array_equal(params["segments"]["embedding"], expected)
@@ -299,6 +308,8 @@ def test_unilm_weights_need_unilm_segments_and_epsilon(tmp_path):
         _load(tmp_path, _checkpoint(), BERT)
     with pytest.raises(PretrainedError, match=r"set config\.model\.layer_norm_eps=1e-05"):
         _load(tmp_path, _checkpoint(), dataclasses.replace(UNILM, layer_norm_eps=1e-12))
+    with pytest.raises(PretrainedError, match=r"weights of BERT.*layer_norm_eps=1e-12"):
+        _load(tmp_path, _checkpoint(BERT), dataclasses.replace(BERT, layer_norm_eps=1e-5))
 
 
 HF_CONFIG = {
@@ -325,26 +336,26 @@ def test_a_folder_must_describe_our_model(field, value, message, tmp_path):
     tensors = _checkpoint(BERT)
     expected, _ = _load(tmp_path, tensors, BERT)
     (tmp_path / "config.json").write_text(json.dumps(HF_CONFIG))
-    params, report = pretrained.load(tmp_path, BERT, KEY)
+    params, report = port.load(tmp_path, BERT, VOCABULARY, KEY)
     _assert_equal(params, expected)
     assert report.file == tmp_path / "model.safetensors"
     (tmp_path / "config.json").write_text(json.dumps(HF_CONFIG | {field: value}))
     with pytest.raises(PretrainedError, match=message):
-        pretrained.load(tmp_path, BERT, KEY)
+        port.load(tmp_path, BERT, VOCABULARY, KEY)
 
 
 def test_unilm_folders_carry_an_epsilon_that_their_code_ignores(tmp_path):
     _save(tmp_path, _checkpoint())
     (tmp_path / "config.json").write_text(json.dumps(HF_CONFIG | {"type_vocab_size": 6}))
-    pretrained.load(tmp_path, UNILM, KEY)
+    port.load(tmp_path, UNILM, VOCABULARY, KEY)
 
 
 def test_folders_that_lack_something(tmp_path):
     with pytest.raises(PretrainedError, match=r"config\.json: not a readable JSON file"):
-        pretrained.load(tmp_path, BERT, KEY)
+        port.load(tmp_path, BERT, VOCABULARY, KEY)
     (tmp_path / "config.json").write_text("[]")
     with pytest.raises(PretrainedError, match="not a JSON object"):
-        pretrained.load(tmp_path, BERT, KEY)
+        port.load(tmp_path, BERT, VOCABULARY, KEY)
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(PretrainedError, match=r"neither model\.safetensors nor pytorch_model"):
-        pretrained.load(tmp_path, BERT, KEY)
+        port.load(tmp_path, BERT, VOCABULARY, KEY)

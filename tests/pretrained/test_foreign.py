@@ -14,8 +14,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from grel import foreign
-from grel.foreign import ForeignError
+from grel.pretrained import foreign
+from grel.pretrained.foreign import ForeignError
 
 HAS_TORCH = importlib.util.find_spec("torch") is not None
 FLOAT = np.arange(24, dtype=np.float32).reshape(4, 6)

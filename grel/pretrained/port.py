@@ -1,19 +1,27 @@
-"""Pretrained encoders - UniLM, BERT, MiniLM - as parameters of our model.
+"""Ports pretrained encoders - UniLM, BERT, MiniLM - to parameters of our model.
 
 Published checkpoints agree on tensors and differ in names: with and without `bert.`, gamma or
 weight, one fused projection or three. Names are first made the same, then one table says which
 tensor fills which parameter, and a second which tensors have no part in relation extraction. What
 neither table knows is an error rather than a silent difference, and all is checked before anything
 is compiled. Sources: UniLM v1 (Dong et al. 2019) and its s2s-ft; Hugging Face's BERT.
+
+What no checkpoint has starts fresh. The BIO head is a small normal matrix with zero biases, so that
+the three labels begin equally likely. The transform before the token head is drawn as BERT draws
+it, and its layer norm starts as the identity: the tied decoder then sees vectors of the scale that
+it compares with in the embeddings. Separators and relation tokens take [unusedN] rows of the word
+table, which pretraining never touched: they begin as small random vectors, each unlike the others.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +29,10 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from grel import foreign
+from grel.checkpoint import FOLDERS, Checkpoints
 from grel.models import bert
+from grel.pretrained import foreign
+from grel.wordpiece import VocabularyError, read_vocabulary
 
 
 class PretrainedError(ValueError):
@@ -73,6 +83,11 @@ class Report:
             for row in rows
         )
         return "\n".join(line.rstrip() for line in lines) + "\n"
+
+    def write(self, workdir: Path) -> None:
+        """Leaves the table in the work folder of a run, as `pretrained.txt`."""
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "pretrained.txt").write_text(self.table(), encoding="utf-8")
 
 
 # Which tensor fills which parameter: `{}` is the layer's number, which our parameters have as their
@@ -134,6 +149,7 @@ _COPIES = {_HEAD + "decoder.weight": _WORDS, _HEAD + "decoder.bias": _HEAD + "bi
 # Rows of BERT's segment table from which UniLM starts its six.
 _UNILM_SEGMENTS = (0, 1, 0, 0, 0, 1)
 _UNILM_LAYER_NORM_EPS = 1e-5
+_BERT_LAYER_NORM_EPS = 1e-12
 
 # Fields of a Hugging Face config.json, and those of our Config that must agree.
 _AGREE = {
@@ -147,30 +163,80 @@ _EXPECTED = {"hidden_act": "gelu", "position_embedding_type": "absolute"}
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
-def load(path: str | Path, config: bert.Config, key: jax.Array) -> tuple[Any, Report]:
+def load(
+    path: str | Path, config: bert.Config, vocabulary: Sequence[str], key: jax.Array
+) -> tuple[Any, Report]:
     """Parameters from a checkpoint, and a report of every tensor.
 
     Args:
-        path: a `.safetensors`, `.bin` or `.pt` file, or a Hugging Face folder with config.json.
+        path: a `.safetensors`, `.bin` or `.pt` file, a Hugging Face folder with config.json, or a
+            folder with checkpoints of grel's own, of which the best is taken.
         config: the model that they must fit.
+        vocabulary: its tokens; must equal the checkpoint's where that is known.
         key: for what the checkpoint lacks, which can be the heads only.
 
-    Raises foreign.ForeignError where the file cannot be read, PretrainedError where it does not fit
-    the model. Neither computes anything.
+    Raises foreign.ForeignError or checkpoint.CheckpointError where the file cannot be read,
+    PretrainedError where it does not fit the model. None computes anything.
     """
     path = Path(path).expanduser()
+    if (path / FOLDERS["best"]).is_dir():
+        return _load_own(path / FOLDERS["best"], config, vocabulary)
     file = _find(path, config)
+    if (path / "vocab.txt").is_file():
+        try:
+            _check_vocabulary(read_vocabulary(path / "vocab.txt"), vocabulary)
+        except (PretrainedError, VocabularyError) as error:
+            raise PretrainedError(f"{path}: {error}") from None
     found = foreign.read(file)
     try:
         found = _unify(found)
-        _check_kind(found, config)
-        shapes = jax.eval_shape(lambda: bert.init(config, key))
-        filled, entries = _fill(found, traverse_util.flatten_dict(shapes, sep="/"), config)
+        _check_kind(found, config, epsilon_known=path.is_dir())
+        shapes = traverse_util.flatten_dict(_shapes(config), sep="/")
+        filled, entries = _fill(found, shapes, config)
     except PretrainedError as error:
         raise PretrainedError(f"{file}: {error}") from None
     fresh = traverse_util.flatten_dict(bert.init(config, key), sep="/")
     params = traverse_util.unflatten_dict(fresh | filled, sep="/")
     return params, Report(file, tuple(entries))
+
+
+def _load_own(folder: Path, config: bert.Config, vocabulary: Sequence[str]) -> tuple[Any, Report]:
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+        about = checkpoints.about()
+        model = json.loads(about["config"])["model"]
+        try:
+            _check_vocabulary(json.loads(about["wordpiece"])["vocabulary"], vocabulary)
+            if model["layer_norm_eps"] != config.layer_norm_eps:
+                raise PretrainedError(
+                    f"its layer norm has the epsilon {model['layer_norm_eps']}: set "
+                    "config.model.layer_norm_eps"
+                )
+        except PretrainedError as error:
+            raise PretrainedError(f"{folder}: {error}") from None
+        params = checkpoints.params(_shapes(config))
+    entries = [
+        Entry("loaded", name, name, array.shape)
+        for name, array in traverse_util.flatten_dict(params, sep="/").items()
+    ]
+    return params, Report(folder, tuple(entries))
+
+
+def _shapes(config: bert.Config) -> Any:
+    return jax.eval_shape(lambda: bert.init(config, jax.random.PRNGKey(0)))
+
+
+def _check_vocabulary(theirs: Sequence[str], ours: Sequence[str]) -> None:
+    if len(theirs) != len(ours):
+        raise PretrainedError(
+            f"its vocabulary has {len(theirs)} tokens, the model's {len(ours)}: set "
+            "config.tokenizer.vocab to the vocab.txt of this checkpoint"
+        )
+    for number, (their, our) in enumerate(zip(theirs, ours, strict=True)):
+        if their != our:
+            raise PretrainedError(
+                f"token {number} of its vocabulary is {their!r}, of the model's {our!r}: set "
+                "config.tokenizer.vocab to the vocab.txt of this checkpoint"
+            )
 
 
 def _find(path: Path, config: bert.Config) -> Path:
@@ -244,19 +310,27 @@ def _unify(arrays: dict[str, np.ndarray]) -> dict[str, _Found]:
     return found
 
 
-def _check_kind(found: dict[str, _Found], config: bert.Config) -> None:
-    """Refuses UniLM's weights, known by their segment table, for a model that runs unlike it."""
+def _check_kind(found: dict[str, _Found], config: bert.Config, epsilon_known: bool) -> None:
+    """Refuses weights for a model that runs unlike their own; UniLM's are known by their segments.
+
+    The epsilon of the layer norm is in no file of weights: UniLM's code has one, BERT's another.
+    """
     segments = found.get(_SEGMENTS)
-    if segments is None or segments.array.shape[:1] != (len(_UNILM_SEGMENTS),):
-        return
-    if config.num_segments != len(_UNILM_SEGMENTS):
+    num_rows = segments.array.shape[:1] if segments else ()
+    if num_rows == (len(_UNILM_SEGMENTS),):
+        kind, expected = "UniLM", _UNILM_LAYER_NORM_EPS
+        if config.num_segments != len(_UNILM_SEGMENTS):
+            raise PretrainedError(
+                f"{segments.name} has 6 rows, as UniLM's: set config.model.segments=unilm"
+            )
+    elif num_rows == (2,) and not epsilon_known:
+        kind, expected = "BERT", _BERT_LAYER_NORM_EPS
+    else:
+        return  # what does not fit is named when it is filled in
+    if config.layer_norm_eps != expected:
         raise PretrainedError(
-            f"{segments.name} has 6 rows, as UniLM's: set config.model.segments=unilm"
-        )
-    if config.layer_norm_eps != _UNILM_LAYER_NORM_EPS:
-        raise PretrainedError(
-            f"{segments.name} has 6 rows, as UniLM's, whose layer norm has the epsilon "
-            f"{_UNILM_LAYER_NORM_EPS}: set config.model.layer_norm_eps={_UNILM_LAYER_NORM_EPS}"
+            f"these are weights of {kind}, whose layer norm has the epsilon {expected}: set "
+            f"config.model.layer_norm_eps={expected}"
         )
 
 

@@ -1,0 +1,1 @@
+"""Pretrained encoders: fetched, read without trust, ported to our parameters."""

