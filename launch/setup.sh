@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Makes .venv in the checkout and installs the pinned packages into it.
 #
-#   bash launch/setup.sh [--tests] [--jax=cuda12|cuda13|tpu] [--dry_run]
+#   bash launch/setup.sh [--tests] [--torch] [--jax=cuda12|cuda13|tpu] [--dry_run]
 #
-# --tests adds what the tests need, --jax the accelerator's part of the pinned JAX. A new .venv is
-# made with $PYTHON, or else with the first of python3, python3.13, python3.12, python3.11 that is
-# 3.11 or newer.
+# --tests adds what the tests need, --torch the PyTorch that benchmarks and some tests compare with,
+# --jax the accelerator's part of the pinned JAX. A new .venv is made with $PYTHON, or else with the
+# first of python3, python3.13, python3.12, python3.11 that is 3.11 or newer.
 #
 # .venv/.complete lists what is installed. It is written last, and removed before anything changes:
 # a .venv without it was left half-finished and is made anew, as is one whose Python is gone or
@@ -23,8 +23,9 @@ parts=(requirements.txt)
 for arg; do
   case $arg in
     --tests) parts+=(tests/requirements.txt) ;;
+    --torch) parts+=(tests/benchmarks/requirements.txt) ;;
     --jax=cuda12 | --jax=cuda13 | --jax=tpu) parts+=("jax[${arg#--jax=}]") ;;
-    *) fail "unknown argument $arg; there are --tests, --jax=cuda12|cuda13|tpu and --dry_run" ;;
+    *) fail "unknown argument $arg; there are --tests, --torch, --jax=cuda12|cuda13|tpu and --dry_run" ;;
   esac
 done
 

@@ -7,15 +7,15 @@ import numpy as np
 HEAD = "cls.predictions."
 
 
-def random_checkpoint(config, seed=0):
-    """Random tensors in UniLM's layout, large enough that every one of them shows."""
+def random_checkpoint(config, seed=0, stddev=0.4):
+    """Random tensors in UniLM's layout, by default large enough that every one of them shows."""
     rng = np.random.default_rng(seed)
     d, f = config.hidden_size, config.ff_size
     tensors = {}
 
     def put(name, *shape):
-        mean = 1.0 if name.endswith("LayerNorm.weight") else 0.0
-        tensors[name] = rng.normal(mean, 0.4, shape).astype(np.float32)
+        mean = np.float32(name.endswith("LayerNorm.weight"))
+        tensors[name] = mean + np.float32(stddev) * rng.standard_normal(shape, np.float32)
 
     def put_dense(name, outputs, inputs):
         put(f"{name}.weight", outputs, inputs)

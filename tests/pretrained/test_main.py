@@ -4,7 +4,6 @@ import jax
 import numpy as np
 import pytest
 import safetensors.numpy
-from absl import flags
 
 from grel import config as config_lib
 from grel.checkpoint import CheckpointError
@@ -36,16 +35,9 @@ def config(tmp_path):
     return c
 
 
-@pytest.fixture
-def workdir(tmp_path, monkeypatch):
-    flags.FLAGS(["pretrained"], known_only=True)
-    folder = tmp_path / "out"
-    monkeypatch.setattr(flags.FLAGS, "workdir", str(folder))
-    return folder
-
-
-def test_a_foreign_file_becomes_a_checkpoint_to_start_from(config, workdir, capsys):
-    command._port(config)
+def test_a_foreign_file_becomes_a_checkpoint_to_start_from(config, tmp_path, capsys):
+    workdir = tmp_path / "out"
+    command._port(config, workdir)
     said = capsys.readouterr().out
     assert "loaded" in said
     assert "like sentences are closer than unlike ones in" in said
@@ -57,7 +49,7 @@ def test_a_foreign_file_becomes_a_checkpoint_to_start_from(config, workdir, caps
     assert {entry.status for entry in report.entries} == {"loaded"}
 
     with pytest.raises(CheckpointError, match="is there already; name another --workdir"):
-        command._port(config)
+        command._port(config, workdir)
     other = [*VOCABULARY[:-2], "z", "."]
     with pytest.raises(PretrainedError, match="token 19 of its vocabulary is 'm', of the model's"):
         port.load(workdir, model, other, KEY)
@@ -65,7 +57,7 @@ def test_a_foreign_file_becomes_a_checkpoint_to_start_from(config, workdir, caps
         port.load(workdir, model, [*VOCABULARY, "n"], KEY)
 
 
-def test_what_the_recipe_must_name(config, workdir):
+def test_what_the_recipe_must_name(config):
     config.model.init_from = ""
     with pytest.raises(config_lib.ConfigError, match="must name the weights and their"):
-        command._port(config)
+        command._port(config, None)
