@@ -9,14 +9,35 @@ The dimension key, used as suffixes of array names and as einsum letters everywh
     P  predicted positions a row  V  vocabulary
     Q  query positions            C  BIO labels (3)
     M  key positions              N  layers
-    E  examples of a data set
+    A  states of the grammar      E  examples of a data set; tokens of the grammar
+                                  X  source and grammar tokens side by side
 
 A 1 stands for an axis of size one. Masks are boolean; True means "may attend" or "counts".
 """
 
+import importlib
 import os
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from grel.extract import Extractor
+    from grel.records import Document, Triple
+
+__all__ = ["Document", "Extractor", "Triple"]
 __version__ = "0.1.0"
 
 # transformers serves the tokenizer here; that it finds no PyTorch is as it should be.
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+
+_HOMES = {
+    "Document": "grel.records",
+    "Extractor": "grel.extract",
+    "Triple": "grel.records",
+}
+
+
+def __getattr__(name: str) -> Any:
+    # Only on demand: scoring imports this package too, and must not wait for JAX.
+    if name in _HOMES:
+        return getattr(importlib.import_module(_HOMES[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -87,6 +87,10 @@ def get_config() -> ml_collections.ConfigDict:
 
     c.decoding = ml_collections.ConfigDict()
     c.decoding.copy = "on"  # "off" lets every token through; "su" is the rule of Su (2021)
+    c.decoding.structure = "off"  # "on" writes whole triples of copied entities, known relations
+    c.decoding.relations = ()  # with structure "on", the only relations to write; () is all
+    c.decoding.label = "argmax"  # the likeliest; or "joint": the likeliest (label, token)
+    c.decoding.scores = "raw"  # of tokens; or "renormalized" over those that the label allows
     c.decoding.max_target = 128  # most wordpieces written for a sentence
     c.decoding.batch_size = 64  # over all devices of all processes
 
@@ -195,6 +199,15 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
             f"config.data.buckets goes up to {buckets[-1]}, beyond config.model.max_positions "
             f"{fields['model.max_positions']}"
         )
+    try:
+        copying.check(**{n: fields[f"decoding.{n}"] for n in copying.CHOICES})
+    except ValueError as error:
+        raise ConfigError(f"config.decoding: {error}") from None
+    if fields["decoding.relations"] and fields["decoding.structure"] == "off":
+        raise ConfigError(
+            "config.decoding: relations can be restricted with structure='on' only; set it, or "
+            "leave them out"
+        )
     if fields["decoding.max_target"] + 16 > fields["model.max_positions"]:
         raise ConfigError(
             f"config.decoding.max_target {fields['decoding.max_target']} leaves no room for a "
@@ -212,7 +225,7 @@ _CHOICES = {
     "model.objective": losses.OBJECTIVES,
     "model.segments": tuple(SEGMENTS),
     "model.dtype": ("float32", "bfloat16"),
-    "decoding.copy": copying.MODES,
+    **{f"decoding.{name}": choices for name, choices in copying.CHOICES.items()},
     "eval.split": SPLITS,
     "eval.checkpoint": tuple(CHECKPOINTS),
     "eval.protocol": tuple(PROTOCOLS),

@@ -1,97 +1,40 @@
 """Extraction: texts in, documents with triples, places and scores out.
 
-Names are never taken from the vocabulary where they can be taken from the text: wordpieces that
-stand in the source are looked up there and cut out by their character offsets, so that casing,
-accents and spacing are those of the sentence.
+    import grel
+    extractor = grel.Extractor.from_checkpoint("runs/demo")
+    for document in extractor(["Ann Moore lives in Oslo ."]):
+        print(document.triples)
+
+This is where tokenizer, windows, decoder and the reading of outputs meet; each of them knows
+nothing of the others.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
-import math
-import unicodedata
-from collections.abc import Sequence
+import functools
+import hashlib
+import threading
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from grel import bio, linearize, parallel
+import jax
+import numpy as np
+
+from grel import config as config_lib
+from grel import outputs, parallel
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.decoding.driver import Decoder, Written
-from grel.records import Document, Span, Triple
+from grel.outputs import Extraction, Part, Tally
+from grel.records import Document
 from grel.system import System
+from grel.windows import windows
 from grel.wordpiece import Encoding, Wordpiece
 
-
-@dataclasses.dataclass(frozen=True)
-class Tally:
-    """What went wrong while writing; add them up over documents.
-
-    Attributes:
-        malformed: pieces of the output that were not `head ; tail ; relation`.
-        unknown_relation: triples dropped because their relation is not in the schema.
-        not_in_text: entities written that do not stand in the sentence.
-        unended: sentences whose output was still going on at the longest length.
-        cut: sentences of which the model saw only the beginning.
-    """
-
-    malformed: int = 0
-    unknown_relation: int = 0
-    not_in_text: int = 0
-    unended: int = 0
-    cut: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Tally(*(a + b for a, b in pairs))
-
-
-def read_output(
-    document: Document, source: Encoding, written: Written, wordpiece: Wordpiece
-) -> tuple[Document, Tally]:
-    """The document with the triples that were written for it, each once, and what went wrong.
-
-    A triple's score is the product of its tokens' probabilities, separators excluded. Of a name
-    that stands in the sentence several times, the first place is given.
-    """
-    ids = [int(i) for i in written.ids]
-    parsed = linearize.parse(ids, wordpiece.part_end_id, wordpiece.triple_end_id)
-    triples: dict[tuple[str, str, str], Triple] = {}
-    num_unknown = num_foreign = 0
-    for slots in parsed.triples:
-        relation = wordpiece.relation(ids[slots.relation])
-        if relation is None:
-            num_unknown += 1
-            continue
-        names, spans = [], []
-        for slot in (slots.head, slots.tail):
-            span = place(ids[slot], source, document.text)
-            spans.append(span)
-            names.append(document.text[slice(*span)] if span else wordpiece.decode(ids[slot]))
-        num_foreign += spans.count(None)
-        score = math.exp(sum(float(written.log_probs[slot].sum()) for slot in slots))
-        triple = Triple(names[0], relation, names[1], *spans, score=min(score, 1.0))
-        triples.setdefault(triple.key, triple)
-    tally = Tally(
-        malformed=parsed.num_malformed,
-        unknown_relation=num_unknown,
-        not_in_text=num_foreign,
-        unended=int(not written.ended),
-        cut=int(written.num_cut > 0),
-    )
-    return dataclasses.replace(document, triples=tuple(triples.values())), tally
-
-
-def place(ids: Sequence[int], source: Encoding, text: str) -> Span | None:
-    """Characters of the first place where these wordpieces stand in the source, if there is one."""
-    starts = bio.occurrences(source.ids, ids)
-    if not starts:
-        return None
-    start, end = source.offsets[starts[0]][0], source.offsets[starts[0] + len(ids) - 1][1]
-    # An accent that is a character of its own lies outside the wordpieces of an uncased vocabulary.
-    while end < len(text) and unicodedata.combining(text[end]):
-        end += 1
-    return start, end
+COMPILE_CACHE = "~/.cache/grel/xla"
 
 
 def extract(
@@ -99,50 +42,264 @@ def extract(
 ) -> tuple[list[Document], Tally]:
     """The same documents with extracted instead of given triples, and what went wrong.
 
-    `params` are replicated over the devices.
+    What the paper evaluates: nothing is filtered, and of a text that is too long the model sees the
+    beginning. `params` are replicated over the devices.
+    """
+    return summarize(extract_each(functools.partial(decoder, params), wordpiece, documents))
+
+
+def extract_each(
+    decode: Callable[[Sequence[Sequence[int]]], Sequence[Written]],
+    wordpiece: Wordpiece,
+    documents: Sequence[Document],
+    *,
+    window: int | None = None,
+    min_score: float = 0.0,
+) -> list[Extraction]:
+    """What becomes of each document; all their wordpieces are decoded in one call.
+
+    Args:
+        decode: writes an output for each source.
+        window: most wordpieces of a source; longer texts are read in overlapping windows. None
+            leaves it to `decode` to cut them.
+        min_score: triples less likely are dropped.
     """
     encodings = wordpiece.encode_batch([document.text for document in documents])
-    written = decoder(params, [encoding.ids for encoding in encodings])
-    read = [read_output(*one, wordpiece) for one in zip(documents, encodings, written, strict=True)]
-    return [document for document, _ in read], sum((tally for _, tally in read), Tally())
+    sources = [
+        _sources(document.text, encoding, window)
+        for document, encoding in zip(documents, encodings, strict=True)
+    ]
+    written = iter(decode([source.ids for of_one in sources for source in of_one]))
+    return [
+        outputs.read_document(
+            document, [Part(s, next(written)) for s in of_one], wordpiece, min_score=min_score
+        )
+        for document, of_one in zip(documents, sources, strict=True)
+    ]
+
+
+def _sources(text: str, encoding: Encoding, window: int | None) -> list[Encoding]:
+    """What the model reads of a text: nothing where there are no wordpieces to copy."""
+    if not encoding.ids:
+        return []
+    if window is None:
+        return [encoding]
+    return [
+        Encoding(encoding.ids[part], encoding.offsets[part])
+        for part in windows(text, encoding.offsets, window)
+    ]
+
+
+def summarize(extractions: Sequence[Extraction]) -> tuple[list[Document], Tally]:
+    """The documents alone, and what went wrong with all of them."""
+    documents = [extraction.document for extraction in extractions]
+    return documents, sum((extraction.tally for extraction in extractions), Tally())
 
 
 class Extractor:
-    """Extracts triples from texts with a trained model.
+    """Extracts triples from texts with a trained model; may be called from several threads.
 
     Args:
         system: the model's system.
         params: its parameters, as host arrays.
-        overrides: replace fields of `config.decoding`, such as `copy="off"`.
+        windows: read texts that are too long for the model in overlapping windows of sentences;
+            otherwise it sees their beginning only, and `Tally.cut` counts them.
+        min_score: triples with a lower `score` are dropped and counted.
+        decoding: replace fields of `config.decoding`, such as `copy="off"` or `structure="on"`.
+
+    Raises:
+        ConfigError: an option does not exist or has no such value.
+
+    Attributes:
+        system: with the configuration in use.
     """
 
-    def __init__(self, system: System, params: Any, **overrides: Any):
-        self.system = system
-        self._decoder = system.decoder(**overrides)
+    def __init__(
+        self,
+        system: System,
+        params: Any,
+        *,
+        windows: bool = True,
+        min_score: float = 0.0,
+        **decoding: Any,
+    ):
+        if not 0 <= min_score <= 1:
+            raise config_lib.ConfigError(f"min_score is {min_score}; it must be in [0, 1]")
+        self.system = _configured(system, decoding)
+        self._windows, self._min_score = windows, min_score
+        self._decoder = self.system.decoder()
         self._params = parallel.replicate(params)
+        self._lock = threading.Lock()
 
     @classmethod
     def from_checkpoint(
-        cls, workdir: str | Path, checkpoint: str = "best", **overrides: Any
+        cls,
+        workdir: str | Path,
+        checkpoint: str = "best",
+        *,
+        compile_cache: str | Path | None = COMPILE_CACHE,
+        **options: Any,
     ) -> Extractor:
         """Opens the "best" or the "latest" checkpoint of a training run.
 
-        Raises CheckpointError where there is none or it is damaged.
+        Args:
+            workdir: the run's folder.
+            checkpoint: which one.
+            compile_cache: see `cache_compilations`; None leaves JAX as it is.
+            options: see `Extractor`.
+
+        Raises:
+            CheckpointError: there is none, or it is damaged.
         """
+        if compile_cache is not None:
+            cache_compilations(compile_cache)
         system, params, _ = load(workdir, checkpoint)
-        return cls(system, params, **overrides)
+        return cls(system, params, **options)
+
+    def restricted(self, relations: Sequence[str]) -> Extractor:
+        """The same extractor for these relations only, of the same compiled programs.
+
+        Raises ConfigError where a relation is unknown, and without structure "on".
+        """
+        other = copy.copy(self)
+        other.system = _configured(self.system, {"relations": tuple(relations)})
+        try:
+            other._decoder = self._decoder.restricted(relations)
+        except ValueError as error:
+            raise config_lib.ConfigError(f"config.decoding: {error}") from None
+        return other
 
     def __call__(self, texts: Sequence[str]) -> list[Document]:
-        """A document for each text, with ids "0", "1", ..."""
+        """A document for each text, with ids "0", "1", ...; one of white space has no triples.
+
+        Raises:
+            TypeError: `texts` is no sequence of strings.
+            ValueError: a text holds half of a surrogate pair, which no encoding has.
+        """
+        if isinstance(texts, str):
+            raise TypeError("texts is one string; give a list of strings")
         return self.documents([Document(str(i), text) for i, text in enumerate(texts)])[0]
 
     def documents(self, documents: Sequence[Document]) -> tuple[list[Document], Tally]:
         """The same documents with extracted instead of given triples, and what went wrong."""
-        return extract(self._decoder, self._params, self.system.wordpiece, documents)
+        return summarize(self.extractions(documents))
+
+    def extractions(self, documents: Sequence[Document]) -> list[Extraction]:
+        """The same one by one, each with what went wrong and the outputs it was read from."""
+        for index, document in enumerate(documents):
+            _check_text(index, document.text)
+        return extract_each(
+            self._decode,
+            self.system.wordpiece,
+            documents,
+            window=self._decoder.max_source if self._windows else None,
+            min_score=self._min_score,
+        )
+
+    def _decode(self, sources: Sequence[Sequence[int]]) -> list[Written]:
+        # One call fills the devices; a second beside it would only take their memory.
+        with self._lock:
+            return self._decoder(self._params, sources)
+
+    def traces(self, extraction: Extraction) -> list[dict[str, Any]]:
+        """How the outputs of a document were written, step by step, as JSON.
+
+        One object for each part, with what the model saw of it. The first has the document's id;
+        of a text in windows the others have `#2`, `#3` and so on behind it.
+        """
+        wordpiece = self.system.wordpiece
+        traces = []
+        for number, (source, written) in enumerate(extraction.parts, start=1):
+            source_ids = source.ids[: self._decoder.max_source]
+            steps = [
+                {
+                    "label": step.label,
+                    "match_length": step.match_length,
+                    "allowed": "all" if step.allowed is None else step.allowed,
+                    "token_id": step.token_id,
+                    "token": wordpiece.vocabulary[step.token_id],
+                }
+                for step in self._decoder.trace(source.ids, written)
+            ]
+            traces.append(
+                {
+                    "id": extraction.document.id + (f"#{number}" if number > 1 else ""),
+                    "source_ids": source_ids,
+                    "source_tokens": [wordpiece.vocabulary[i] for i in source_ids],
+                    "excluded_ids": sorted(wordpiece.excluded_ids),
+                    "steps": steps,
+                }
+            )
+        return traces
+
+    def identity(self) -> dict[str, Any]:
+        """JSON that is the same for two extractors only if they extract the same.
+
+        The batch size is left out: what is extracted does not depend on it.
+        """
+        decoding = self.system.config.decoding.to_dict()
+        del decoding["batch_size"]
+        return {
+            "model": repr(self.system.model),
+            "params": _digest(parallel.unreplicate(self._params)),
+            "tokenizer": self.system.wordpiece.fingerprint,
+            "windows": self._windows,
+            "min_score": self._min_score,
+            **decoding,
+        }
+
+
+def _configured(system: System, decoding: dict[str, Any]) -> System:
+    config = copy.deepcopy(system.config)
+    if unknown := decoding.keys() - config.decoding.keys():
+        raise config_lib.ConfigError(
+            f"unknown option {min(unknown)!r}; there are windows, min_score, "
+            f"{', '.join(sorted(config.decoding))}"
+        )
+    # Values of another type are for `check` to refuse, with a line that says which.
+    with config.ignore_type():
+        for name, value in decoding.items():
+            config.decoding[name] = value
+    # How rows divide over the devices is checked where they are divided.
+    config_lib.check(config, num_devices=1, num_processes=1)
+    return dataclasses.replace(system, config=config)
+
+
+def _check_text(index: int, text: str) -> None:
+    if not isinstance(text, str):
+        raise TypeError(f"texts[{index}] is of type {type(text).__name__}; it must be a string")
+    try:
+        text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError(
+            f"texts[{index}] holds half of a surrogate pair at character {error.start}: decode it "
+            "as UTF-8, or UTF-16 where it came from JavaScript or Windows"
+        ) from None
+
+
+def _digest(tree: Any) -> str:
+    digest = hashlib.sha256()
+    for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+        digest.update(f"{jax.tree_util.keystr(path)} {leaf.dtype} {leaf.shape}".encode())
+        digest.update(np.ascontiguousarray(leaf).data)
+    return digest.hexdigest()
+
+
+def cache_compilations(folder: str | Path = COMPILE_CACHE) -> None:
+    """Keeps compiled programs in a folder, so that the next process starts without compiling them.
+
+    Does nothing where JAX has a cache already, as by JAX_COMPILATION_CACHE_DIR. What is in the
+    folder is run, so nobody else may write to it.
+    """
+    if jax.config.jax_compilation_cache_dir is None:
+        jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
 def load(workdir: str | Path, checkpoint: str) -> tuple[System, Any, dict[str, Any]]:
     """System, host parameters and `about` of a run's "best" or "latest" checkpoint."""
+    if checkpoint not in FOLDERS:
+        raise CheckpointError(f"checkpoint is {checkpoint!r}; one of {', '.join(FOLDERS)}")
     folder = Path(workdir) / FOLDERS[checkpoint]
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; train first, or check --workdir")

@@ -48,6 +48,30 @@ _CONFIG = config_flags.DEFINE_config_file(
 )
 _INPUT = flags.DEFINE_string("input", "-", "predict: JSONL records or lines of text; - is stdin.")
 _OUTPUT = flags.DEFINE_string("output", "-", "predict: JSONL with triples; - is stdout.")
+_TRACE = flags.DEFINE_string(
+    "trace", None, "predict: also write how each output came about, one JSON object a line."
+)
+_MIN_SCORE = flags.DEFINE_float(
+    "min_score", 0.0, "predict: leave out triples whose score, a probability, is lower; count them."
+)
+_RELATIONS = flags.DEFINE_list(
+    "relations", None, "predict: write these only; needs --config.decoding.structure=on."
+)
+_WINDOWS = flags.DEFINE_bool(
+    "windows",
+    True,
+    "predict: read texts that are too long for the model in overlapping windows of sentences; "
+    "--nowindows cuts and counts them.",
+)
+_ON_ERROR = flags.DEFINE_enum(
+    "on_error", "fail", ["fail", "skip"], "predict: at a faulty record stop, or skip and list it."
+)
+_SHARD = flags.DEFINE_string(
+    "shard",
+    "0/1",
+    "predict: do part INDEX/COUNT of the input file, from 0; the parts are OUT-00000-of-00004 and "
+    "so on, and cat joins them.",
+)
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other processes of a pod.")
 
 # What a user can mend: reported as one line. Everything else is a bug and shows its traceback.
@@ -79,7 +103,9 @@ def _train(config: ml_collections.ConfigDict) -> None:
     trainer.Trainer(config, _WORKDIR.value).run()
 
 
-def _open_run(flagged: ml_collections.ConfigDict) -> tuple[extract.Extractor, int]:
+def _open_run(
+    flagged: ml_collections.ConfigDict, **options: Any
+) -> tuple[extract.Extractor, int]:
     """The trained model and its step, with the fields set that the command line gives."""
     overrides: dict[str, Any] = config_flags.get_override_values(flags.FLAGS["config"])
     for name in overrides:
@@ -94,11 +120,12 @@ def _open_run(flagged: ml_collections.ConfigDict) -> tuple[extract.Extractor, in
     with system.config.unlocked():
         system.config.update_from_flattened_dict(overrides)
     _check(system.config)
-    return extract.Extractor(system, params), about["step"]
+    return extract.Extractor(system, params, **options), about["step"]
 
 
 def _eval(flagged: ml_collections.ConfigDict) -> None:
-    extractor, step = _open_run(flagged)
+    # As the paper does: of a text that is too long the model sees the beginning.
+    extractor, step = _open_run(flagged, windows=False)
     config = extractor.system.config
     gold = sources.load_split(config.data, config.eval.split)
     predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol)
@@ -110,9 +137,26 @@ def _eval(flagged: ml_collections.ConfigDict) -> None:
 
 
 def _predict(flagged: ml_collections.ConfigDict) -> None:
-    extractor, _ = _open_run(flagged)
-    tally = predict.predict(extractor, _INPUT.value, _OUTPUT.value)
-    print(f"what went wrong: {dataclasses.asdict(tally)}", file=sys.stderr)
+    try:
+        shard = predict.Shard.parse(_SHARD.value)
+    except ValueError as error:
+        raise config_lib.ConfigError(f"--shard: {error}") from None
+    extractor, _ = _open_run(flagged, windows=_WINDOWS.value, min_score=_MIN_SCORE.value)
+    if _RELATIONS.value is not None:
+        extractor = extractor.restricted(_RELATIONS.value)
+    summary = predict.predict(
+        extractor,
+        _INPUT.value,
+        _OUTPUT.value,
+        trace=_TRACE.value,
+        shard=shard,
+        on_error=_skip if _ON_ERROR.value == "skip" else None,
+    )
+    print(f"done: {json.dumps(dataclasses.asdict(summary))}", file=sys.stderr)
+
+
+def _skip(error: records.RecordError) -> None:
+    print(f"skipped: {error}", file=sys.stderr)
 
 
 def main(argv: list[str]) -> None:
@@ -125,6 +169,7 @@ def main(argv: list[str]) -> None:
         parallel.initialize()
     modes = {"train": _train, "eval": _eval, "predict": _predict}
     try:
+        extract.cache_compilations()
         modes[_MODE.value](_CONFIG.value)
     except _REPORTED as error:
         sys.exit(f"error: {error}")

@@ -2,10 +2,12 @@
 
 A record is one JSON object a line, `{"id": str, "text": str, "triples": [...]}`, and a triple is
 `{"head": str, "relation": str, "tail": str, "head_span": [start, end], "tail_span": [start, end],
-"score": float}`. Spans are character offsets into `text`, end excluded; they and `score` are
-optional, everything else is required and nothing else is known. A prediction is the same record
-with scores, so gold and predicted files join on `id`. Reading is strict, because a typo in a data
-file that goes unnoticed costs a training run.
+"score": float, "score_per_token": float, "head_spans": [[start, end], ...], "tail_spans": [...]}`.
+Spans are character offsets into `text`, end excluded; they and the scores are optional, everything
+else is required and nothing else is known. `head_spans` are all places of the name, that of
+`head_span` first, so that who needs one place and who needs all read the same record. A prediction
+is the same record with scores, so gold and predicted files join on `id`. Reading is strict, because
+a typo in a data file that goes unnoticed costs a training run.
 """
 
 from __future__ import annotations
@@ -37,7 +39,15 @@ OnError = Callable[[RecordError], None]
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Triple:
-    """(head entity, relation, tail entity); spans are character offsets, end excluded."""
+    """(head entity, relation, tail entity); spans are character offsets, end excluded.
+
+    Attributes:
+        head_span, tail_span: where the entity meant stands.
+        score: probability of the triple, the product of those of its tokens.
+        score_per_token: their geometric mean, so that long names are not the less sure.
+        head_spans, tail_spans: all places where the name stands, that of the entity meant first;
+            empty where they were not looked up.
+    """
 
     head: str
     relation: str
@@ -45,6 +55,9 @@ class Triple:
     head_span: Span | None = None
     tail_span: Span | None = None
     score: float | None = None
+    score_per_token: float | None = None
+    head_spans: tuple[Span, ...] = ()
+    tail_spans: tuple[Span, ...] = ()
 
     @property
     def key(self) -> tuple[str, str, str]:
@@ -209,19 +222,29 @@ def check(document: Document) -> None:
     for index, triple in enumerate(document.triples):
         for name in ("head", "relation", "tail"):
             _check_not_empty(getattr(triple, name), f"triples[{index}]: {name}")
-        for name, entity, span in (
-            ("head_span", triple.head, triple.head_span),
-            ("tail_span", triple.tail, triple.tail_span),
+        for name, entity, span, spans in (
+            ("head_span", triple.head, triple.head_span, triple.head_spans),
+            ("tail_span", triple.tail, triple.tail_span, triple.tail_spans),
         ):
-            if span is not None and not spells(document.text, span, entity):
-                start, end = span
-                outside = not 0 <= start < end <= len(document.text)
-                problem = (
-                    f"lies outside the text, which has {len(document.text)} characters"
-                    if outside
-                    else f"is {quote(document.text[start:end])}, not {quote(entity)}"
-                )
-                raise Fault(f"triples[{index}]: {name} [{start}, {end}] {problem}")
+            if span is not None:
+                _check_span(document.text, span, entity, f"triples[{index}]: {name}")
+            if spans and spans[0] != span:
+                raise Fault(f"triples[{index}]: the first of {name}s must be {name}")
+            if len(set(spans)) < len(spans):
+                raise Fault(f"triples[{index}]: {name}s holds a span twice")
+            for number, place in enumerate(spans):
+                _check_span(document.text, place, entity, f"triples[{index}]: {name}s[{number}]")
+
+
+def _check_span(text: str, span: Span, entity: str, what: str) -> None:
+    if spells(text, span, entity):
+        return
+    start, end = span
+    if 0 <= start < end <= len(text):
+        problem = f"is {quote(text[start:end])}, not {quote(entity)}"
+    else:
+        problem = f"lies outside the text, which has {len(text)} characters"
+    raise Fault(f"{what} [{start}, {end}] {problem}")
 
 
 def _check_not_empty(value: str, what: str) -> None:
@@ -252,7 +275,10 @@ def _triple(raw: dict[str, Any]) -> Triple:
         tail=member(raw, "tail", str),
         head_span=span_member(raw, "head_span"),
         tail_span=span_member(raw, "tail_span"),
-        score=_score(raw),
+        score=_score(raw, "score"),
+        score_per_token=_score(raw, "score_per_token"),
+        head_spans=_spans(raw, "head_spans"),
+        tail_spans=_spans(raw, "tail_spans"),
     )
 
 
@@ -265,29 +291,48 @@ def span_member(record: dict[str, Any], name: str) -> Span | None:
     """The span `[start, end]` under `name`, None if there is none; raises Fault."""
     if name not in record:
         return None
-    offsets = member(record, name, list)
+    return _span(member(record, name, list), f"field {name!r}")
+
+
+def _spans(record: dict[str, Any], name: str) -> tuple[Span, ...]:
+    if name not in record:
+        return ()
+    if not member(record, name, list):
+        raise Fault(f"field {name!r} is empty; leave it out")
+    return tuple(parse_members(record, name, list, lambda offsets: _span(offsets, "it")))
+
+
+def _span(offsets: list[Any], what: str) -> Span:
     if [type(offset) for offset in offsets] != [int, int]:
-        raise Fault(f"field {name!r} must be [start, end], two integers, not {quote(offsets)}")
+        raise Fault(f"{what} must be [start, end], two integers, not {quote(offsets)}")
     return offsets[0], offsets[1]
 
 
-def _score(record: dict[str, Any]) -> float | None:
-    if "score" not in record:
+def _score(record: dict[str, Any], name: str) -> float | None:
+    if name not in record:
         return None
-    score = record["score"]
+    score = record[name]
     if type(score) not in (int, float) or not math.isfinite(score):
-        raise Fault(f"field 'score' must be a finite number, not {quote(score)}")
+        raise Fault(f"field {name!r} must be a finite number, not {quote(score)}")
     return float(score)
 
 
 def to_json(document: Document) -> str:
-    """The record as one line, without its end; what is None is left out."""
+    """The record as one line, without its end; what is None or has no members is left out."""
     triples = [
-        {name: value for name in _TRIPLE if (value := getattr(triple, name)) is not None}
+        {name: value for name in _TRIPLE if (value := getattr(triple, name)) not in (None, ())}
         for triple in document.triples
     ]
     record = {"id": document.id, "text": document.text, "triples": triples}
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def to_line(document: Document) -> bytes:
+    """The record as one line of a file, with its end; ValueError if it could not be read again."""
+    data = to_json(document).encode()
+    if len(data) > MAX_LINE_BYTES:
+        raise Fault(f"longer than {MAX_LINE_BYTES:,} bytes")
+    return data + b"\n"
 
 
 def write_jsonl(path: str | Path, documents: Iterable[Document]) -> None:
@@ -300,9 +345,6 @@ def write_jsonl(path: str | Path, documents: Iterable[Document]) -> None:
     with replacing(path) as file:
         for line, document in enumerate(documents, start=1):
             try:
-                data = to_json(document).encode()
-                if len(data) > MAX_LINE_BYTES:
-                    raise Fault(f"longer than {MAX_LINE_BYTES:,} bytes")
+                file.write(to_line(document))
             except ValueError as error:
                 raise RecordError(path, line, f"{quote(document.id)}: {error}") from None
-            file.write(data + b"\n")

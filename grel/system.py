@@ -17,6 +17,7 @@ import ml_collections
 from grel import config as config_lib
 from grel import parallel
 from grel.decoding import driver
+from grel.decoding.structure import Schema
 from grel.models import FAMILIES
 from grel.wordpiece import Wordpiece
 
@@ -84,19 +85,42 @@ class System:
         return jax.eval_shape(lambda: self.family.init(self.model, jax.random.PRNGKey(0)))
 
     def decoder(self, **overrides: Any) -> driver.Decoder:
-        """A decoder as configured; `overrides` replace fields of `config.decoding`."""
-        c = {**self.config.decoding.to_dict(), **overrides}
+        """A decoder as configured; `overrides` replace fields of `config.decoding`.
+
+        Raises ConfigError for fields that do not exist, and for values that cannot work.
+        """
+        c = self.config.decoding.to_dict()
+        if unknown := sorted(overrides.keys() - c.keys()):
+            raise config_lib.ConfigError(f"config.decoding has no {unknown[0]!r}: {sorted(c)}")
+        c |= overrides
         num_steps = driver.greedy.num_steps_for(c["max_target"])
         longest = self.model.max_positions - num_steps
         buckets = [b for b in self.config.data.buckets if b < longest]
         w = self.wordpiece
         _, num_processes = parallel.process()
-        return driver.Decoder(
-            lambda *args: self.family.init_decode(self.model, *args),
-            lambda *args: self.family.decode_step(self.model, *args),
-            driver.Options(
-                c["copy"], c["max_target"], c["batch_size"] // num_processes, (*buckets, longest)
-            ),
-            special=(w.pad_id, w.cls_id, w.sep_id),
-            excluded_ids=w.excluded_ids,
-        )
+        try:
+            return driver.Decoder(
+                lambda *args: self.family.init_decode(self.model, *args),
+                lambda *args: self.family.decode_step(self.model, *args),
+                self.family.take_rows,
+                driver.Options(
+                    copy=c["copy"],
+                    max_target=c["max_target"],
+                    batch_size=c["batch_size"] // num_processes,
+                    buckets=(*buckets, longest),
+                    structure=c["structure"],
+                    label=c["label"],
+                    scores=c["scores"],
+                ),
+                special=(w.pad_id, w.cls_id, w.sep_id),
+                excluded_ids=w.excluded_ids,
+                schema=Schema(
+                    w.relation_ids,
+                    part_end_id=w.part_end_id,
+                    triple_end_id=w.triple_end_id,
+                    end_id=w.sep_id,
+                ),
+                relations=c["relations"] or None,
+            )
+        except ValueError as error:
+            raise config_lib.ConfigError(f"config.decoding: {error}") from None

@@ -77,7 +77,11 @@ def test_the_defaults_pass():
         ("data.name", "nyt", "config.data.name is 'nyt'; one of nyt24"),
         ("model.size", "huge", "one of tiny"),
         ("model.objective", "nsp", "one of mlm, causal"),
-        ("decoding.copy", "yes", "one of on, off, su"),
+        ("decoding.copy", "yes", "config.decoding.copy is 'yes'; one of on, off, su"),
+        ("decoding.structure", "yes", "config.decoding.structure is 'yes'; one of off, on"),
+        ("decoding.label", "best", "config.decoding.label is 'best'; one of argmax, joint"),
+        ("decoding.scores", "log", "config.decoding.scores is 'log'; one of raw, renormalized"),
+        ("decoding.relations", ("a",), "relations can be restricted with structure='on' only"),
         ("model.alpha", 2.0, r"config.model.alpha is 2.0; it must be in \[0.0, 1.0\]"),
         ("train.batch_size", 0, "it must be in"),
         ("train.batch_size", 12, "must divide by 8"),
@@ -93,6 +97,16 @@ def test_what_cannot_work_is_refused(field, value, message):
     config.update_from_flattened_dict({field: value})
     with pytest.raises(ConfigError, match=message):
         check(config, num_devices=8, num_processes=1)
+
+
+@pytest.mark.parametrize("copy", ["off", "su"])
+def test_structure_needs_copying(copy):
+    config = get_config()
+    config.decoding.structure = "on"
+    check(config, num_devices=1, num_processes=1)
+    config.decoding.copy = copy
+    with pytest.raises(ConfigError, match=f"config.decoding: structure is 'on' and copy '{copy}'"):
+        check(config, num_devices=1, num_processes=1)
 
 
 def test_a_wrong_type_is_refused():

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parent.parent
 LAYERS = """
 textio pretrained.foreign pretrained.fetch
 records
-drafts
+drafts resume windows
 formats
 convert
 linearize bio
@@ -19,19 +19,32 @@ wordpiece
 scoring.corpus
 scoring.protocols
 scoring.errors
+scoring.judged
+scoring.bootstrap
+scoring.breakdown scoring.calibration scoring.contrast
 score stats
+report.trace report.confusion report.review report.svg
+report.runs
+report.figures report.content
+report.page
+report.build
+report.__main__
 data.synthetic data.card
 data.corpus_builder
 data.builders
 data.sources data.features
 data.pipeline
 models.losses models.attention
+models.cache
 models.bert
 models
 parallel
-decoding.copying
+decoding.structure
+decoding.copying decoding.trace
 decoding.greedy
+decoding.beam
 decoding.driver
+outputs
 checkpoint
 pretrained.port pretrained.similarity
 training
@@ -47,7 +60,7 @@ MODULES = {
     for path in (ROOT / "grel").rglob("*.py")
 }
 # Packages whose __init__ says nothing but what they are.
-BARE = {"__init__", "data", "decoding", "pretrained", "scoring"}
+BARE = {"__init__", "data", "decoding", "pretrained", "report", "scoring"}
 
 
 def _imports(path):

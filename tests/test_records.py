@@ -35,6 +35,9 @@ TRIPLE = {
     "head_span": [0, 9],
     "tail_span": [24, 33],
     "score": -0.25,
+    "score_per_token": -0.125,
+    "head_spans": [[0, 9]],
+    "tail_spans": [[24, 33]],
 }
 RECORD = {"id": "a", "text": TEXT, "triples": [TRIPLE]}
 
@@ -53,15 +56,20 @@ def documents(draw):
 
     def entity():
         if draw(st.booleans()):
-            return draw(STATED), None
+            return draw(STATED), None, ()
         span = draw(st.sampled_from(stated))
-        return text[slice(*span)], span
+        name = text[slice(*span)]
+        others = tuple(place for place in locate(text, name) if place != span)
+        return name, span, draw(st.sampled_from([(), (span,), (span, *others)]))
 
     triples = []
     for _ in range(draw(st.integers(0, 3))):
-        (head, head_span), (tail, tail_span) = entity(), entity()
-        score = draw(st.none() | st.floats(allow_nan=False, allow_infinity=False))
-        triples.append(Triple(head, draw(STATED), tail, head_span, tail_span, score))
+        (head, head_span, head_spans), (tail, tail_span, tail_spans) = entity(), entity()
+        finite = st.none() | st.floats(allow_nan=False, allow_infinity=False)
+        spans = (head_span, tail_span), (head_spans, tail_spans)
+        triples.append(
+            Triple(head, draw(STATED), tail, *spans[0], draw(finite), draw(finite), *spans[1])
+        )
     return Document(draw(STATED), text, tuple(triples))
 
 
@@ -253,6 +261,22 @@ FAULTY = [
     (_with_triple(head_span=[-46, 9]), "[-46, 9] lies outside the text"),
     (_with_triple(head_span=[9, 0]), "[9, 0] lies outside the text"),
     (_with_triple(head_span=[3, 3]), "[3, 3] lies outside the text"),
+    (_with_triple(score_per_token="1"), "field 'score_per_token' must be a finite number"),
+    (_with_triple(head_spans=None), "field 'head_spans' must be a list"),
+    (_with_triple(head_spans=[]), "triples[1]: field 'head_spans' is empty; leave it out"),
+    (_with_triple(head_spans=[0, 9]), "head_spans[0]: it must be a list, not 0"),
+    (_with_triple(head_spans=[[0]]), "head_spans[0]: it must be [start, end]"),
+    (_with_triple(tail_spans=[[42, 46]]), "triples[1]: the first of tail_spans must be tail_span"),
+    (_with_triple(head_spans=[[0, 9]] * 2), "triples[1]: head_spans holds a span twice"),
+    (
+        _with_triple(tail_spans=[[24, 33], [42, 46]]),
+        "triples[1]: tail_spans[1] [42, 46] is 'Time', not 'Time Inc.'",
+    ),
+    (_with_triple(tail_spans=[[24, 33], [42, 99]]), "tail_spans[1] [42, 99] lies outside"),
+    (
+        {**RECORD, "triples": [_without(TRIPLE, "head_span")]},
+        "triples[0]: the first of head_spans must be head_span",
+    ),
     ({**RECORD, "text": "\ud800" + TEXT}, "half of a surrogate pair"),
     ({**RECORD, "text": "x" * MAX_LINE_BYTES}, "longer than 1,048,576 bytes"),
     (b'{"id": ' + b"[" * 200_000, "nested too deeply"),

@@ -2,19 +2,24 @@
 
 Sources are sorted by length into batches of one shape each, so that a short sentence does not pay
 for a long one and the number of compilations is the number of shapes. The last batch is filled with
-empty rows, which the search skips.
+empty rows, which the search skips. What changes between calls (parameters, relations) is given to
+the compiled program as arrays, so that nothing is ever compiled again.
 """
 
 from __future__ import annotations
 
+import copy
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+import threading
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from grel import parallel
 from grel.decoding import copying, greedy
+from grel.decoding.structure import Schema
+from grel.decoding.trace import Step, trace
 
 # (params, source_BS, source_length_B, num_steps) -> state before the first token
 InitFn = Callable[[Any, Any, Any, int], Any]
@@ -27,17 +32,30 @@ class Options:
     """How to decode.
 
     Attributes:
-        copy: a name in `copying.MODES`.
+        copy: a name in `copying.CHOICES`.
         max_target: most wordpieces written for a source.
         batch_size: rows over all local devices.
         buckets: padded lengths of `[CLS] S1 [SEP]`, ascending; a longer source is cut to the last,
             and marked so.
+        structure: "on" writes nothing but whole triples of copied entities and known relations,
+            each entity in its slot; see `copying`.
+        label, scores: see `copying.Rules`.
+
+    Raises ValueError for names that are unknown or do not go together.
     """
 
     copy: str
     max_target: int
     batch_size: int
     buckets: tuple[int, ...]
+    structure: str = "off"
+    label: str = "argmax"
+    scores: str = "raw"
+
+    def __post_init__(self):
+        copying.check(
+            copy=self.copy, structure=self.structure, label=self.label, scores=self.scores
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,13 +64,18 @@ class Written:
 
     Attributes:
         ids, labels, log_probs: of each token, without the end token.
-        ended: whether the end token was written within `max_target`.
+        positions: for each token, where in the source (as it was given, from 0) the tokens since
+            the last label B end, this one included: the first such place, -1 where there is none.
+            An entity of n tokens with position p at its last one stands at [p - n + 1, p + 1).
+        ended: whether the end token was written within `max_target`. With structure "on" an output
+            that did not end is cut after its last triple that `|` follows.
         num_cut: wordpieces at the end of the source that the model did not see.
     """
 
     ids: np.ndarray
     labels: np.ndarray
     log_probs: np.ndarray
+    positions: np.ndarray
     ended: bool
     num_cut: int
 
@@ -61,38 +84,80 @@ class Decoder:
     """Greedy decoding of wordpiece sources with a family's step functions.
 
     Args:
-        init_fn, step_fn: the model, see `InitFn` and `StepFn`.
+        init_fn, step_fn, take_rows_fn: the model, see `InitFn`, `StepFn` and `greedy.TakeRowsFn`.
         special: (pad_id, cls_id, sep_id).
         excluded_ids: never copied.
+        schema: the relations; needed for structure "on".
+        relations: write these only, with structure "on"; None is all.
+
+    Attributes:
+        row_steps: steps run so far, summed over the rows they were run for.
+
+    Raises ValueError where relations are unknown, or restricted without structure "on".
     """
 
     def __init__(
         self,
         init_fn: InitFn,
         step_fn: StepFn,
+        take_rows_fn: greedy.TakeRowsFn,
         options: Options,
         *,
         special: tuple[int, int, int],
         excluded_ids: Sequence[int],
+        schema: Schema | None = None,
+        relations: Collection[str] | None = None,
     ):
+        if options.structure == "on" and schema is None:
+            raise ValueError("structure='on' needs the schema of relations")
         self._options = options
         self._pad_id, self._cls_id, self._sep_id = special
+        self._excluded_ids = tuple(excluded_ids)
+        self._schema = schema if options.structure == "on" else None
         num_steps = greedy.num_steps_for(options.max_target)
 
-        def decode(params, rows):
+        def decode(replicated, rows):
+            params, grammar = replicated
             source_BS, source_length_B = rows
-            generated = greedy.search(
+            return (), greedy.search(
                 lambda state, token_B: step_fn(params, state, token_B),
                 init_fn(params, source_BS, source_length_B, num_steps),
-                copying.copy_masks(source_BS, source_length_B, excluded_ids),
+                copying.copy_masks(source_BS, source_length_B, self._excluded_ids),
+                copying.Rules(grammar, options.copy, options.label, options.scores),
                 num_steps=num_steps,
                 start_id=self._sep_id,
                 end_id=self._sep_id,
-                mode=options.copy,
+                take_rows_fn=take_rows_fn,
             )
-            return (), generated
 
         self._decode = parallel.on_rows(decode)
+        self._restrict(relations)
+
+    def restricted(self, relations: Collection[str]) -> Decoder:
+        """A decoder that writes these relations only, with the same compiled programs.
+
+        Raises ValueError where one is unknown, where there are none, and without structure "on".
+        """
+        other = copy.copy(self)
+        other._restrict(relations)
+        return other
+
+    def _restrict(self, relations: Collection[str] | None) -> None:
+        if relations is not None and self._schema is None:
+            raise ValueError(
+                "relations can be restricted with structure='on' only; without it a relation may "
+                "be any words"
+            )
+        self._relations = relations
+        grammar = self._schema and self._schema.grammar(relations)
+        self._grammar = parallel.replicate(grammar)
+        self._lock = threading.Lock()
+        self.row_steps = 0
+
+    @property
+    def max_source(self) -> int:
+        """Wordpieces of the longest source that is not cut."""
+        return self._options.buckets[-1] - 2
 
     def __call__(self, params: Any, sources: Sequence[Sequence[int]]) -> list[Written]:
         """Decodes sources (ids without [CLS] and [SEP]) with replicated parameters."""
@@ -118,28 +183,44 @@ class Decoder:
                 ids = [self._cls_id, *sources[place][: width - 2], self._sep_id]
                 source_BS[row, : len(ids)] = ids
                 source_length_B[row] = len(ids)
-            _, generated = self._decode(params, (source_BS, source_length_B))
-            yield places, self._rows(parallel.merge_rows(generated), places, sources, width)
-
-    def _rows(
-        self,
-        generated: greedy.Generated,
-        places: Sequence[int],
-        sources: Sequence[Sequence[int]],
-        width: int,
-    ) -> list[Written]:
-        rows = []
-        for row, place in enumerate(places):
-            # Steps are run in groups, so a row may have gone on, and ended, beyond the limit.
-            num_written = int(generated.length_B[row])
-            length = min(num_written, self._options.max_target)
-            rows.append(
-                Written(
-                    ids=generated.tokens_BT[row, :length],
-                    labels=generated.labels_BT[row, :length],
-                    log_probs=generated.log_prob_BT[row, :length],
-                    ended=num_written == length,
-                    num_cut=max(0, len(sources[place]) + 2 - width),
-                )
+            _, decoded = self._decode((params, self._grammar), (source_BS, source_length_B))
+            generated, row_steps = parallel.merge_rows(decoded)
+            with self._lock:
+                self.row_steps += int(row_steps.sum())
+            yield (
+                places,
+                [
+                    self._written(generated, row, len(sources[place]))
+                    for row, place in enumerate(places)
+                ],
             )
-        return rows
+
+    def _written(self, generated: greedy.Generated, row: int, source_length: int) -> Written:
+        # Steps are run in groups, so a row may have gone on, and ended, beyond the limit.
+        num_written = int(generated.length_B[row])
+        length = min(num_written, self._options.max_target)
+        ended = num_written == length
+        ids = generated.tokens_BT[row, :length]
+        if self._schema is not None and not ended:
+            (triple_ends,) = np.nonzero(ids == self._schema.triple_end_id)
+            length = int(triple_ends[-1]) if len(triple_ends) else 0
+        return Written(
+            ids=ids[:length],
+            labels=generated.labels_BT[row, :length],
+            log_probs=generated.log_prob_BT[row, :length],
+            positions=generated.position_BT[row, :length],
+            ended=ended,
+            num_cut=max(0, source_length - self.max_source),
+        )
+
+    def trace(self, source: Sequence[int], written: Written) -> list[Step]:
+        """What each label allowed while this was written for this source."""
+        return trace(
+            source[: self.max_source],
+            written.ids,
+            written.labels,
+            excluded_ids=self._excluded_ids,
+            copy=self._options.copy,
+            schema=self._schema,
+            relations=self._relations,
+        )

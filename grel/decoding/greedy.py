@@ -1,12 +1,15 @@
-"""Greedy search under the copy mechanism: label first, then the token that the label allows.
+"""Greedy search under the copy mechanism, over fewer and fewer rows as they end.
 
-The loop is a scan over a few steps inside a `while_loop` that asks in between whether every row has
-ended: asking costs a round trip on accelerators, running to the maximum length costs far more.
+The loop is a scan over a few steps inside a `while_loop` that asks in between how many rows go on:
+asking costs a round trip on accelerators, running to the maximum length costs far more. When half
+of the rows have ended the others are gathered into a batch of half the size and go on there, down
+to a few rows. All sizes are stages of one compiled program, so that a device halves when its own
+rows allow, without the host and without the other devices.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import flax.struct
@@ -16,10 +19,14 @@ import jax.numpy as jnp
 from grel.bio import O
 from grel.decoding import copying
 
-STEPS_PER_CHECK = 8
+STEPS_PER_CHECK = 2
+# Smaller batches take an accelerator no less time a step, and each size is compiled.
+MIN_ROWS = 4
 
 # (state, token_B) -> (token_logits_BV, bio_logits_BC, state)
 StepFn = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array, Any]]
+# (state, index_B) -> state of these rows
+TakeRowsFn = Callable[[Any, jax.Array], Any]
 
 
 @flax.struct.dataclass
@@ -28,15 +35,42 @@ class Generated:
 
     Attributes:
         tokens_BT: ids; the end token from where a row has ended.
-        labels_BT: the labels that were predicted with them.
-        log_prob_BT: log-probability of each token under the model's unmasked distribution.
+        labels_BT: the labels that were written with them.
+        log_prob_BT: log-probability of each token, see `copying.Rules.scores`.
+        position_BT: where in S1 the tokens since the last B end, this one included: the first such
+            place, [CLS] not counted; -1 where there is none.
         length_B: tokens before the end token; T where a row did not end.
     """
 
     tokens_BT: jax.Array
     labels_BT: jax.Array
     log_prob_BT: jax.Array
+    position_BT: jax.Array
     length_B: jax.Array
+
+
+@flax.struct.dataclass
+class Progress:
+    """A search between two steps: b rows are searched, of B.
+
+    Attributes:
+        state: the model's, b rows.
+        masks, copied: the copy masks of these rows, and what they have written.
+        token_b: the last token; ended_b: whether that was the last of its row.
+        row_b: which of the B rows these are.
+        written: all B rows.
+        num_steps: how many steps were run; num_row_steps: the same, summed over rows.
+    """
+
+    state: Any
+    masks: copying.CopyMasks
+    copied: copying.CopyState
+    token_b: jax.Array
+    ended_b: jax.Array
+    row_b: jax.Array
+    written: Generated
+    num_steps: jax.Array
+    num_row_steps: jax.Array
 
 
 def num_steps_for(num_tokens: int) -> int:
@@ -48,12 +82,13 @@ def search(
     step_fn: StepFn,
     state: Any,
     masks: copying.CopyMasks,
+    rules: copying.Rules,
     *,
     num_steps: int,
     start_id: int,
     end_id: int,
-    mode: str,
-) -> Generated:
+    take_rows_fn: TakeRowsFn,
+) -> tuple[Generated, jax.Array]:
     """Writes up to `num_steps` tokens (a multiple of STEPS_PER_CHECK) for each row.
 
     Rows without a source, which fill up a batch, are ended from the start.
@@ -61,62 +96,115 @@ def search(
     Args:
         step_fn: the model: feeds a token, predicts the next one and its label.
         state: its state before the first token.
-        masks: the copy masks of the sources.
+        masks: the copy masks of the sources; rules: what decides beside the model.
         start_id: the first token to feed; end_id: the token that ends a row.
-        mode: a name in `copying.MODES`.
+        take_rows_fn: the model's state of some of the rows.
+
+    Returns what was written, and the number of steps run, summed over the rows they were run for.
 
     Raises ValueError on any other `num_steps`.
     """
     if num_steps % STEPS_PER_CHECK:
         raise ValueError(f"num_steps is {num_steps}; it must be a multiple of {STEPS_PER_CHECK}")
+    progress = begin(state, masks, num_steps=num_steps, start_id=start_id, end_id=end_id)
+    sizes = list(batch_sizes(len(masks.source_BS)))
+    for size, next_size in zip(sizes, [*sizes[1:], 0], strict=True):
+        progress = take_unended(progress, size, take_rows_fn)
+        progress = advance(step_fn, progress, rules, end_id=end_id, until=next_size)
+    written = progress.written
+    length_B = (written.tokens_BT != end_id).sum(-1)
+    return written.replace(length_B=length_B), progress.num_row_steps
+
+
+def batch_sizes(num_rows: int) -> Iterator[int]:
+    """`num_rows` and its halves, down to MIN_ROWS."""
+    yield num_rows
+    while num_rows // 2 >= MIN_ROWS:
+        num_rows //= 2
+        yield num_rows
+
+
+def begin(
+    state: Any, masks: copying.CopyMasks, *, num_steps: int, start_id: int, end_id: int
+) -> Progress:
+    """All rows before their first step, with room to write `num_steps` tokens."""
     num_rows = len(masks.source_BS)
 
-    def step(carry, _):
-        state, copied, token_B, ended_B = carry
-        token_logits_BV, bio_logits_BC, state = step_fn(state, token_B)
-        label_B = copying.choose_label(bio_logits_BC, masks, copied, mode)
-        allow_BS = copying.allowed_positions(masks, copied, label_B, mode)
-        token_B = copying.choose_token(token_logits_BV, masks, allow_BS)
-        token_B = jnp.where(ended_B, end_id, token_B)
-        log_prob_B = jnp.take_along_axis(token_logits_BV, token_B[:, None], axis=-1)[
-            :, 0
-        ] - jax.nn.logsumexp(token_logits_BV, axis=-1)
-        copied = copying.advance(masks, copied, token_B, label_B)
-        written = (token_B, jnp.where(ended_B, O, label_B), jnp.where(ended_B, 0.0, log_prob_B))
-        return (state, copied, token_B, token_B == end_id), written
+    def filled(value):
+        return jnp.full((num_rows, num_steps), value)
 
-    def some_steps(loop):
-        carry, written, num_done = loop
-        carry, new = jax.lax.scan(step, carry, length=STEPS_PER_CHECK)
-        written = jax.tree.map(
-            lambda all_TB, new_TB: jax.lax.dynamic_update_slice_in_dim(
-                all_TB, new_TB.astype(all_TB.dtype), num_done, axis=0
-            ),
-            written,
-            new,
+    return Progress(
+        state=state,
+        masks=masks,
+        copied=copying.init_copy(masks),
+        token_b=jnp.full(num_rows, start_id),
+        ended_b=~masks.inside_BS.any(-1),
+        row_b=jnp.arange(num_rows),
+        written=Generated(
+            tokens_BT=filled(end_id),
+            labels_BT=filled(O),
+            log_prob_BT=filled(0.0),
+            position_BT=filled(-1),
+            length_B=jnp.zeros(num_rows, jnp.int32),
+        ),
+        num_steps=jnp.int32(0),
+        num_row_steps=jnp.int32(0),
+    )
+
+
+def take_unended(progress: Progress, size: int, take_rows_fn: TakeRowsFn) -> Progress:
+    """The rows that go on, at most `size` of them; ended ones fill up the rest."""
+    if size == len(progress.ended_b):
+        return progress
+    index_b = jnp.argsort(progress.ended_b, stable=True)[:size]
+    rows = progress.masks, progress.copied, progress.token_b, progress.ended_b, progress.row_b
+    masks, copied, token_b, ended_b, row_b = jax.tree.map(lambda x: x[index_b], rows)
+    return progress.replace(
+        state=take_rows_fn(progress.state, index_b),
+        masks=masks,
+        copied=copied,
+        token_b=token_b,
+        ended_b=ended_b,
+        row_b=row_b,
+    )
+
+
+def advance(
+    step_fn: StepFn, progress: Progress, rules: copying.Rules, *, end_id: int, until: int
+) -> Progress:
+    """Goes on until at most `until` rows go on, or there is no more room to write."""
+    room = progress.written.tokens_BT.shape[1]
+
+    def step(progress, _):
+        token_logits_bV, bio_logits_bC, state = step_fn(progress.state, progress.token_b)
+        choice = copying.choose(
+            bio_logits_bC, token_logits_bV, progress.masks, progress.copied, rules
         )
-        return carry, written, num_done + STEPS_PER_CHECK
+        token_b = jnp.where(progress.ended_b, end_id, choice.token_B)
+        label_b = jnp.where(progress.ended_b, O, choice.label_B)
+        log_prob_b = jnp.where(progress.ended_b, 0.0, choice.log_prob_B)
+        copied = copying.advance(progress.masks, progress.copied, token_b, label_b, rules)
+        position_b = jnp.where(progress.ended_b, -1, copying.position(copied))
+        place = progress.row_b, progress.num_steps
+        written = progress.written
+        return progress.replace(
+            state=state,
+            copied=copied,
+            token_b=token_b,
+            ended_b=token_b == end_id,
+            written=written.replace(
+                tokens_BT=written.tokens_BT.at[place].set(token_b),
+                labels_BT=written.labels_BT.at[place].set(label_b),
+                log_prob_BT=written.log_prob_BT.at[place].set(log_prob_b),
+                position_BT=written.position_BT.at[place].set(position_b),
+            ),
+            num_steps=progress.num_steps + 1,
+            num_row_steps=progress.num_row_steps + len(token_b),
+        ), None
 
-    def goes_on(loop):
-        (_, _, _, ended_B), _, num_done = loop
-        return (num_done < num_steps) & ~ended_B.all()
+    def goes_on(progress):
+        return (progress.num_steps < room) & ((~progress.ended_b).sum() > until)
 
-    carry = (
-        state,
-        copying.init_copy(masks),
-        jnp.full(num_rows, start_id),
-        ~masks.inside_BS.any(-1),
-    )
-    written = (
-        jnp.full((num_steps, num_rows), end_id),
-        jnp.full((num_steps, num_rows), O),
-        jnp.zeros((num_steps, num_rows)),
-    )
-    _, written, _ = jax.lax.while_loop(goes_on, some_steps, (carry, written, jnp.int32(0)))
-    tokens_BT, labels_BT, log_prob_BT = (all_TB.T for all_TB in written)
-    return Generated(
-        tokens_BT=tokens_BT,
-        labels_BT=labels_BT,
-        log_prob_BT=log_prob_BT,
-        length_B=(tokens_BT != end_id).sum(-1),
+    return jax.lax.while_loop(
+        goes_on, lambda p: jax.lax.scan(step, p, length=STEPS_PER_CHECK)[0], progress
     )

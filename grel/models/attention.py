@@ -19,7 +19,11 @@ _MASKED = -1e9
 
 
 class Keys(NamedTuple):
-    """A part of what can be attended to: keys, values, and which query may see which."""
+    """A part of what can be attended to: keys, values, and which query may see which.
+
+    Keys and values may have fewer rows than the queries and the mask, a divisor of their number:
+    each then serves so many consecutive rows of queries (the beams of an example), unrepeated.
+    """
 
     key_BMHK: jax.Array
     value_BMHK: jax.Array
@@ -81,7 +85,7 @@ def attend(
         [
             jnp.where(
                 part.allow_BQM[:, None],
-                jnp.einsum("BQHK,BMHK->BHQM", query_BQHK * scale, part.key_BMHK),
+                _scores(query_BQHK * scale, part.key_BMHK),
                 _MASKED,
             )
             for part in parts
@@ -95,9 +99,27 @@ def attend(
     for part in parts:
         ends.append(ends[-1] + part.key_BMHK.shape[1])
     return sum(
-        jnp.einsum("BHQM,BMHK->BQHK", weights_BHQM[..., start:end], part.value_BMHK)
+        _mixture(weights_BHQM[..., start:end], part.value_BMHK)
         for part, start, end in zip(parts, ends[:-1], ends[1:], strict=True)
     )
+
+
+def _scores(query_BQHK: jax.Array, key_BMHK: jax.Array) -> jax.Array:
+    """Products of queries and keys; the queries that share a row of keys G stand side by side."""
+    rows, num_queries, heads, size = query_BQHK.shape
+    together_BQHK = query_BQHK.reshape(len(key_BMHK), -1, heads, size)
+    scores_BHQM = jnp.einsum("BQHK,BMHK->BHQM", together_BQHK, key_BMHK)
+    scores_BHGQM = scores_BHQM.reshape(*scores_BHQM.shape[:2], -1, num_queries, key_BMHK.shape[1])
+    return scores_BHGQM.swapaxes(1, 2).reshape(rows, heads, num_queries, -1)
+
+
+def _mixture(weights_BHQM: jax.Array, value_BMHK: jax.Array) -> jax.Array:
+    """Weighted sums of values; the weights that share a row of values G stand side by side."""
+    rows, heads, num_queries, num_keys = weights_BHQM.shape
+    weights_BGHQM = weights_BHQM.reshape(len(value_BMHK), -1, *weights_BHQM.shape[1:])
+    together_BHQM = weights_BGHQM.swapaxes(1, 2).reshape(len(value_BMHK), heads, -1, num_keys)
+    mixed_BQHK = jnp.einsum("BHQM,BMHK->BQHK", together_BHQM, value_BMHK)
+    return mixed_BQHK.reshape(rows, num_queries, heads, -1)
 
 
 def cudnn_applies(platform: str, query: jax.Array, key: jax.Array, dropout_rate: float) -> bool:

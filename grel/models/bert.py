@@ -3,7 +3,9 @@
 One post-layer-norm stack reads the source and writes the target. Training runs it over the packed
 pair; decoding runs the same layers over one step's tokens, with the source's and the target's keys
 and values as further parts of the attention, so there is one implementation of a layer and not two
-that have to agree. Source: paper section 3.3, UniLM (Dong et al. 2019); METHOD sections 4 to 6.
+that have to agree. What a step is fed and what it gives has one row per beam, the beams of an
+example side by side; the source's keys and values alone have one row per example (models/cache.py).
+Source: paper section 3.3, UniLM (Dong et al. 2019); METHOD sections 4 to 6.
 """
 
 from __future__ import annotations
@@ -13,14 +15,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 
 from grel import bio
 from grel.data.pipeline import Batch
-from grel.models import losses
+from grel.models import cache, losses
 from grel.models.attention import Keys, attend, dropout, seq2seq_mask
+from grel.models.cache import DecodeState, KeysAndValues
 
 SIZES = {
     "tiny": {"num_layers": 2, "hidden_size": 128, "num_heads": 2, "ff_size": 512},
@@ -83,9 +85,6 @@ class Config:
                 f"segments {self.source_segment} and {self.target_segment} do not fit a table of "
                 f"{self.num_segments} rows"
             )
-
-
-KeysAndValues = tuple[jax.Array, jax.Array]
 
 
 def _dense(config: Config, features: int | tuple[int, ...], axis=-1, name=None) -> nn.Module:
@@ -280,28 +279,20 @@ def loss(
     return losses.sums(*logits, targets, config.alpha)
 
 
-@flax.struct.dataclass
-class DecodeState:
-    """What decoding remembers between steps.
-
-    Attributes:
-        source: keys and values of the source; computed once.
-        source_length_B: length of `[CLS] S1 [SEP]`.
-        target: keys and values of the tokens fed so far; slot t is filled by step t. Slot 0 stays
-            unused: step 0 is fed the source's own [SEP], which `source` holds already.
-        step: how many tokens were fed.
-    """
-
-    source: KeysAndValues
-    source_length_B: jax.Array
-    target: KeysAndValues
-    step: jax.Array
+# The rest of a family's decoding interface.
+take_rows = cache.take_rows
+reorder_beams = cache.reorder_beams
 
 
 def init_decode(
-    config: Config, params: Any, source_BS: jax.Array, source_length_B: jax.Array, num_steps: int
+    config: Config,
+    params: Any,
+    source_BS: jax.Array,
+    source_length_B: jax.Array,
+    num_steps: int,
+    num_beams: int = 1,
 ) -> DecodeState:
-    """Encodes padded `[CLS] S1 [SEP]` and makes room for `num_steps` steps.
+    """Encodes padded `[CLS] S1 [SEP]` and makes room for `num_steps` steps of `num_beams` beams.
 
     The first token to feed is [SEP].
     """
@@ -315,10 +306,7 @@ def init_decode(
         jnp.broadcast_to(real_BS[:, None, :], (*source_BS.shape, source_BS.shape[1])),
         method=Model.stack,
     )
-    key_NBSHK = source[0]
-    shape = (*key_NBSHK.shape[:2], num_steps, *key_NBSHK.shape[3:])
-    empty = jnp.zeros(shape, key_NBSHK.dtype)
-    return DecodeState(source, source_length_B, (empty, empty), jnp.int32(0))
+    return cache.init(source, source_length_B, num_steps, num_beams)
 
 
 def decode_step(
@@ -327,7 +315,8 @@ def decode_step(
     """Feeds the previous token: token_logits_BV and bio_logits_BC of the next one, new state.
 
     An "mlm" model is fed [previous token, MASK] and predicts at MASK, whose keys and values are
-    forgotten; a "causal" model is fed the previous token (METHOD section 6).
+    forgotten; a "causal" model is fed the previous token (METHOD section 6). B counts beams here:
+    `token_B` and what is returned have a row for each beam of each example.
     """
     step = state.step
     started = step > 0
@@ -337,11 +326,12 @@ def decode_step(
     tokens_BQ = jnp.stack(inputs, axis=1)
     num_queries = tokens_BQ.shape[1]
     place_1Q = jnp.arange(num_queries)[None]
-    positions_BQ = state.source_length_B[:, None] - 1 + step + place_1Q
+    source_length_B = jnp.repeat(state.source_length_B, state.num_beams)
+    positions_BQ = source_length_B[:, None] - 1 + step + place_1Q
     is_target_1Q = started | (place_1Q > 0)
     segment_1Q = jnp.where(is_target_1Q, config.target_segment, config.source_segment)
     place_1S = jnp.arange(state.source[0].shape[2])[None]
-    allow_source_BS = place_1S < state.source_length_B[:, None]
+    allow_source_BS = place_1S < source_length_B[:, None]
     place_1T = jnp.arange(state.target[0].shape[2])[None]
     allow_target_1T = (place_1T > 0) & (place_1T < step)
     # At step 0 the fed [SEP] sees itself among the source, not a second time here.

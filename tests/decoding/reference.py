@@ -12,6 +12,15 @@ import numpy as np
 from grel.bio import B, I, O
 
 
+class Layout(NamedTuple):
+    """What structure="on" writes beside copied tokens."""
+
+    relations: Sequence[tuple[int, ...]]
+    part_end: int
+    triple_end: int
+    end: int
+
+
 class Step(NamedTuple):
     """One step; `allowed` is None where every token is."""
 
@@ -39,18 +48,6 @@ def continuations(
     return offered - set(excluded)
 
 
-def choose_label(bio_logits, source, tokens, labels, excluded, mode) -> int:
-    """The likeliest; by Su's rule never I after O, and B for an I that continues nothing."""
-    bio_logits = np.array(bio_logits, float)
-    previous = labels[-1] if labels else O
-    if mode == "su" and previous == O:
-        bio_logits[I] = -np.inf
-    label = int(bio_logits.argmax())
-    if mode == "su" and label == I and not continuations(source, tokens, labels, excluded):
-        return B
-    return label
-
-
 def allowed_tokens(label, source, tokens, labels, excluded, mode) -> set[int] | None:
     """The tokens that a label allows after what was written, None for all."""
     if mode == "off" or label == O:
@@ -68,6 +65,57 @@ def choose_token(token_logits: np.ndarray, allowed: set[int] | None) -> int:
     return int(np.where(mask, token_logits, -np.inf).argmax())
 
 
+def structured_moves(source, tokens, labels, excluded, layout) -> dict[int, set[int]]:
+    """The labels that may come next when only whole triples are written, and their tokens."""
+    triple = list(tokens)
+    while layout.triple_end in triple:
+        triple = triple[triple.index(layout.triple_end) + 1 :]
+    num_parts, part = 0, triple
+    while layout.part_end in part:
+        num_parts, part = num_parts + 1, part[part.index(layout.part_end) + 1 :]
+    moves = {O: set(), B: set(), I: set()}
+    if num_parts == 2:
+        for relation in layout.relations:
+            if relation == tuple(part):
+                moves[O] |= {layout.triple_end, layout.end}
+            elif relation[: len(part)] == tuple(part):
+                moves[O].add(relation[len(part)])
+    elif part:
+        moves[O] = {layout.part_end}
+        moves[I] = continuations(source, tokens, labels, excluded)
+    else:
+        moves[O] = set() if tokens else {layout.end}
+        moves[B] = set(source) - set(excluded)
+    return {label: allowed for label, allowed in moves.items() if allowed}
+
+
+def moves(source, tokens, labels, excluded, mode, layout) -> dict[int, tuple[int, set[int] | None]]:
+    """For each label that the model may mean: the label written, and the tokens allowed.
+
+    By Su's rule never I after O, and B for an I that continues nothing.
+    """
+    if layout is not None:
+        found = structured_moves(source, tokens, labels, excluded, layout)
+        return {label: (label, allowed) for label, allowed in found.items()}
+    options = {}
+    for label in (O, B, I):
+        if mode == "su" and label == I:
+            if not labels or labels[-1] == O:
+                continue
+            if not continuations(source, tokens, labels, excluded):
+                options[I] = B, allowed_tokens(B, source, tokens, labels, excluded, mode)
+                continue
+        options[label] = label, allowed_tokens(label, source, tokens, labels, excluded, mode)
+    return options
+
+
+def log_prob(logits: np.ndarray, place: int, among: Collection[int] | None = None) -> float:
+    """Of one of the logits, normalized over all of them or among some."""
+    exact = np.asarray(logits, float)
+    others = exact if among is None else exact[sorted(among)]
+    return float(exact[place] - np.log(np.exp(others - others.max()).sum()) - others.max())
+
+
 def decode(
     source: Sequence[int],
     step_fn: Callable[[int, int], tuple[np.ndarray, np.ndarray]],
@@ -76,21 +124,31 @@ def decode(
     start_id: int,
     end_id: int,
     excluded: Collection[int],
-    mode: str,
+    mode: str = "on",
+    layout: Layout | None = None,
+    choose: str = "argmax",
+    scores: str = "raw",
 ) -> list[Step]:
     """Writes until `end_id`, which is the last step's token unless `max_steps` came first.
 
-    `step_fn(step, previous token)` gives token and label logits.
+    `step_fn(step, previous token)` gives token and label logits; `choose` is how the label is.
     """
     steps: list[Step] = []
     token = start_id
     while len(steps) < max_steps and not (steps and token == end_id):
         token_logits, bio_logits = step_fn(len(steps), token)
         tokens, labels = [s.token for s in steps], [s.label for s in steps]
-        label = choose_label(bio_logits, source, tokens, labels, excluded, mode)
-        allowed = allowed_tokens(label, source, tokens, labels, excluded, mode)
-        token = choose_token(token_logits, allowed)
-        exact = token_logits.astype(float)
-        log_prob = exact[token] - np.log(np.exp(exact - exact.max()).sum()) - exact.max()
-        steps.append(Step(label, token, allowed, float(log_prob)))
+        options = []
+        possible = moves(source, tokens, labels, excluded, mode, layout)
+        for meant, (label, allowed) in sorted(possible.items()):
+            token = choose_token(token_logits, allowed)
+            among = allowed if scores == "renormalized" else None
+            step = Step(label, token, allowed, log_prob(token_logits, token, among))
+            score = float(bio_logits[meant])
+            if choose == "joint":
+                score = log_prob(bio_logits, meant) + step.log_prob
+            options.append((score, step))
+        best = max(score for score, _ in options)
+        steps.append(next(step for score, step in options if score == best))
+        token = steps[-1].token
     return steps

@@ -27,13 +27,14 @@ def packed(source: list[int]) -> copying.CopyMasks:
     return copying.copy_masks(source_1S, np.array([len(row)]), EXCLUDED)
 
 
-_advance = jax.jit(copying.advance)
+_advance = jax.jit(functools.partial(copying.advance, rules=copying.Rules()))
 
 
 @functools.partial(jax.jit, static_argnames="mode")
 def _choose(masks, state, bio_logits_1C, mode):
-    label_1 = copying.choose_label(bio_logits_1C, masks, state, mode)
-    return label_1, copying.allowed_positions(masks, state, label_1, mode)
+    rules = copying.Rules(copy=mode)
+    label_1 = copying.choose_label(bio_logits_1C, masks, state, rules)
+    return label_1, copying.allowed(masks, state, label_1, rules)
 
 
 def state_after(masks: copying.CopyMasks, history: list[tuple[int, int]]) -> copying.CopyState:
@@ -47,8 +48,9 @@ def offered(source, history, label, mode="on") -> tuple[int, set[int] | None]:
     """The label that stands when `label` is the likeliest, and the tokens it allows."""
     masks = packed(source)
     bio_logits_1C = np.eye(3, dtype=np.float32)[[label]]
-    label_1, allow_1S = _choose(masks, state_after(masks, history), bio_logits_1C, mode)
-    tokens = np.asarray(masks.source_BS)[np.asarray(allow_1S)]
+    label_1, allow = _choose(masks, state_after(masks, history), bio_logits_1C, mode)
+    tokens = np.asarray(masks.source_BS)[np.asarray(allow.position_BS)]
+    assert bool(allow.free_B[0]) == (not len(tokens))
     return int(label_1[0]), set(tokens.tolist()) or None
 
 
@@ -149,8 +151,9 @@ def test_rule_of_su():
     assert offered(ids("a b c"), [(B, WORDS["c"])], I, "su") == (B, set(ids("a b c")))
 
 
-def test_choose_token_is_a_mask_over_the_vocabulary():
-    """Bit for bit, ties included, whether few tokens are allowed or all."""
+@pytest.fixture(scope="module")
+def choices():
+    """Random logits of many rows, what is allowed in them, and what was chosen."""
     rng = np.random.default_rng(0)
     rows, width, vocab = 3000, 12, 40
     source_BS = rng.integers(0, vocab, (rows, width)).astype(np.int32)
@@ -160,7 +163,81 @@ def test_choose_token_is_a_mask_over_the_vocabulary():
     logits_BV[::2] = rng.integers(-2, 2, (rows // 2, vocab))
     logits_BV = logits_BV.astype(np.float32)
     masks = copying.copy_masks(source_BS, np.full(rows, width), EXCLUDED)
-    token_B = jax.jit(copying.choose_token)(jnp.asarray(logits_BV), masks, allow_BS)
-    for row in range(rows):
-        allowed = set(source_BS[row][allow_BS[row]].tolist()) or None
-        assert token_B[row] == reference.choose_token(logits_BV[row], allowed), f"row {row}"
+    allow = copying.Allowed(
+        jnp.asarray(allow_BS), jnp.zeros((rows, 0), bool), jnp.asarray(~allow_BS.any(-1))
+    )
+
+    @jax.jit
+    def choose(logits_BV, masks, allow):
+        raw, renormalized = (copying.Rules(scores=scores) for scores in copying.CHOICES["scores"])
+        token_B = copying.choose_token(logits_BV, masks, allow, raw)
+        return (
+            token_B,
+            copying.token_log_prob(logits_BV, token_B, masks, allow, raw),
+            copying.token_log_prob(logits_BV, token_B, masks, allow, renormalized),
+            copying.distinct(masks, allow).position_BS,
+        )
+
+    allowed = [set(source_BS[row][allow_BS[row]].tolist()) or None for row in range(rows)]
+    chosen = jax.tree.map(np.asarray, choose(jnp.asarray(logits_BV), masks, allow))
+    return source_BS, logits_BV, allowed, chosen
+
+
+def test_choose_token_is_a_mask_over_the_vocabulary(choices):
+    """Bit for bit, ties included, whether few tokens are allowed or all."""
+    _, logits_BV, allowed, (token_B, *_) = choices
+    for row, token in enumerate(token_B):
+        assert token == reference.choose_token(logits_BV[row], allowed[row]), f"row {row}"
+
+
+def test_log_probabilities_are_of_all_tokens_or_of_the_allowed_ones(choices):
+    """A token that stands in the source several times counts once."""
+    _, logits_BV, allowed, (token_B, raw_B, renormalized_B, _) = choices
+    for row, token in enumerate(token_B):
+        expected = [
+            reference.log_prob(logits_BV[row], token, among) for among in (None, allowed[row])
+        ]
+        actual = [raw_B[row], renormalized_B[row]]
+        np.testing.assert_allclose(actual, expected, rtol=1e-5, atol=2e-3 if row % 2 else 1e-5)
+    assert (renormalized_B > raw_B + 0.1).sum() > 500
+
+
+def test_distinct_tokens_stand_at_one_position_each(choices):
+    source_BS, _, allowed, (*_, position_BS) = choices
+    for row, tokens in enumerate(allowed):
+        assert sorted(source_BS[row][position_BS[row]].tolist()) == sorted(tokens or ())
+
+
+def test_position_is_the_first_place_in_the_source_as_it_was_given():
+    masks = packed(ids("x y x z"))
+
+    def at(history):
+        return int(copying.position(state_after(masks, history))[0])
+
+    x, y, z = (WORDS[c] for c in "xyz")
+    assert at([]) == -1
+    assert at([(O, x)]) == -1
+    assert at([(B, x)]) == 0
+    assert at([(B, x), (I, y)]) == 1
+    assert at([(B, x), (I, y), (I, x)]) == 2
+    assert at([(B, x), (I, z)]) == 3
+    assert at([(B, x), (O, z), (B, z)]) == 3
+    assert at([(B, x), (I, x)]) == -1
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"copy": "yes"}, "copy is 'yes'; one of on, off, su"),
+        ({"structure": "yes"}, "structure is 'yes'; one of off, on"),
+        ({"label": "best"}, "label is 'best'; one of argmax, joint"),
+        ({"scores": "log"}, "scores is 'log'; one of raw, renormalized"),
+        ({"structure": "on", "copy": "off"}, "set copy='on', or structure='off'"),
+        ({"structure": "on", "copy": "su"}, "set copy='on', or structure='off'"),
+    ],
+)
+def test_what_cannot_work_is_refused(changes, message):
+    fine = {"copy": "on", "structure": "on", "label": "joint", "scores": "renormalized"}
+    copying.check(**fine)
+    with pytest.raises(ValueError, match=message):
+        copying.check(**fine | changes)

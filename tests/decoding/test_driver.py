@@ -3,15 +3,18 @@
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grel import parallel
-from grel.decoding import driver
+from grel import bio, linearize, parallel
+from grel.decoding import driver, greedy
+from grel.decoding.structure import Schema
 from tests.decoding import reference
 
-PAD, CLS, SEP, EXCLUDED = 0, 1, 2, (0, 1, 2, 3)
-VOCAB, NUM_KEYS, NUM_STEPS, MAX_TARGET, BUCKETS = 14, 61, 16, 9, (8, 16)
+PAD, CLS, SEP, PART_END, TRIPLE_END = EXCLUDED = 0, 1, 2, 3, 4
+VOCAB, NUM_KEYS, NUM_STEPS, MAX_TARGET, BUCKETS = 14, 61, 10, 8, (8, 16)
+SCHEMA = Schema({"a": (5,), "ab": (5, 6), "c": (7,)}, part_end_id=3, triple_end_id=4, end_id=SEP)
 
 shapes_encoded: list[tuple[int, ...]] = []
 
@@ -20,7 +23,7 @@ def init_fn(params, source_BS, source_length_B, num_steps):
     """A row's logits depend on all of its ids, padding included, and on its length."""
     assert num_steps == NUM_STEPS
     shapes_encoded.append(source_BS.shape)
-    return (source_BS.sum(-1) + source_length_B) % NUM_KEYS, 0
+    return (source_BS.sum(-1) + source_length_B) % NUM_KEYS, jnp.int32(0)
 
 
 def step_fn(params, state, token_B):
@@ -28,6 +31,10 @@ def step_fn(params, state, token_B):
     token_table, bio_table = params
     at = key_B, step, token_B
     return token_table[at], bio_table[at], (key_B, step + 1)
+
+
+def take_rows_fn(state, index_B):
+    return state[0][index_B], state[1]
 
 
 def random_params():
@@ -41,14 +48,24 @@ def random_params():
 PARAMS = random_params()
 
 
-def decoder(batch_size: int, copy: str = "on", buckets: tuple[int, ...] = BUCKETS):
+def decoder(
+    batch_size: int,
+    copy: str = "on",
+    buckets: tuple[int, ...] = BUCKETS,
+    schema: Schema | None = None,
+    relations=None,
+    **fields,
+):
     shapes_encoded.clear()
     return driver.Decoder(
         init_fn,
         step_fn,
-        driver.Options(copy, MAX_TARGET, batch_size, buckets),
+        take_rows_fn,
+        driver.Options(copy, MAX_TARGET, batch_size, buckets, **fields),
         special=(PAD, CLS, SEP),
         excluded_ids=EXCLUDED,
+        schema=schema,
+        relations=relations,
     )
 
 
@@ -58,7 +75,7 @@ def random_sources(num: int) -> list[list[int]]:
     return [rng.integers(3, VOCAB, rng.integers(0, 21)).tolist() for _ in range(num)]
 
 
-def expected(source: list[int], mode: str) -> list[reference.Step]:
+def expected(source: list[int], mode: str = "on", relations=(), **how) -> list[reference.Step]:
     """All that is written for a source, the end token and what goes beyond the limit included."""
     seen = source[: BUCKETS[-1] - 2]
     if not seen:
@@ -72,6 +89,10 @@ def expected(source: list[int], mode: str) -> list[reference.Step]:
         end_id=SEP,
         excluded=EXCLUDED,
         mode=mode,
+        layout=reference.Layout([SCHEMA.relation_ids[name] for name in relations], 3, 4, SEP)
+        if relations
+        else None,
+        **how,
     )
 
 
@@ -81,22 +102,37 @@ def params():
 
 
 @pytest.fixture(scope="module")
+def halving(params):
+    """A decoder of 16 rows a device that has written the 200 sources, what, and in how many steps.
+
+    Devices go on with 8 and with 4 rows when they may.
+    """
+    assert list(greedy.batch_sizes(16)) == [16, 8, 4]
+    d = decoder(128, buckets=BUCKETS[-1:])
+    return d, d(params, random_sources(200)), d.row_steps
+
+
+@pytest.fixture(scope="module")
 def written(params):
     """What a decoder of 32 rows writes for 200 sources."""
     return decoder(32)(params, random_sources(200))
 
 
 def assert_same(one: driver.Written, other: driver.Written):
-    for name in ("ids", "labels", "log_probs"):
+    for name in ("ids", "labels", "log_probs", "positions"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     assert (one.ended, one.num_cut) == (other.ended, other.num_cut)
 
 
-def check(written: list[driver.Written], sources: list[list[int]], mode: str):
+def check(written: list[driver.Written], sources: list[list[int]], mode="on", relations=()):
     for one, source in zip(written, sources, strict=True):
-        steps = expected(source, mode)
+        steps = expected(source, mode, relations)
         ended = not steps or SEP in [s.token for s in steps[: MAX_TARGET + 1]]
         steps = [s for s in steps if s.token != SEP][:MAX_TARGET]
+        if relations and not ended:
+            while steps and steps[-1].token != TRIPLE_END:
+                steps.pop()
+            steps = steps[:-1]
         assert one.ids.tolist() == [s.token for s in steps]
         assert one.labels.tolist() == [s.label for s in steps]
         np.testing.assert_allclose(one.log_probs, [s.log_prob for s in steps], atol=1e-5)
@@ -118,9 +154,11 @@ def test_copy_mode_is_passed_on(params):
     assert steps[::2] != steps[1::2]
 
 
-def test_results_depend_neither_on_batch_size_nor_on_other_rows(params, written):
-    """Batches of one row a device, in another order, and some sources alone."""
+def test_results_depend_neither_on_batch_size_nor_on_other_rows(params, written, halving):
+    """Batches of one row a device, in another order, some sources alone, and halving ones."""
     sources = random_sources(200)
+    for one, other in zip(halving[1], written, strict=True):
+        assert_same(one, other)
     small = decoder(8)
     shuffled = np.random.default_rng(2).permutation(200)
     for place, one in zip(shuffled, small(params, [sources[i] for i in shuffled]), strict=True):
@@ -165,6 +203,119 @@ def test_a_row_that_ends_beyond_the_limit_has_not_ended(written):
     for one in late:
         assert not one.ended
         assert len(one.ids) == len(one.labels) == len(one.log_probs) == MAX_TARGET
+        assert len(one.positions) == MAX_TARGET
+
+
+def test_row_steps_are_those_that_each_device_ran(params, halving):
+    """A device goes on with half of its rows when it may, whatever the others do."""
+    sources = random_sources(200)
+    d, _, row_steps = halving
+    order = sorted(range(200), key=lambda i: len(sources[i]))
+    num_steps = np.zeros((2, 8, 16), int)
+    num_steps.reshape(-1)[:200] = [len(expected(sources[i])) for i in order]
+    count = 0
+    for device in num_steps.reshape(-1, 16):
+        step = 0
+        for size, until in ((16, 8), (8, 4), (4, 0)):
+            while (device > step).sum() > until:
+                step += greedy.STEPS_PER_CHECK
+                count += size * greedy.STEPS_PER_CHECK
+    assert row_steps == count
+    before = d.row_steps
+    d(params, sources[:1])
+    assert 0 < d.row_steps - before <= 4 * NUM_STEPS
+
+
+def test_positions_say_where_an_entity_was_copied_from(written):
+    """Of every token: where what was written since the last B ends, first place first."""
+    num_found = 0
+    for one, source in zip(written, random_sources(200), strict=True):
+        ids, labels = one.ids.tolist(), one.labels.tolist()
+        for t, position in enumerate(one.positions):
+            q = reference.copied_so_far(ids[: t + 1], labels[: t + 1])
+            starts = bio.occurrences(source[:14], q)
+            assert position == (starts[0] + len(q) - 1 if starts else -1)
+            num_found += position >= 0
+    assert num_found > 200
+
+
+@pytest.fixture(scope="module")
+def structured():
+    return decoder(32, buckets=BUCKETS[-1:], schema=SCHEMA, structure="on")
+
+
+def test_structure_writes_whole_triples_only(params, structured):
+    """An output that does not end within the limit is cut after its last triple."""
+    sources = random_sources(200)
+    written = structured(params, sources)
+    check(written, sources, relations=SCHEMA.relation_ids)
+    num_cut = num_triples = 0
+    for one in written:
+        parsed = linearize.parse(one.ids.tolist(), PART_END, TRIPLE_END)
+        assert parsed.num_malformed == 0
+        num_triples += len(parsed.triples)
+        num_cut += not one.ended and len(one.ids) > 0
+    assert num_triples > 30
+    assert num_cut > 5
+
+
+def test_relations_are_restricted_without_compiling_again(params, structured):
+    sources = random_sources(200)
+    structured(params, sources)
+    traced = len(shapes_encoded)
+    some, others = structured.restricted(["ab", "c"]), structured.restricted(["a"])
+    check(others(params, sources), sources, relations=["a"])
+    check(some(params, sources), sources, relations=["ab", "c"])
+    check(structured(params, sources), sources, relations=SCHEMA.relation_ids)
+    assert len(shapes_encoded) == traced
+
+
+def test_what_relations_cannot_be_restricted_to(structured):
+    with pytest.raises(ValueError, match="relation 'b' is not in the schema; one of a, ab, c"):
+        structured.restricted(["a", "b"])
+    with pytest.raises(ValueError, match="no relations to write; name at least one"):
+        structured.restricted([])
+    with pytest.raises(ValueError, match="restricted with structure='on' only"):
+        decoder(8, schema=SCHEMA).restricted(["a"])
+    with pytest.raises(ValueError, match="restricted with structure='on' only"):
+        decoder(8, schema=SCHEMA, relations=["a"])
+    with pytest.raises(ValueError, match="needs the schema"):
+        decoder(8, structure="on")
+
+
+def test_options_that_cannot_work_are_refused():
+    with pytest.raises(ValueError, match="set copy='on', or structure='off'"):
+        decoder(8, "off", schema=SCHEMA, structure="on")
+
+
+def test_label_and_scores_are_passed_on(params):
+    source = random_sources(200)[77]
+    (one,) = decoder(8, buckets=BUCKETS[-1:], label="joint", scores="renormalized")(
+        params, [source]
+    )
+    steps = expected(source, choose="joint", scores="renormalized")
+    steps = [s for s in steps if s.token != SEP][:MAX_TARGET]
+    assert one.ids.tolist() == [s.token for s in steps]
+    np.testing.assert_allclose(one.log_probs, [s.log_prob for s in steps], atol=1e-5)
+    assert steps != expected(source)[: len(steps)]
+
+
+def test_traces_follow_the_decoder(params, structured):
+    """Sources are cut as they are for the model, and relations are the restricted ones."""
+    sources = random_sources(200)
+    few = structured.restricted(["ab"])
+    at_once = decoder(8, schema=SCHEMA, structure="on", relations=["ab"])
+    free = decoder(8, "off")
+    for source, one in zip(sources, few(params, sources), strict=True):
+        allowed = [s.allowed for s in expected(source, relations=["ab"])][: len(one.ids)]
+        assert [set(s.allowed) for s in few.trace(source, one)] == allowed
+        assert at_once.trace(source, one) == few.trace(source, one)
+        told = free.trace(source, one)
+        assert [(s.token_id, s.allowed) for s in told] == [(token, None) for token in one.ids]
+
+
+def test_max_source_is_the_longest_that_is_not_cut():
+    assert decoder(8).max_source == 14
 
 
 def test_no_sources(params):

@@ -70,6 +70,17 @@ def test_attention_over_parts_against_a_literal_reference():
         np.testing.assert_allclose(got, _literal(query_BQHK, parts), atol=1e-5)
 
 
+def test_keys_of_fewer_rows_serve_consecutive_rows_of_queries():
+    rng = np.random.default_rng(4)
+    query_BQHK = rng.normal(size=(6, 3, 2, 4))
+    shared, own = _random_part(rng, 2, 3, 5), _random_part(rng, 6, 3, 2)
+    allow_BQM = rng.random((6, 3, 5)) < 0.6
+    repeated = Keys(*(np.repeat(x, 3, axis=0) for x in shared[:2]), allow_BQM)
+    parts = [shared._replace(allow_BQM=allow_BQM), own]
+    got = attend(jnp.array(query_BQHK), jax.tree.map(jnp.array, parts))
+    np.testing.assert_allclose(got, _literal(query_BQHK, [repeated, own]), atol=1e-5)
+
+
 def test_a_query_without_any_key_gives_no_nan():
     rng = np.random.default_rng(2)
     part = _random_part(rng, 1, 2, 3)._replace(allow_BQM=np.zeros((1, 2, 3), bool))

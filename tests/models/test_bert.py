@@ -60,6 +60,16 @@ def _hidden(params, tokens_BL, config=TINY):
     return _packed(params, tokens_BL, SOURCE_B, LENGTH_B, config)
 
 
+def _sources(rng):
+    source_BS = rng.integers(5, 50, (4, 10)).astype(np.int32)
+    for row, length in enumerate(SOURCE_B):
+        source_BS[row, [0, length - 1]] = [2, 3]
+        source_BS[row, length:] = 0
+    return source_BS
+
+
+_init_decode = functools.partial(jax.jit, static_argnums=(0, 4, 5))(bert.init_decode)
+_decode_step = functools.partial(jax.jit, static_argnums=0)(bert.decode_step)
 _loss = functools.partial(jax.jit, static_argnums=0)(bert.loss)
 
 
@@ -130,16 +140,11 @@ def test_cached_decoding_equals_encoding_anew(params, objective, num_segments, s
     params = {**params, "segments": {"embedding": table}}
     steps = 6
     written_BT = rng.integers(5, 50, (4, steps)).astype(np.int32)
-    source_BS = rng.integers(5, 50, (4, 10)).astype(np.int32)
-    for row, length in enumerate(SOURCE_B):
-        source_BS[row, [0, length - 1]] = [2, 3]
-        source_BS[row, length:] = 0
-
-    state = bert.init_decode(config, params, source_BS, SOURCE_B, steps)
-    step_fn = jax.jit(lambda state, token_B: bert.decode_step(config, params, state, token_B))
+    source_BS = _sources(rng)
+    state = _init_decode(config, params, source_BS, SOURCE_B, steps)
     token_B = np.full(4, 3, np.int32)
     for t in range(steps):
-        token_logits_BV, bio_logits_BC, state = step_fn(state, token_B)
+        token_logits_BV, bio_logits_BC, state = _decode_step(config, params, state, token_B)
         token_B = written_BT[:, t]
         for row, length in enumerate(SOURCE_B):
             packed = [*source_BS[row, :length], *written_BT[row, :t]]
@@ -154,6 +159,59 @@ def test_cached_decoding_equals_encoding_anew(params, objective, num_segments, s
             )
             np.testing.assert_allclose(token_logits_BV[row], token_BPV[0, 0], atol=2e-4)
             np.testing.assert_allclose(bio_logits_BC[row], bio_BPC[0, 0], atol=2e-4)
+
+
+@pytest.mark.parametrize("objective", losses.OBJECTIVES)
+def test_beams_that_change_places_equal_encoding_anew(params, objective):
+    """Beams of one source: some go on from the same beam, some from none, after every step."""
+    config = dataclasses.replace(TINY, objective=objective)
+    rng = np.random.default_rng(3)
+    source_BS, num_beams, steps = _sources(rng), 3, 5
+    state = _init_decode(config, params, source_BS, SOURCE_B, steps, num_beams)
+    assert state.source[0].shape[1] == 4
+    reorder_fn = jax.jit(bert.reorder_beams)
+    written_BWT = np.full((4, num_beams, 0), 0)
+    token_BW = np.full((4, num_beams), 3, np.int32)
+    for _ in range(steps):
+        origin_BW = rng.integers(0, num_beams, (4, num_beams))
+        *logits, state = _decode_step(config, params, state, token_BW.reshape(-1))
+        state = reorder_fn(state, origin_BW)
+        packed_RL = np.zeros((12, 16), np.int32)
+        length_R = np.repeat(SOURCE_B, num_beams) + written_BWT.shape[-1] + (objective == "mlm")
+        for row, written in enumerate(written_BWT.reshape(12, -1)):
+            source = source_BS[row // num_beams, : SOURCE_B[row // num_beams]]
+            packed = [*source, *written, 4]
+            packed_RL[row, : length_R[row]] = packed[: length_R[row]]
+        hidden_RLD = _packed(params, packed_RL, np.repeat(SOURCE_B, num_beams), length_R, config)
+        last_R1D = jnp.take_along_axis(hidden_RLD, length_R[:, None, None] - 1, axis=1)
+        for one, other in zip(logits, _heads(params, last_R1D, config), strict=True):
+            np.testing.assert_allclose(one, other[:, 0], atol=2e-4)
+        written_BWT = np.take_along_axis(written_BWT, origin_BW[..., None], axis=1)
+        token_BW = rng.integers(5, 50, (4, num_beams)).astype(np.int32)
+        written_BWT = np.concatenate([written_BWT, token_BW[..., None]], axis=-1)
+
+
+def test_taken_rows_decode_as_they_would_alone(params):
+    """Some examples, one of them twice, taken in the middle of a search and in another order."""
+    rng = np.random.default_rng(2)
+    source_BS = _sources(rng)
+    written_TBW = rng.integers(5, 50, (4, 4, 3)).astype(np.int32)
+    written_TBW[0] = 3
+    index_B = np.array([2, 0, 2, 1])
+
+    def decode(state, written_TBW):
+        for written_BW in written_TBW:
+            *logits, state = _decode_step(TINY, params, state, written_BW.reshape(-1))
+            yield logits, state
+
+    whole = _init_decode(TINY, params, source_BS, SOURCE_B, 5, 3)
+    *_, (_, state) = decode(whole, written_TBW[:2])
+    taken = decode(jax.jit(bert.take_rows)(state, index_B), written_TBW[2:, index_B])
+    alone = _init_decode(TINY, params, source_BS[index_B], SOURCE_B[index_B], 5, 3)
+    _, _, *alone = decode(alone, written_TBW[:, index_B])
+    for (logits, _), (expected, _) in zip(taken, alone, strict=True):
+        np.testing.assert_allclose(logits[0], expected[0], atol=1e-5)
+        np.testing.assert_allclose(logits[1], expected[1], atol=1e-5)
 
 
 def test_padding_changes_nothing(params, batch):

@@ -1,0 +1,254 @@
+"""Beam search under the copy mechanism and the grammar, with the length penalty of UniLM.
+
+A hypothesis is a sequence of labeled tokens. At every step the best extensions of an example's
+beams become its beams; those that end move to a list of the best ended ones and free their place.
+Extensions are compared by summed log-probability, ended hypotheses by that over the length penalty,
+and an example is done when no beam can still get into its list: that bound is exact, so stopping
+early changes nothing. Beams are rows, the W beams of an example side by side, and whatever a beam
+has (caches, copy state, what it has written) moves with it. Source: UniLM (Dong et al. 2019).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+
+from grel.bio import NUM_LABELS, O
+from grel.decoding import copying, greedy
+
+# (state, origin_BW) -> state in which each beam goes on from that beam of its example
+ReorderFn = Callable[[Any, jax.Array], Any]
+
+
+@flax.struct.dataclass
+class Hypotheses:
+    """W hypotheses for each example, the best first where they have ended.
+
+    Attributes:
+        written: with leading axes B and W.
+        score_BW: summed log-probability of the tokens, and of the labels where the rules choose
+            them jointly; -inf where there are fewer hypotheses.
+        penalized_BW: the score over the length penalty.
+    """
+
+    written: greedy.Generated
+    score_BW: jax.Array
+    penalized_BW: jax.Array
+
+
+@flax.struct.dataclass
+class _Search:
+    """Between two steps, with R = B * W rows: a beam that has ended has the score -inf."""
+
+    state: Any
+    copied: copying.CopyState
+    token_R: jax.Array
+    beams: Hypotheses
+    best: Hypotheses
+    num_steps: jax.Array
+
+
+def length_penalty(num_tokens: jax.Array | int, power: float) -> jax.Array | float:
+    """What UniLM divides a score by: ((5 + t) / 6) ** power for t tokens with the end token."""
+    return ((5.0 + num_tokens) / 6.0) ** power
+
+
+def search(
+    step_fn: greedy.StepFn,
+    state: Any,
+    masks: copying.CopyMasks,
+    rules: copying.Rules,
+    *,
+    num_steps: int,
+    start_id: int,
+    end_id: int,
+    reorder_fn: ReorderFn,
+    num_beams: int,
+    num_best: int = 1,
+    penalty_power: float = 0.0,
+) -> tuple[Hypotheses, jax.Array]:
+    """The `num_best` best hypotheses of up to `num_steps` tokens that `num_beams` beams find.
+
+    One beam writes what greedy search writes. What has not ended after `num_steps` counts as a
+    hypothesis too. Examples without a source have one hypothesis, which is empty.
+
+    Args:
+        step_fn: the model: feeds a token to each beam, predicts the next one and its label.
+        state: its state before the first token, for `num_beams` beams an example.
+        masks: the copy masks of the sources, one row per example.
+        rules: what decides beside the model.
+        start_id: the first token to feed; end_id: the token that ends a hypothesis.
+        reorder_fn: the model's state after beams changed places.
+        penalty_power: of `length_penalty`, 0 or more; 0 is none.
+
+    Returns the hypotheses, and the number of steps run, summed over the rows they were run for.
+
+    Raises ValueError on any other `num_best` or `penalty_power`.
+    """
+    if not 1 <= num_best <= num_beams:
+        raise ValueError(f"num_best is {num_best}; from 1 to the number of beams, {num_beams}")
+    if penalty_power < 0:
+        raise ValueError(f"the length penalty is {penalty_power}; it must be 0 or more")
+    batch = len(masks.source_BS)
+    row_masks = jax.tree.map(lambda x: jnp.repeat(x, num_beams, axis=0), masks)
+    has_source_B1 = masks.inside_BS.any(-1, keepdims=True)
+    last_penalty = length_penalty(num_steps, penalty_power)
+
+    def nothing_written(width: int, starts_B1: jax.Array) -> Hypotheses:
+        """One empty hypothesis for the examples that start with one, no others."""
+        first_1W = jnp.arange(width)[None] == 0
+        score_BW = jnp.where(starts_B1 & first_1W, 0.0, -jnp.inf)
+        shape = (batch, width, num_steps)
+        written = greedy.Generated(
+            tokens_BT=jnp.full(shape, end_id),
+            labels_BT=jnp.full(shape, O),
+            log_prob_BT=jnp.zeros(shape),
+            position_BT=jnp.full(shape, -1),
+            length_B=jnp.zeros(shape[:2], jnp.int32),
+        )
+        return Hypotheses(written, score_BW, score_BW)
+
+    def step(search: _Search) -> _Search:
+        token_logits_RV, bio_logits_RC, state = step_fn(search.state, search.token_R)
+        label_RL, label_score_RL, log_prob_RLV = _extensions(
+            token_logits_RV, bio_logits_RC, row_masks, search.copied, rules
+        )
+        _, num_labels, vocab = log_prob_RLV.shape
+        score_RLV = label_score_RL[..., None] + log_prob_RLV
+        total_RLV = search.beams.score_BW.reshape(-1, 1, 1) + score_RLV
+        score_BW, index_BW = jax.lax.top_k(total_RLV.reshape(batch, -1), num_beams)
+        origin_BW, way_BW = jnp.divmod(index_BW, num_labels * vocab)
+        way_BW, token_BW = jnp.divmod(way_BW, vocab)
+        row_BW = jnp.arange(batch)[:, None] * num_beams + origin_BW
+        label_BW = label_RL[row_BW, way_BW]
+
+        token_R = token_BW.reshape(-1)
+        copied = jax.tree.map(lambda x: x[row_BW.reshape(-1)], search.copied)
+        copied = copying.advance(row_masks, copied, token_R, label_BW.reshape(-1), rules)
+        written = _take(search.beams.written, origin_BW)
+        now = (slice(None), slice(None), search.num_steps)
+        written = written.replace(
+            tokens_BT=written.tokens_BT.at[now].set(token_BW),
+            labels_BT=written.labels_BT.at[now].set(label_BW),
+            log_prob_BT=written.log_prob_BT.at[now].set(log_prob_RLV[row_BW, way_BW, token_BW]),
+            position_BT=written.position_BT.at[now].set(
+                copying.position(copied).reshape(token_BW.shape)
+            ),
+        )
+        num_done = search.num_steps + 1
+        ended_BW = token_BW == end_id
+        penalized_BW = score_BW / length_penalty(num_done, penalty_power)
+        ended = Hypotheses(written, score_BW, jnp.where(ended_BW, penalized_BW, -jnp.inf))
+        return _Search(
+            state=reorder_fn(state, origin_BW),
+            copied=copied,
+            token_R=token_R,
+            beams=ended.replace(score_BW=jnp.where(ended_BW, -jnp.inf, score_BW)),
+            best=_merge(search.best, ended),
+            num_steps=num_done,
+        )
+
+    def goes_on(search: _Search) -> jax.Array:
+        # Scores only fall, and no penalty divides by more than that of the longest hypothesis.
+        bound_B = search.beams.score_BW.max(-1) / last_penalty
+        return (search.num_steps < num_steps) & (bound_B > search.best.penalized_BW[:, -1]).any()
+
+    start = _Search(
+        state=state,
+        copied=copying.init_copy(row_masks),
+        token_R=jnp.full(batch * num_beams, start_id),
+        beams=nothing_written(num_beams, has_source_B1),
+        best=nothing_written(num_best, ~has_source_B1),
+        num_steps=jnp.int32(0),
+    )
+    end = jax.lax.while_loop(goes_on, step, start)
+    unended = end.beams.replace(penalized_BW=end.beams.score_BW / last_penalty)
+    best = _merge(end.best, unended)
+    length_BW = (best.written.tokens_BT != end_id).sum(-1)
+    best = best.replace(written=best.written.replace(length_B=length_BW))
+    return best, end.num_steps * batch * num_beams
+
+
+def _extensions(
+    token_logits_RV: jax.Array,
+    bio_logits_RC: jax.Array,
+    masks: copying.CopyMasks,
+    copied: copying.CopyState,
+    rules: copying.Rules,
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """All ways on from each row: L labels, their scores, and log p(token) under each.
+
+    With the likeliest label L is 1 and its score 0. A token or label that may not come next has
+    -inf.
+
+    Returns label_RL, label_score_RL, log_prob_RLV.
+    """
+    if rules.label == "argmax":
+        label_RL = copying.choose_label(bio_logits_RC, masks, copied, rules)[:, None]
+        label_score_RL = jnp.zeros(label_RL.shape)
+    else:
+        label_RL = jnp.broadcast_to(jnp.arange(NUM_LABELS)[None], bio_logits_RC.shape)
+        label_score_RL = _written_label_scores(bio_logits_RC, masks, copied, rules)
+    log_prob_RLV = jnp.stack(
+        [
+            _token_log_probs(token_logits_RV, masks, copied, label_R, rules)
+            for label_R in label_RL.T
+        ],
+        axis=1,
+    )
+    return label_RL, label_score_RL, log_prob_RLV
+
+
+def _written_label_scores(
+    bio_logits_RC: jax.Array,
+    masks: copying.CopyMasks,
+    copied: copying.CopyState,
+    rules: copying.Rules,
+) -> jax.Array:
+    """log p of the label that the model means by a written one, the likeliest if by several."""
+    feasible_RC = copying.feasible_labels(masks, copied, rules)
+    log_prob_RC = jnp.where(feasible_RC, jax.nn.log_softmax(bio_logits_RC), -jnp.inf)
+    written_RC = jnp.stack(
+        [
+            copying.final_label(jnp.full_like(copied.label_B, label), masks, copied, rules)
+            for label in range(NUM_LABELS)
+        ],
+        axis=-1,
+    )
+    means_RCC = written_RC[:, None, :] == jnp.arange(NUM_LABELS)[None, :, None]
+    return jnp.where(means_RCC, log_prob_RC[:, None, :], -jnp.inf).max(-1)
+
+
+def _token_log_probs(
+    token_logits_RV: jax.Array,
+    masks: copying.CopyMasks,
+    copied: copying.CopyState,
+    label_R: jax.Array,
+    rules: copying.Rules,
+) -> jax.Array:
+    """log p of every token as `rules.scores` has it; -inf for those that the label forbids."""
+    allow = copying.allowed(masks, copied, label_R, rules)
+    ids_RX, allow_RX = copying.candidates(masks, allow, rules)
+    row_R1 = jnp.arange(len(ids_RX))[:, None]
+    allow_RV = jnp.zeros(token_logits_RV.shape, bool).at[row_R1, ids_RX].max(allow_RX)
+    allow_RV = allow_RV | allow.free_B[:, None]
+    among_RV = allow_RV if rules.scores == "renormalized" else True
+    norm_R1 = jax.nn.logsumexp(token_logits_RV, axis=-1, keepdims=True, where=among_RV)
+    return jnp.where(allow_RV, token_logits_RV - norm_R1, -jnp.inf)
+
+
+def _merge(best: Hypotheses, more: Hypotheses) -> Hypotheses:
+    """The best of both by penalized score, as many as `best` has."""
+    both = jax.tree.map(lambda x, y: jnp.concatenate([x, y], axis=1), best, more)
+    _, index_BW = jax.lax.top_k(both.penalized_BW, best.penalized_BW.shape[1])
+    return _take(both, index_BW)
+
+
+def _take(tree: Any, index_BW: jax.Array) -> Any:
+    """The chosen hypotheses of each example."""
+    row_B1 = jnp.arange(len(index_BW))[:, None]
+    return jax.tree.map(lambda x: x[row_B1, index_BW], tree)

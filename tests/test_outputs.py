@@ -1,0 +1,257 @@
+"""Reading outputs: names are cut from the text, what goes wrong is counted, scores are right."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from grel.outputs import Part, Tally, place, read_document
+from grel.records import Document, Triple, check
+from grel.wordpiece import SPECIAL, Encoding, Wordpiece
+from tests.fakes import BORN, LIVES, make_wordpiece, write
+
+
+@pytest.fixture(scope="module")
+def wordpiece():
+    return make_wordpiece()
+
+
+def read_parts(wordpiece, text: str, *outputs, min_score=0.0):
+    """What is read where the same whole text is the source of each output."""
+    parts = [Part(wordpiece.encode(text), output) for output in outputs]
+    extraction = read_document(Document("id-1", text), parts, wordpiece, min_score=min_score)
+    check(extraction.document)
+    assert extraction.parts == tuple(parts)
+    return extraction.document, extraction.tally
+
+
+def read(wordpiece, text: str, output: str, **fields):
+    return read_parts(wordpiece, text, write(wordpiece, output, **fields))
+
+
+def names(document: Document):
+    return [(t.head, t.head_span, t.tail, t.tail_span) for t in document.triples]
+
+
+def test_a_document_with_its_triples(wordpiece):
+    text = "Ann Moore lives in New York."
+    ann, york = (0, 9), (19, 27)
+    output = "ann moore ; new york ; place _ lived | new york ; ann moore ; place _ of _ birth"
+    document, tally = read(wordpiece, text, output)
+    assert document == Document(
+        "id-1",
+        text,
+        (
+            Triple("Ann Moore", LIVES, "New York", *(ann, york, 1.0, 1.0), (ann,), (york,)),
+            Triple("New York", BORN, "Ann Moore", *(york, ann, 1.0, 1.0), (york,), (ann,)),
+        ),
+    )
+    assert tally == Tally()
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("in NEW  York .", "NEW  York"),
+        ("in new\u00a0york.", "new\u00a0york"),
+        ("in Ne\u0301w York\u0301.", "Ne\u0301w York\u0301"),
+        ("in Né\u0301w Yórk", "Né\u0301w Yórk"),
+    ],
+)
+def test_names_are_spelled_as_in_the_text(wordpiece, text, name):
+    """Casing, spacing and accents, those that are characters of their own included."""
+    document, tally = read(wordpiece, text, "new york ; in ; place _ lived")
+    start = text.index(name)
+    assert names(document) == [(name, (start, start + len(name)), "in", (0, 2))]
+    assert tally.not_in_text == 0
+
+
+def test_part_of_a_word_is_cut_where_its_wordpieces_end(wordpiece):
+    document, _ = read(wordpiece, "The Moores in Newville", "moore ; ##ville ; place _ lived")
+    assert names(document) == [("Moore", (4, 9), "ville", (17, 22))]
+
+
+def test_all_places_of_a_name_are_given_and_the_first_chosen(wordpiece):
+    """Those spelled alike: it is the text that is cited."""
+    text = "new moore , New York , new york , New York"
+    document, _ = read(wordpiece, text, "new york ; moore ; place _ lived")
+    (triple,) = document.triples
+    assert (triple.head, triple.head_spans) == ("New York", ((12, 20), (34, 42)))
+    assert (triple.tail, triple.tail_spans) == ("moore", ((4, 9),))
+    assert (triple.head_span, triple.tail_span) == ((12, 20), (4, 9))
+
+
+@pytest.mark.parametrize(
+    ("position", "name", "span"),
+    [
+        (-1, "New York", (0, 8)),  # not copied
+        (1, "New York", (0, 8)),
+        (4, "new york", (12, 20)),
+        (7, "New York", (24, 32)),
+        (2, "New York", (0, 8)),  # put together from several places
+    ],
+)
+def test_the_place_that_was_copied_comes_first(wordpiece, position, name, span):
+    text = "New York in new york in New York"
+    output = write(wordpiece, "new york ; in ; place _ lived", positions=[-1, position, *[-1] * 6])
+    document, _ = read_parts(wordpiece, text, output)
+    (triple,) = document.triples
+    assert (triple.head, triple.head_span, triple.head_spans[0]) == (name, span, span)
+    places = {(12, 20)} if name == "new york" else {(0, 8), (24, 32)}
+    assert set(triple.head_spans) == places
+    assert len(triple.head_spans) == len(places)
+
+
+def test_place_needs_all_wordpieces_side_by_side(wordpiece):
+    text = "New Moore York"
+    source = wordpiece.encode(text)
+    assert place(source.ids, source, text) == (0, 14)
+    assert place([source.ids[0], source.ids[2]], source, text) is None
+    assert place([*source.ids, source.ids[0]], source, text) is None
+
+
+def test_entity_that_is_not_in_the_text(wordpiece):
+    document, tally = read(wordpiece, "Ann lives in York", "ann ; new york ##ville ; place _ lived")
+    assert names(document) == [("Ann", (0, 3), "new yorkville", None)]
+    assert tally == Tally(not_in_text=1)
+
+
+def test_duplicates_once(wordpiece):
+    """The first one counts, with its score."""
+    piece = "ann ; new ; place _ lived"
+    document, tally = read(
+        wordpiece,
+        "Ann in New York",
+        f"{piece} | ann ; new york ; place _ lived | {piece}",
+        probabilities=[0.5, *[1] * 7, 0.25, *[1] * 8, 0.75, *[1] * 6],
+    )
+    assert [t.tail for t in document.triples] == ["New", "New York"]
+    np.testing.assert_allclose([t.score for t in document.triples], [0.5, 0.25])
+    assert tally == Tally()
+
+
+@pytest.mark.parametrize(
+    ("output", "tally"),
+    [
+        ("", Tally()),
+        ("ann ; new ; place _ birth", Tally(unknown_relation=1)),
+        ("york ; york ; york | moore ; moore ; the", Tally(unknown_relation=2)),
+        ("ann ; new", Tally(malformed=1)),
+        ("ann ; new ; york ; place _ lived", Tally(malformed=1)),
+        ("ann ; ; place _ lived", Tally(malformed=1)),
+        ("| ann ; |", Tally(malformed=3)),
+    ],
+)
+def test_what_is_no_triple_is_counted(wordpiece, output, tally):
+    """By itself, and it does not take the good ones beside it along."""
+    assert read(wordpiece, "Ann in New York", output) == (
+        Document("id-1", "Ann in New York"),
+        tally,
+    )
+    good = "ann ; york ; place _ lived"
+    document, beside = read(wordpiece, "Ann in New York", f"{good} | {output}")
+    assert [t.key for t in document.triples] == [("Ann", LIVES, "York")]
+    assert beside == (tally if output else Tally(malformed=1))
+
+
+def test_score_is_the_product_of_the_probabilities_without_the_separators(wordpiece):
+    document, _ = read(
+        wordpiece,
+        "Ann Moore in York",
+        "ann moore ; york ; place _ lived | ann ; york ; place _ of _ birth",
+        probabilities=[0.9, 0.8, 0.1, 0.7, 0.1, 0.6, 1, 0.5, 0.1, *[0.5, 0.1, 1, 0.1], *[1] * 5],
+    )
+    scores = [t.score for t in document.triples]
+    np.testing.assert_allclose(scores, [0.9 * 0.8 * 0.7 * 0.6 * 0.5, 0.5], rtol=1e-6)
+
+
+def test_score_per_token_is_the_geometric_mean(wordpiece):
+    document, _ = read(
+        wordpiece,
+        "Ann Moore in York",
+        "ann moore ; york ; place _ lived",
+        probabilities=[0.9, 0.8, 0.1, 0.7, 0.1, 0.6, 1, 0.5],
+    )
+    expected = (0.9 * 0.8 * 0.7 * 0.6 * 0.5) ** (1 / 6)
+    np.testing.assert_allclose(document.triples[0].score_per_token, expected, rtol=1e-6)
+
+
+def test_scores_are_probabilities_whatever_the_rounding(wordpiece):
+    document, _ = read(
+        wordpiece, "Ann in York", "ann ; york ; place _ lived", probabilities=[1 + 1e-6] * 7
+    )
+    assert document.triples[0].score == document.triples[0].score_per_token == 1.0
+
+
+def test_unlikely_triples_are_dropped_and_counted(wordpiece):
+    output = write(
+        wordpiece,
+        "ann ; york ; place _ lived | ann ; york ; place _ of _ birth",
+        probabilities=[0.5, *[1] * 7, 0.25, *[1] * 8],
+    )
+    for min_score, kept in ((0.0, 2), (0.24, 2), (0.26, 1), (0.49, 1), (0.6, 0)):
+        document, tally = read_parts(wordpiece, "Ann in York", output, min_score=min_score)
+        assert len(document.triples) == kept
+        assert tally == Tally(below_min_score=2 - kept)
+
+
+def test_relations_as_tokens():
+    vocabulary = [*SPECIAL, *(f"[unused{i}]" for i in range(4)), "ann", "york"]
+    wordpiece = Wordpiece(vocabulary, [LIVES, BORN], relation_as="token")
+    (birth_id,) = wordpiece.relation_ids[BORN]
+    ids = np.array([8 + 1, wordpiece.part_end_id, 8 + 2, wordpiece.part_end_id, birth_id])
+    written = dataclasses.replace(write(wordpiece, "ann ; york ; york"), ids=ids)
+    document, _ = read_parts(wordpiece, "york ann", written)
+    assert [t.key for t in document.triples] == [("ann", BORN, "york")]
+
+
+def test_unended_and_cut_are_counted_once_a_document(wordpiece):
+    _, tally = read(wordpiece, "Ann", "", ended=False, num_cut=7)
+    assert tally == Tally(unended=1, cut=1)
+
+
+def test_tallies_add_up():
+    one, other = Tally(1, 2, 3, 4, 5, 6, 7), Tally(10, 20, 30, 40, 50, 60, 70)
+    assert one + other == Tally(11, 22, 33, 44, 55, 66, 77)
+    assert sum([one, other], Tally()) == one + other
+
+
+def test_windows_are_merged(wordpiece):
+    """The better of two that say the same; all places of the text; each document counted once."""
+    text = "Ann in York . Ann in New York . Moore"
+    source = wordpiece.encode(text)
+    first, second = (
+        Encoding(source.ids[part], source.offsets[part]) for part in (slice(0, 8), slice(4, None))
+    )
+    lives = "ann ; york ; place _ lived"
+    parts = [
+        Part(
+            first,
+            write(wordpiece, lives, probabilities=[0.5, *[1] * 6], ended=False),
+        ),
+        Part(
+            second,
+            write(
+                wordpiece,
+                f"moore ; ann ; place _ lived | {lives} | {lives}",
+                probabilities=[*[1] * 8, 0.75, *[1] * 7, 0.9, *[1] * 6],
+                ended=False,
+            ),
+        ),
+    ]
+    extraction = read_document(Document("a", text), parts, wordpiece)
+    triples = extraction.document.triples
+    assert [(t.key, t.head_span, t.tail_span) for t in triples] == [
+        (("Ann", LIVES, "York"), (14, 17), (25, 29)),
+        (("Moore", LIVES, "Ann"), (32, 37), (14, 17)),
+    ]
+    np.testing.assert_allclose([t.score for t in triples], [0.75, 1.0])
+    assert triples[0].head_spans == ((14, 17), (0, 3))
+    assert triples[0].tail_spans == ((25, 29), (7, 11))
+    assert extraction.tally == Tally(unended=1, windowed=1)
+    check(extraction.document)
+
+
+def test_no_part_no_triple(wordpiece):
+    extraction = read_document(Document("a", " ", (Triple("x", LIVES, "y"),)), [], wordpiece)
+    assert (extraction.document, extraction.tally) == (Document("a", " "), Tally())
