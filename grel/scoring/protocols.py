@@ -199,6 +199,31 @@ def _score_document(
     )
 
 
+def valid_pairs(
+    gold: Iterable[Document],
+    predictions: Iterable[Document],
+    protocol: Protocol,
+    *,
+    relations: Collection[str] | None = None,
+) -> list[tuple[Document, Document]]:
+    """`pair`, without the predicted triples that `protocol` drops before counting.
+
+    Arguments and errors are those of `score_documents`.
+    """
+    pairs = pair(gold, predictions)
+    if relations is None:
+        relations = {triple.relation for document, _ in pairs for triple in document.triples}
+    valid = []
+    for document, prediction in pairs:
+        if protocol.needs_spans:
+            _check_spans(document)
+        kept = tuple(t for t in prediction.triples if protocol.valid_fn(t, relations))
+        if len(kept) < len(prediction.triples):
+            prediction = dataclasses.replace(prediction, triples=kept)
+        valid.append((document, prediction))
+    return valid
+
+
 def score_documents(
     gold: Iterable[Document],
     predictions: Iterable[Document],
@@ -218,16 +243,10 @@ def score_documents(
       ScoringError: the documents don't pair up (see `pair`), or `protocol` needs spans that a
         gold triple lacks.
     """
-    pairs = pair(gold, predictions)
-    if relations is None:
-        relations = {triple.relation for document, _ in pairs for triple in document.triples}
-    scores = []
-    for document, prediction in pairs:
-        if protocol.needs_spans:
-            _check_spans(document)
-        predicted = [t for t in prediction.triples if protocol.valid_fn(t, relations)]
-        scores.append(_score_document(document.triples, predicted, protocol.key_fn))
-    return scores
+    return [
+        _score_document(document.triples, prediction.triples, protocol.key_fn)
+        for document, prediction in valid_pairs(gold, predictions, protocol, relations=relations)
+    ]
 
 
 def score(

@@ -1,0 +1,65 @@
+"""Command line: one self-contained HTML file about an evaluated run.
+
+    python -m grel.report --workdir=DIR [--split=test] [--compare=OTHER_DIR] --output=report.html
+
+It reads the JSON(L) files that training and evaluation left, so it needs neither the model nor JAX,
+and what it writes opens anywhere, without a network.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from grel.records import RecordError
+from grel.report.build import build
+from grel.report.runs import ReportError, read_run
+from grel.scoring.protocols import ScoringError
+from grel.textio import replacing
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m grel.report",
+        description="Write one HTML file of a run's training, scores, errors and sentences.",
+        epilog="Decoding traces are shown where DIR/eval/<split>/trace.jsonl holds them.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the run")
+    parser.add_argument("--split", default="test", help="an evaluated split (default: test)")
+    parser.add_argument("--compare", metavar="OTHER_DIR", help="another run to set against it")
+    parser.add_argument("--output", required=True, metavar="FILE.html", help="- is standard output")
+    parser.add_argument(
+        "--plots", metavar="FOLDER", help="write the plots there as well, as SVG and PNG files"
+    )
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command on `argv` (without the program name) and returns its exit status."""
+    args = _parser().parse_args(argv)
+    try:
+        runs = [read_run(args.workdir, args.split)]
+        if args.compare is not None:
+            other = read_run(args.compare, args.split)
+            if other.name == runs[0].name:
+                # Two folders of one name are told apart by where they lie.
+                runs = [dataclasses.replace(runs[0], name=args.workdir)]
+                other = dataclasses.replace(other, name=args.compare)
+            runs.append(other)
+        html, plots = build(runs, args.split)
+        with replacing(args.output) as file:
+            file.write(html.encode())
+        for plot in plots if args.plots is not None else ():
+            plot.write(Path(args.plots))
+    except (ReportError, RecordError, ScoringError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,136 @@
+"""The block of data behind the page: what the script in `browser.js` draws, as plain JSON values.
+
+Relations are written once and referred to by number, and a sentence is cut into pieces here, where
+offsets count characters as the records do (in a browser they would count UTF-16 units).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from grel.report.confusion import busiest, relation_confusion
+from grel.report.review import Review, Row, Status, marked, review
+from grel.report.runs import Run
+from grel.report.trace import Trace
+from grel.scoring.judged import Judged
+from grel.scoring.protocols import PROTOCOLS
+
+# Error classes by name, as the filter tells them.
+CLASSES = {
+    "missed": "Missed triple",
+    "incompletion": "Incomplete entity",
+    "disorder": "Disordered entity",
+    "other": "Other wrong entity",
+    "relation": "Wrong relation",
+    "reversed": "Head and tail exchanged",
+    "pair": "Wrong pair of entities",
+    "place": "Wrong place",
+}
+_MOST_RELATIONS = 30
+_NO_RELATION, _OTHER_RELATIONS = "(none)", "(all others)"
+
+
+def data_block(runs: Sequence[Run], judged: Sequence[Sequence[Judged]]) -> dict[str, Any]:
+    """Everything that the page's script needs about one run, or two on the same documents.
+
+    `judged` are the documents of each run, under the protocol of the first.
+    """
+    protocol = PROTOCOLS[runs[0].protocol]
+    reviews = [
+        [review(one, p, protocol) for one, p in zip(of_run, run.predictions, strict=True)]
+        for run, of_run in zip(runs, judged, strict=True)
+    ]
+    relations: dict[str, int] = {}
+    sentences = [
+        _sentence(of_systems, relations, runs[0].traces.get(of_systems[0].document.id, ()))
+        for of_systems in map(list, zip(*reviews, strict=True))
+    ]
+    return {
+        "systems": [run.name for run in runs],
+        "classes": [
+            (name, text)
+            for name, text in CLASSES.items()
+            if any(name in sentence["classes"] for sentence in sentences)
+        ],
+        "comparisons": _comparisons([run.name for run in runs]),
+        "sentences": sentences,
+        "relations": list(relations),
+        "confusion": _confusion(runs[0]),
+    }
+
+
+def _sentence(
+    reviews: list[Review], relations: dict[str, int], traces: Sequence[Trace]
+) -> dict[str, Any]:
+    first = reviews[0]
+    rows = [*first.gold, *(row for one in reviews for row in one.predicted)]
+    of_gold = list(zip(*(one.gold for one in reviews), strict=True))
+    sentence = {
+        "id": first.document.id,
+        "pieces": marked(first.document, rows),
+        "gold": [
+            {**_row(same[0], relations), "status": [row.status.value for row in same]}
+            for same in of_gold
+        ],
+        "predicted": [[_row(row, relations) for row in one.predicted] for one in reviews],
+        "classes": [name for name in CLASSES if name in first.classes],
+    }
+    if len(reviews) > 1:
+        found = {tuple(row.status is Status.FOUND for row in same) for same in of_gold}
+        sentence["compare"] = [name for name, which in _FOUND_BY.items() if which in found]
+    if traces:
+        sentence["traces"] = [trace.brief() for trace in traces]
+    return sentence
+
+
+_FOUND_BY = {
+    "first": (True, False),
+    "second": (False, True),
+    "neither": (False, False),
+    "both": (True, True),
+}
+
+
+def _comparisons(systems: Sequence[str]) -> list[tuple[str, str]]:
+    if len(systems) == 1:
+        return []
+    first, second = systems
+    texts = (f"Only {first} finds a triple", f"Only {second} finds a triple")
+    texts += ("Both miss a triple", "Both find a triple")
+    return list(zip(_FOUND_BY, texts, strict=True))
+
+
+def _row(row: Row, relations: dict[str, int]) -> dict[str, Any]:
+    triple = row.triple
+    return {
+        "head": triple.head,
+        "relation": relations.setdefault(triple.relation, len(relations)),
+        "tail": triple.tail,
+        "status": row.status.value,
+        "errors": row.errors,
+        "score": None if triple.score is None else float(f"{triple.score:.3g}"),
+    }
+
+
+def _confusion(run: Run) -> dict[str, Any]:
+    """The confusion table, folded to the relations that are confused most."""
+    found = relation_confusion(run.pairs)
+    names = busiest(found, _MOST_RELATIONS)
+    num_others = len({r for cell in found for r in cell if r is not None}) - len(names)
+    place_of = {name: place for place, name in enumerate([*names, None])}
+    cells: dict[tuple[int, int], list[int]] = {}
+    for (gold, predicted), documents in found.items():
+        cell = place_of.get(gold, len(place_of)), place_of.get(predicted, len(place_of))
+        cells.setdefault(cell, []).extend(documents)
+    if not found:
+        note = "No two entities are related on both sides."
+    elif num_others:
+        note = f"{num_others} relations with fewer confusions are folded into {_OTHER_RELATIONS}."
+    else:
+        note = "All relations of such pairs are shown."
+    return {
+        "names": [*names, _NO_RELATION, *([_OTHER_RELATIONS] if num_others else [])],
+        "cells": [(*cell, sorted(documents)) for cell, documents in sorted(cells.items())],
+        "note": note,
+    }

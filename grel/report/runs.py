@@ -1,0 +1,168 @@
+"""What a run left behind, as the report needs it: read from JSON(L) alone, strictly.
+
+Gold and predicted records are required. Everything else (the training log, the metrics, a decoding
+trace) may be missing, and then the report says so instead of failing, with the command that makes
+it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+from grel import textio
+from grel.records import Document, read_jsonl
+from grel.report.trace import Trace, read_traces
+from grel.scoring.protocols import PROTOCOLS, pair
+from grel.textio import Fault, RecordError, expect, member, parse_object, quote
+
+# split -> metric -> (step, value), by step
+Curves = dict[str, dict[str, list[tuple[int, float]]]]
+
+
+class ReportError(ValueError):
+    """A report that cannot be made: says what is missing and how to make it."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """One evaluated split of one run.
+
+    Attributes:
+        name: of the system, as the report shows it.
+        pairs: gold and predicted documents, in the order of the gold file.
+        protocol: what counts as correct; the one that the run was evaluated with.
+        metrics: `metrics.json` of the evaluation, empty if there is none.
+        curves: the training log.
+        traces: decoding traces by document id; several for a text that was read in windows.
+        notes: what is missing or was left out, a sentence each.
+    """
+
+    name: str
+    pairs: list[tuple[Document, Document]]
+    protocol: str
+    metrics: dict[str, Any]
+    curves: Curves
+    traces: dict[str, list[Trace]]
+    notes: list[str]
+
+    @property
+    def gold(self) -> list[Document]:
+        """The documents with true triples."""
+        return [document for document, _ in self.pairs]
+
+    @property
+    def predictions(self) -> list[Document]:
+        """The same documents with predicted triples."""
+        return [prediction for _, prediction in self.pairs]
+
+
+def read_run(workdir: str | Path, split: str) -> Run:
+    """Reads what `--mode=train` and `--mode=eval` wrote into a work folder.
+
+    Raises:
+        ReportError: folder or split is missing.
+        RecordError: a file is faulty.
+        ScoringError: gold and predictions don't belong together.
+    """
+    workdir = Path(workdir)
+    folder = _evaluation(workdir, split)
+    notes: list[str] = []
+    pairs = pair(read_jsonl(folder / "gold.jsonl"), read_jsonl(folder / "predictions.jsonl"))
+    if not pairs:
+        raise ReportError(f"{folder / 'gold.jsonl'}: no records; evaluate a split that has some")
+    metrics = _read_metrics(folder / "metrics.json", notes)
+    return Run(
+        name=workdir.resolve().name,
+        pairs=pairs,
+        protocol=metrics.get("protocol", "exact"),
+        metrics=metrics,
+        curves=_read_curves(workdir / "metrics.jsonl", notes),
+        traces=_read_traces(folder, {document.id for document, _ in pairs}, notes),
+        notes=notes,
+    )
+
+
+def _evaluation(workdir: Path, split: str) -> Path:
+    if not workdir.is_dir():
+        raise ReportError(f"{workdir}: no such folder; train a model first, or check --workdir")
+    folder = workdir / "eval" / split
+    missing = [n for n in ("gold.jsonl", "predictions.jsonl") if not (folder / n).is_file()]
+    if missing:
+        found = sorted(path.parent.name for path in workdir.glob("eval/*/predictions.jsonl"))
+        others = f", or choose --split={'|'.join(found)}" if found else ""
+        raise ReportError(
+            f"{folder / missing[0]}: no such file; make it with python -m grel.main --mode=eval "
+            f"--workdir={workdir} --config.eval.split={split}{others}"
+        )
+    return folder
+
+
+def _read_metrics(path: Path, notes: list[str]) -> dict[str, Any]:
+    if not path.is_file():
+        notes.append(f"No {path.name} of the evaluation: triples are compared by protocol exact.")
+        return {}
+    try:
+        metrics = parse_object(path.read_bytes())
+        if "protocol" in metrics and member(metrics, "protocol", str) not in PROTOCOLS:
+            raise Fault(f"unknown protocol {quote(metrics['protocol'])}")
+        expect(metrics.get("decoding", {}), dict, "field 'decoding'")
+    except (Fault, OSError) as error:
+        raise RecordError(path, None, str(error)) from None
+    return metrics
+
+
+def _read_curves(path: Path, notes: list[str]) -> Curves:
+    if not path.is_file():
+        notes.append(f"No training log ({path.name} of the work folder): no training curves.")
+        return {}
+    # A run that was resumed tells some steps twice; the later line is about what was kept.
+    values: dict[str, dict[str, dict[int, float]]] = {}
+    num_faulty = 0
+    for item in textio.json_lines(path):
+        try:
+            record = parse_object(item.data)
+            split, step = member(record, "split", str), member(record, "step", int)
+            rest = {k: v for k, v in record.items() if k not in ("split", "step")}
+            if not all(type(v) in (int, float) and math.isfinite(v) for v in rest.values()):
+                raise Fault("a metric is no finite number")
+        except Fault:
+            # A run that is killed leaves half a line, which says nothing against the rest.
+            num_faulty += 1
+            continue
+        for name, value in rest.items():
+            values.setdefault(split, {}).setdefault(name, {})[step] = value
+    if num_faulty:
+        notes.append(f"{num_faulty} lines of the training log are cut or not finite; left out.")
+    return {
+        split: {name: sorted(points.items()) for name, points in metrics.items()}
+        for split, metrics in values.items()
+    }
+
+
+def _read_traces(folder: Path, ids: set[str], notes: list[str]) -> dict[str, list[Trace]]:
+    path = folder / "trace.jsonl"
+    if not path.is_file():
+        notes.append(
+            "No decoding traces: make them with python -m grel.main --mode=predict "
+            f"--workdir=WORKDIR --input=WORKDIR/eval/{folder.name}/gold.jsonl "
+            f"--output=predictions.jsonl --trace=WORKDIR/eval/{folder.name}/{path.name}"
+        )
+        return {}
+    traces: dict[str, list[Trace]] = {}
+    num_foreign = 0
+    for trace in read_traces(path):
+        # The second window of a text has its id with "#2" behind it.
+        base, _, window = trace.id.rpartition("#")
+        id = base if trace.id not in ids and window.isdecimal() else trace.id
+        if id in ids:
+            traces.setdefault(id, []).append(trace)
+        else:
+            num_foreign += 1
+    if num_foreign:
+        notes.append(f"{num_foreign} traces are of sentences that are not in this split; left out.")
+    if traces.keys() != ids:
+        notes.append(f"{len(ids) - len(traces)} sentences have no decoding trace.")
+    return traces

@@ -1,0 +1,124 @@
+"""Whether scores can be relied on: reliability of triple scores, precision-recall by threshold.
+
+Who extracts facts in earnest keeps those above some score. These functions say what a score is
+worth: how often triples of that score are correct, and what each threshold keeps and loses.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterable
+from operator import attrgetter
+from typing import NamedTuple
+
+from grel.records import Triple
+from grel.scoring.judged import Judged
+from grel.scoring.protocols import Counts, ScoringError
+
+ScoreFn = Callable[[Triple], float | None]
+
+
+class Threshold(NamedTuple):
+    """What remains of the predictions when those with a lower score are dropped."""
+
+    score: float
+    counts: Counts
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Bin:
+    """Triples with low <= score < high (in the last bin also score == high).
+
+    `mean_score` and `accuracy` (the fraction that is correct) are None where there are none.
+    """
+
+    low: float
+    high: float
+    count: int
+    mean_score: float | None
+    accuracy: float | None
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Reliability:
+    """Scores against the truth; `num_unscored` predicted triples have no score, so no bin."""
+
+    bins: tuple[Bin, ...]
+    num_unscored: int
+
+    @property
+    def expected_calibration_error(self) -> float | None:
+        """Mean of |accuracy - mean score| over scored triples, each taken as its bin is.
+
+        None where no triple has a score.
+        """
+        filled = [b for b in self.bins if b.count]
+        errors = sum(b.count * abs(b.accuracy - b.mean_score) for b in filled)
+        return errors / sum(b.count for b in filled) if filled else None
+
+
+def reliability(
+    judged: Iterable[Judged], num_bins: int = 10, score_fn: ScoreFn = attrgetter("score")
+) -> Reliability:
+    """Sorts predicted triples into bins of equal width (Guo et al. 2017).
+
+    Args:
+      judged: the documents under a protocol.
+      num_bins: how many bins there are between 0 and 1.
+      score_fn: which score, as a probability; None for a triple without one.
+
+    Raises:
+      ScoringError: a score is no probability, so there is nothing to compare with accuracy.
+    """
+    scores: list[list[float]] = [[] for _ in range(num_bins)]
+    correct = [0] * num_bins
+    num_unscored = 0
+    for one in judged:
+        for key, triple in one.predicted.items():
+            score = score_fn(triple)
+            if score is None:
+                num_unscored += 1
+                continue
+            if not 0 <= score <= 1:
+                raise ScoringError(
+                    f"document {one.document.id!r}: score {score} of {triple.key} is no "
+                    "probability: calibration needs scores from 0 to 1"
+                )
+            index = min(int(score * num_bins), num_bins - 1)
+            scores[index].append(score)
+            correct[index] += key in one.gold
+    bins = []
+    for index, (members, num_correct) in enumerate(zip(scores, correct, strict=True)):
+        ends = index / num_bins, (index + 1) / num_bins
+        if members:
+            means = sum(members) / len(members), num_correct / len(members)
+            bins.append(Bin(*ends, len(members), *means))
+        else:
+            bins.append(Bin(*ends, 0, None, None))
+    return Reliability(tuple(bins), num_unscored)
+
+
+def threshold_curve(
+    judged: Iterable[Judged], score_fn: ScoreFn = attrgetter("score")
+) -> list[Threshold]:
+    """Counts at each distinct score as threshold, ascending; empty where no triple has a score.
+
+    Triples of equal score are kept or dropped together. One without a score passes no threshold.
+    Gold triples are always those of all documents, so recall falls as the threshold rises.
+    """
+    num_gold = 0
+    scored: list[tuple[float, bool]] = []
+    for one in judged:
+        num_gold += len(one.gold)
+        for key, triple in one.predicted.items():
+            if (score := score_fn(triple)) is not None:
+                scored.append((score, key in one.gold))
+    scored.sort(reverse=True)
+    correct = 0
+    curve: list[Threshold] = []
+    for number, (score, is_correct) in enumerate(scored, start=1):
+        correct += is_correct
+        if curve and curve[-1].score == score:
+            curve.pop()
+        curve.append(Threshold(score, Counts(correct, number, num_gold)))
+    return curve[::-1]

@@ -1,0 +1,107 @@
+"""The report in a real Chromium: opened from its file and clicked through."""
+
+import pytest
+
+from grel.report.__main__ import main
+from tests.report import chromium, sample
+
+pytestmark = pytest.mark.skipif(
+    bool(chromium.MISSING), reason=f"not on PATH: {' '.join(chromium.MISSING)}"
+)
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("browser")
+    run = sample.write_run(folder / "run", copies=40)
+    other = sample.write_run(folder / "other", {"relation": [sample.WORKS]}, copies=40)
+    report = folder / "report.html"
+    assert main([f"--workdir={run}", f"--compare={other}", f"--output={report}"]) == 0
+    with chromium.browser(folder) as browser:
+        browser.open(report)
+        yield browser
+
+
+@pytest.fixture(autouse=True)
+def _everything_shown(request):
+    request.getfixturevalue("page").click("#reset")
+
+
+def _ids(page):
+    return page.texts(".sentence h3")
+
+
+def test_it_opens_without_complaints_and_hostile_text_does_nothing(page):
+    assert page.script("return document.title") == "Report on run against other"
+    page.type("#search", "onerror")
+    assert _ids(page) == ["hostile"]
+    # textContent, as the browser shows U+2028 as a line.
+    shown = page.script("return document.querySelector('.sentence .text').textContent")
+    assert shown == sample.HOSTILE
+    assert page.script("return document.querySelectorAll('main img, main script, b b').length") == 0
+    assert page.texts(".sentence .relation")[0] == "<b>bold</b>"
+    assert page.complaints() == []
+
+
+def test_filters_and_search(page):
+    page.click("#class-filter option[value=disorder]")
+    assert _ids(page) == ["disorder"]
+    assert page.texts("#count") == ["1 of 44 sentences"]
+    page.click("#class-filter option[value=any]")
+    assert _ids(page) == ["relation", "disorder"]
+    page.click("#compare-filter option[value=second]")
+    assert _ids(page) == ["relation"]
+    page.click("#reset")
+    page.type("#search", "MOORE ANN")
+    assert _ids(page) == ["disorder"]
+
+
+def test_pages(page):
+    assert _ids(page)[:2] == ["right", "relation"]
+    assert page.texts("#page") == ["Page 1 of 3"]
+    page.click("#next")
+    page.click("#next")
+    assert _ids(page) == ["copy 36", "copy 37", "copy 38", "copy 39"]
+    assert page.script("return document.querySelector('#next').disabled")
+    page.click("#previous")
+    assert page.texts("#page") == ["Page 2 of 3"]
+
+
+def test_a_triple_is_shown_alone(page):
+    page.type("#search", "right")
+    assert page.texts(".sentence mark") == ["Ann Moore", "Time Inc.", "New York"]
+    page.click(".sides li:nth-child(2) .triple")
+    assert page.texts(".sentence mark.gold-head") == ["Ann Moore"]
+    assert page.texts(".sentence mark.gold-tail") == ["New York"]
+    assert len(page.texts(".sentence mark")) == 2
+    assert len(page.texts(".triple[aria-pressed=true]")) == 1
+    page.click(".sides li:nth-child(2) .triple")
+    assert len(page.texts(".sentence mark")) == 3
+
+
+def test_a_trace_opens_and_tells_each_step(page):
+    page.type("#search", "right")
+    page.click(".trace summary")
+    rows = [text.split("\t") for text in page.texts(".steps tbody tr")]
+    assert [[cell.strip() for cell in row] for row in rows] == [
+        ["1", "B", "a token of the sentence", "every token of the sentence", "Time"],
+        ["2", "I", "what follows “Time”", "Inc.", "Inc."],
+        ["3", "O", "any token", "the whole vocabulary", ";"],
+        ["4", "O", "what the form of triples allows", "id 1id 55", ";"],
+        ["5", "I", "any token: the sentence offers none", "the whole vocabulary", "<i>"],
+    ]
+
+
+def test_a_cell_of_the_confusion_table_shows_its_sentences(page):
+    page.click(".matrix button[aria-label='1: gold company, predicted lives_in']")
+    assert _ids(page) == ["relation"]
+    page.click("#cell-filter")
+    assert len(_ids(page)) == 20
+
+
+def test_the_keyboard_alone_will_do(page):
+    tab = "\ue004"
+    # From the search over "Show all" to the first triple, as one page needs no pager.
+    page.type("#search", f"right{tab}{tab} ")
+    assert page.script("return document.activeElement.className") == "triple found"
+    assert page.script("return document.querySelector('.triple').ariaPressed") == "true"

@@ -1,0 +1,65 @@
+"""The data behind the page, for one system and for two."""
+
+import json
+
+import pytest
+
+from grel.report.content import data_block
+from grel.report.runs import read_run
+from grel.scoring.judged import judge
+from grel.scoring.protocols import PROTOCOLS
+from tests.report import sample
+
+
+def _data(*folders):
+    runs = [read_run(folder, "test") for folder in folders]
+    protocol = PROTOCOLS["exact"]
+    judged = [judge(run.gold, run.predictions, protocol) for run in runs]
+    return json.loads(json.dumps(data_block(runs, judged)))
+
+
+def test_a_sentence_has_its_rows_marks_classes_and_trace(tmp_path):
+    data = _data(sample.write_run(tmp_path / "run"))
+    right, relation, disorder, _ = data["sentences"]
+    assert right["classes"] == []
+    assert len(right["traces"]) == 1
+    assert "traces" not in relation
+    assert relation["classes"] == ["missed", "relation"]
+    assert disorder["classes"] == ["missed", "disorder"]
+    (row,) = disorder["predicted"][0]
+    assert (row["head"], row["status"], row["score"]) == ("Moore Ann", "wrong", 0.3)
+    assert row["errors"] == ["disorder"]
+    # Gold head is mark 0; the predicted head stands nowhere, so it has none.
+    assert disorder["pieces"][0] == ["Ann Moore", [0]]
+    assert data["relations"][right["gold"][1]["relation"]] == "lives_in"
+    assert [name for name, _ in data["classes"]] == ["missed", "disorder", "relation"]
+    assert data["comparisons"] == []
+
+
+def test_two_systems_tell_who_finds_what(tmp_path):
+    folders = [
+        sample.write_run(tmp_path / "one"),
+        sample.write_run(tmp_path / "two", {"right": [sample.LIVES], "relation": [sample.WORKS]}),
+    ]
+    data = _data(*folders)
+    compare = {sentence["id"]: sentence["compare"] for sentence in data["sentences"]}
+    assert compare == {
+        "right": ["first", "both"],
+        "relation": ["second"],
+        "disorder": ["neither"],
+        "hostile": ["both"],
+    }
+    assert data["sentences"][0]["gold"][0]["status"] == ["found", "missed"]
+    assert [name for name, _ in data["comparisons"]] == ["first", "second", "neither", "both"]
+
+
+@pytest.mark.parametrize("num_relations", [3, 40])
+def test_rare_relations_are_folded_and_nothing_is_lost(tmp_path, num_relations):
+    wrong = {"relation": [{**sample.WORKS, "relation": f"r{n}"} for n in range(num_relations)]}
+    confusion = _data(sample.write_run(tmp_path / "run", wrong))["confusion"]
+    # Three right ones, and company of "relation" against each of the others.
+    assert sum(len(sentences) for *_, sentences in confusion["cells"]) == 3 + num_relations
+    names = confusion["names"]
+    assert len(names) <= 32
+    assert (names[-1] == "(all others)") == (num_relations == 40)
+    assert all(max(gold, predicted) < len(names) for gold, predicted, _ in confusion["cells"])
