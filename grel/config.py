@@ -91,6 +91,9 @@ def get_config() -> ml_collections.ConfigDict:
     c.decoding.relations = ()  # with structure "on", the only relations to write; () is all
     c.decoding.label = "argmax"  # the likeliest; or "joint": the likeliest (label, token)
     c.decoding.scores = "raw"  # of tokens; or "renormalized" over those that the label allows
+    c.decoding.num_beams = 1  # of the search; 1 is greedy
+    c.decoding.num_best = 1  # outputs kept of those that the beams found
+    c.decoding.length_penalty = 0.0  # of beams, as UniLM's: score / ((5 + length) / 6) ** this
     c.decoding.max_target = 128  # most wordpieces written for a sentence
     c.decoding.batch_size = 64  # over all devices of all processes
 
@@ -208,6 +211,11 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
             "config.decoding: relations can be restricted with structure='on' only; set it, or "
             "leave them out"
         )
+    if fields["decoding.num_best"] > fields["decoding.num_beams"]:
+        raise ConfigError(
+            f"config.decoding.num_best is {fields['decoding.num_best']}; it must be at most "
+            f"config.decoding.num_beams, {fields['decoding.num_beams']}"
+        )
     if fields["decoding.max_target"] + 16 > fields["model.max_positions"]:
         raise ConfigError(
             f"config.decoding.max_target {fields['decoding.max_target']} leaves no room for a "
@@ -259,6 +267,9 @@ _RANGES = {
     "train.eval_every": (0, math.inf),
     "train.checkpoint_every": (1, math.inf),
     "train.keep": (1, math.inf),
+    "decoding.num_beams": (1, 64),
+    "decoding.num_best": (1, 64),
+    "decoding.length_penalty": (0.0, 10.0),
     "decoding.max_target": (1, math.inf),
     "decoding.batch_size": (1, math.inf),
 }

@@ -201,6 +201,24 @@ class Extractor:
         with self._lock:
             return self._decoder(self._params, sources)
 
+    def alternatives(self, extraction: Extraction) -> list[Document]:
+        """What else the beams found for a document, the best first.
+
+        There are `num_best` - 1 of them at most, and none for a text that was read in windows.
+        """
+        if len(extraction.parts) != 1:
+            return []
+        ((source, written),) = extraction.parts
+        return [
+            outputs.read_document(
+                extraction.document,
+                [Part(source, other)],
+                self.system.wordpiece,
+                min_score=self._min_score,
+            ).document
+            for other in written.others
+        ]
+
     def traces(self, extraction: Extraction) -> list[dict[str, Any]]:
         """How the outputs of a document were written, step by step, as JSON.
 

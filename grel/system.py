@@ -100,9 +100,12 @@ class System:
         _, num_processes = parallel.process()
         try:
             return driver.Decoder(
-                lambda *args: self.family.init_decode(self.model, *args),
-                lambda *args: self.family.decode_step(self.model, *args),
-                self.family.take_rows,
+                driver.Functions(
+                    init=lambda *args: self.family.init_decode(self.model, *args),
+                    step=lambda *args: self.family.decode_step(self.model, *args),
+                    take_rows=self.family.take_rows,
+                    reorder_beams=self.family.reorder_beams,
+                ),
                 driver.Options(
                     copy=c["copy"],
                     max_target=c["max_target"],
@@ -111,6 +114,9 @@ class System:
                     structure=c["structure"],
                     label=c["label"],
                     scores=c["scores"],
+                    num_beams=c["num_beams"],
+                    num_best=c["num_best"],
+                    length_penalty=c["length_penalty"],
                 ),
                 special=(w.pad_id, w.cls_id, w.sep_id),
                 excluded_ids=w.excluded_ids,

@@ -19,7 +19,7 @@ from grel import parallel
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.config import ConfigError
 from grel.extract import Extractor, cache_compilations, extract, load
-from grel.outputs import Tally
+from grel.outputs import Part, Tally
 from grel.predict import predict
 from grel.records import Document, Triple, check, read_jsonl
 from grel.report.trace import read_traces
@@ -110,6 +110,21 @@ def test_extract_replaces_given_triples_and_adds_up(wordpiece):
     ]
     assert tally == Tally(cut=2)
     assert extract(decoder, params, wordpiece, []) == ([], Tally())
+
+
+def test_alternatives_are_what_the_other_beams_wrote(make):
+    extractor = make()
+    (extraction,) = extractor.extractions([Document("a", "Ann in York")])
+    assert extractor.alternatives(extraction) == []
+    ((source, written),) = extraction.parts
+    other = write(
+        extractor.system.wordpiece, "york ; ann ; place _ of _ birth", probabilities=[0.5] * 9
+    )
+    beams = [Part(source, dataclasses.replace(written, others=(other,)))]
+    (document,) = extractor.alternatives(dataclasses.replace(extraction, parts=tuple(beams)))
+    assert [(t.key, t.score) for t in document.triples] == [(("York", BORN, "Ann"), 0.5**7)]
+    windowed = dataclasses.replace(extraction, parts=tuple(beams * 2))
+    assert extractor.alternatives(windowed) == []
 
 
 def test_texts_are_numbered_and_those_of_white_space_are_not_decoded(make):

@@ -10,21 +10,36 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import functools
+import operator
 import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from grel import parallel
-from grel.decoding import copying, greedy
+from grel.decoding import beam, copying, greedy
 from grel.decoding.structure import Schema
 from grel.decoding.trace import Step, trace
 
-# (params, source_BS, source_length_B, num_steps) -> state before the first token
-InitFn = Callable[[Any, Any, Any, int], Any]
-# (params, state, token_B) -> (token_logits_BV, bio_logits_BC, state)
-StepFn = Callable[[Any, Any, Any], tuple[Any, Any, Any]]
+
+class Functions(NamedTuple):
+    """A model, as far as decoding knows it; rows are beams, those of an example side by side.
+
+    Attributes:
+        init: (params, source_BS, source_length_B, num_steps, num_beams) -> state before the first
+            token.
+        step: (params, state, token_B) -> (token_logits_BV, bio_logits_BC, state).
+        take_rows: see `greedy.TakeRowsFn`; reorder_beams: see `beam.ReorderFn`.
+    """
+
+    init: Callable[[Any, Any, Any, int, int], Any]
+    step: Callable[[Any, Any, Any], tuple[Any, Any, Any]]
+    take_rows: greedy.TakeRowsFn
+    reorder_beams: beam.ReorderFn
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,8 +55,11 @@ class Options:
         structure: "on" writes nothing but whole triples of copied entities and known relations,
             each entity in its slot; see `copying`.
         label, scores: see `copying.Rules`.
+        num_beams: 1 is greedy search.
+        num_best: how many of the outputs that the beams found are kept.
+        length_penalty: see `beam.length_penalty`; with beams only.
 
-    Raises ValueError for names that are unknown or do not go together.
+    Raises ValueError for values that are unknown or do not go together.
     """
 
     copy: str
@@ -51,11 +69,18 @@ class Options:
     structure: str = "off"
     label: str = "argmax"
     scores: str = "raw"
+    num_beams: int = 1
+    num_best: int = 1
+    length_penalty: float = 0.0
 
     def __post_init__(self):
         copying.check(
             copy=self.copy, structure=self.structure, label=self.label, scores=self.scores
         )
+        if not 1 <= self.num_best <= self.num_beams:
+            raise ValueError(
+                f"num_best is {self.num_best}; it must be from 1 to num_beams, {self.num_beams}"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +95,7 @@ class Written:
         ended: whether the end token was written within `max_target`. With structure "on" an output
             that did not end is cut after its last triple that `|` follows.
         num_cut: wordpieces at the end of the source that the model did not see.
+        others: what else the beams found, the best first; at most `num_best` - 1.
     """
 
     ids: np.ndarray
@@ -78,13 +104,35 @@ class Written:
     positions: np.ndarray
     ended: bool
     num_cut: int
+    others: tuple[Written, ...] = ()
+
+
+def _greedy(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
+    """Greedy search as a search with one beam."""
+    generated, row_steps = greedy.search(*args, take_rows_fn=model.take_rows, **kwargs)
+    generated = jax.tree.map(lambda x: x[:, None], generated)
+    return generated, jnp.ones(generated.length_B.shape, bool), row_steps
+
+
+def _beam(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
+    """What was written [B, W], whether it was [B, W], and the row-steps."""
+    hypotheses, row_steps = beam.search(
+        *args,
+        reorder_fn=model.reorder_beams,
+        num_beams=options.num_beams,
+        num_best=options.num_best,
+        penalty_power=options.length_penalty,
+        **kwargs,
+    )
+    return hypotheses.written, hypotheses.score_BW > -jnp.inf, row_steps
 
 
 class Decoder:
-    """Greedy decoding of wordpiece sources with a family's step functions.
+    """Decoding of wordpiece sources with a family's functions.
 
     Args:
-        init_fn, step_fn, take_rows_fn: the model, see `InitFn`, `StepFn` and `greedy.TakeRowsFn`.
+        model: the family's functions.
+        options: how to decode.
         special: (pad_id, cls_id, sep_id).
         excluded_ids: never copied.
         schema: the relations; needed for structure "on".
@@ -98,9 +146,7 @@ class Decoder:
 
     def __init__(
         self,
-        init_fn: InitFn,
-        step_fn: StepFn,
-        take_rows_fn: greedy.TakeRowsFn,
+        model: Functions,
         options: Options,
         *,
         special: tuple[int, int, int],
@@ -119,16 +165,17 @@ class Decoder:
         def decode(replicated, rows):
             params, grammar = replicated
             source_BS, source_length_B = rows
-            return (), greedy.search(
-                lambda state, token_B: step_fn(params, state, token_B),
-                init_fn(params, source_BS, source_length_B, num_steps),
+            search = functools.partial(
+                _greedy if options.num_beams == 1 else _beam,
+                lambda state, token_B: model.step(params, state, token_B),
+                model.init(params, source_BS, source_length_B, num_steps, options.num_beams),
                 copying.copy_masks(source_BS, source_length_B, self._excluded_ids),
                 copying.Rules(grammar, options.copy, options.label, options.scores),
                 num_steps=num_steps,
                 start_id=self._sep_id,
                 end_id=self._sep_id,
-                take_rows_fn=take_rows_fn,
             )
+            return (), search(model=model, options=options)
 
         self._decode = parallel.on_rows(decode)
         self._restrict(relations)
@@ -184,33 +231,35 @@ class Decoder:
                 source_BS[row, : len(ids)] = ids
                 source_length_B[row] = len(ids)
             _, decoded = self._decode((params, self._grammar), (source_BS, source_length_B))
-            generated, row_steps = parallel.merge_rows(decoded)
+            generated, found_BW, row_steps = parallel.merge_rows(decoded)
             with self._lock:
                 self.row_steps += int(row_steps.sum())
-            yield (
-                places,
-                [
-                    self._written(generated, row, len(sources[place]))
-                    for row, place in enumerate(places)
-                ],
-            )
+            written = []
+            for row, place in enumerate(places):
+                of_row = jax.tree.map(operator.itemgetter(row), generated)
+                best, *others = (
+                    self._written(jax.tree.map(operator.itemgetter(n), of_row), sources[place])
+                    for n in np.flatnonzero(found_BW[row])
+                )
+                written.append(dataclasses.replace(best, others=tuple(others)))
+            yield places, written
 
-    def _written(self, generated: greedy.Generated, row: int, source_length: int) -> Written:
+    def _written(self, generated: greedy.Generated, source: Sequence[int]) -> Written:
         # Steps are run in groups, so a row may have gone on, and ended, beyond the limit.
-        num_written = int(generated.length_B[row])
+        num_written = int(generated.length_B)
         length = min(num_written, self._options.max_target)
         ended = num_written == length
-        ids = generated.tokens_BT[row, :length]
+        ids = generated.tokens_BT[:length]
         if self._schema is not None and not ended:
             (triple_ends,) = np.nonzero(ids == self._schema.triple_end_id)
             length = int(triple_ends[-1]) if len(triple_ends) else 0
         return Written(
             ids=ids[:length],
-            labels=generated.labels_BT[row, :length],
-            log_probs=generated.log_prob_BT[row, :length],
-            positions=generated.position_BT[row, :length],
+            labels=generated.labels_BT[:length],
+            log_probs=generated.log_prob_BT[:length],
+            positions=generated.position_BT[:length],
             ended=ended,
-            num_cut=max(0, source_length - self.max_source),
+            num_cut=max(0, len(source) - self.max_source),
         )
 
     def trace(self, source: Sequence[int], written: Written) -> list[Step]:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grel import bio, linearize, parallel
-from grel.decoding import driver, greedy
+from grel.decoding import beam, copying, driver, greedy
 from grel.decoding.structure import Schema
 from tests.decoding import reference
 
@@ -19,11 +19,12 @@ SCHEMA = Schema({"a": (5,), "ab": (5, 6), "c": (7,)}, part_end_id=3, triple_end_
 shapes_encoded: list[tuple[int, ...]] = []
 
 
-def init_fn(params, source_BS, source_length_B, num_steps):
+def init_fn(params, source_BS, source_length_B, num_steps, num_beams):
     """A row's logits depend on all of its ids, padding included, and on its length."""
     assert num_steps == NUM_STEPS
     shapes_encoded.append(source_BS.shape)
-    return (source_BS.sum(-1) + source_length_B) % NUM_KEYS, jnp.int32(0)
+    key_B = (source_BS.sum(-1) + source_length_B) % NUM_KEYS
+    return jnp.repeat(key_B, num_beams), jnp.int32(0)
 
 
 def step_fn(params, state, token_B):
@@ -58,9 +59,7 @@ def decoder(
 ):
     shapes_encoded.clear()
     return driver.Decoder(
-        init_fn,
-        step_fn,
-        take_rows_fn,
+        driver.Functions(init_fn, step_fn, take_rows_fn, lambda state, origin_BW: state),
         driver.Options(copy, MAX_TARGET, batch_size, buckets, **fields),
         special=(PAD, CLS, SEP),
         excluded_ids=EXCLUDED,
@@ -326,3 +325,40 @@ def test_rows_must_divide_over_the_devices(params):
     assert jax.local_device_count() == 8
     with pytest.raises(ValueError, match="12 rows do not divide over 8 devices"):
         decoder(12)(params, [[5]])
+
+
+def test_beams_bring_what_a_search_of_the_source_alone_brings(params):
+    sources = random_sources(40)
+    settings = {"num_beams": 3, "num_best": 3}
+    written = decoder(16, buckets=BUCKETS[-1:], **settings, length_penalty=0.7)(params, sources)
+
+    @jax.jit
+    def search(source_BS, source_length_B):
+        state = init_fn(PARAMS, source_BS, source_length_B, NUM_STEPS, 3)
+        return beam.search(
+            lambda state, token_B: step_fn(jax.tree.map(jnp.asarray, PARAMS), state, token_B),
+            state,
+            copying.copy_masks(source_BS, source_length_B, EXCLUDED),
+            copying.Rules(),
+            num_steps=NUM_STEPS,
+            start_id=SEP,
+            end_id=SEP,
+            reorder_fn=lambda state, origin_BW: state,
+            penalty_power=0.7,
+            **settings,
+        )[0]
+
+    for source, one in zip(sources, written, strict=True):
+        row = [CLS, *source[: BUCKETS[-1] - 2], SEP]
+        padded = np.full((1, BUCKETS[-1]), PAD)
+        padded[0, : len(row)] = row
+        found = search(padded, np.array([len(row)]))
+        tokens_WT = np.asarray(found.written.tokens_BT[0][found.score_BW[0] > -np.inf])
+        expected_ids = [[t for t in tokens if t != SEP][:MAX_TARGET] for tokens in tokens_WT]
+        assert [w.ids.tolist() for w in (one, *one.others)] == expected_ids
+    assert any(len(one.others) == 2 for one in written)
+
+
+def test_more_outputs_than_beams_are_refused():
+    with pytest.raises(ValueError, match="num_best is 3; it must be from 1 to num_beams, 2"):
+        decoder(8, num_beams=2, num_best=3)
