@@ -10,7 +10,8 @@ The dimension key, used as suffixes of array names and as einsum letters everywh
     Q  query positions            C  BIO labels (3)
     M  key positions              N  layers
     A  states of the grammar      E  examples of a data set; tokens of the grammar
-                                  X  source and grammar tokens side by side
+    W  beams                      G  rows of queries that share keys
+    R  rows: all examples' beams  X  source and grammar tokens side by side
 
 A 1 stands for an axis of size one. Masks are boolean; True means "may attend" or "counts".
 """

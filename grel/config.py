@@ -8,6 +8,7 @@ before anything is compiled.
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import ml_collections
@@ -99,6 +100,7 @@ def get_config() -> ml_collections.ConfigDict:
 
     c.eval = ml_collections.ConfigDict()
     c.eval.split = "test"
+    c.eval.name = ""  # of the folder below WORKDIR/eval; "" is the split
     c.eval.checkpoint = "best"  # or "latest"
     c.eval.protocol = "exact"  # a name in grel.scoring.protocols
     return c.lock()
@@ -194,6 +196,8 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
                 f"config.{name} is {fields[name]}; it must divide by {parts} (devices, processes "
                 "and accumulation)"
             )
+    if (name := fields["eval.name"]) and (name in (".", "..") or Path(name).name != name):
+        raise ConfigError(f"config.eval.name is {name!r}; it must be the name of a folder")
     buckets = fields["data.buckets"]
     if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 4:
         raise ConfigError(f"config.data.buckets is {buckets}; it must ascend from 4 or more")

@@ -103,9 +103,7 @@ def _train(config: ml_collections.ConfigDict) -> None:
     trainer.Trainer(config, _WORKDIR.value).run()
 
 
-def _open_run(
-    flagged: ml_collections.ConfigDict, **options: Any
-) -> tuple[extract.Extractor, int]:
+def _open_run(flagged: ml_collections.ConfigDict, **options: Any) -> tuple[extract.Extractor, int]:
     """The trained model and its step, with the fields set that the command line gives."""
     overrides: dict[str, Any] = config_flags.get_override_values(flags.FLAGS["config"])
     for name in overrides:
@@ -130,7 +128,7 @@ def _eval(flagged: ml_collections.ConfigDict) -> None:
     gold = sources.load_split(config.data, config.eval.split)
     predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol)
     metrics |= {"step": step, "split": config.eval.split, "config": config.to_dict()}
-    folder = Path(_WORKDIR.value) / "eval" / config.eval.split
+    folder = Path(_WORKDIR.value) / "eval" / (config.eval.name or config.eval.split)
     evaluate.write(folder, gold, predictions, metrics)
     shown = {name: metrics[name] for name in ("precision", "recall", "f1")}
     print(json.dumps({"split": config.eval.split, "copy": config.decoding.copy, **shown}))

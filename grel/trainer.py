@@ -18,7 +18,7 @@ import ml_collections
 import numpy as np
 
 from grel import config as config_lib
-from grel import parallel, training
+from grel import parallel, runfile, training
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.data import features, sources
 from grel.data.pipeline import Batches
@@ -27,6 +27,7 @@ from grel.pretrained import port
 from grel.records import Document
 from grel.runlog import RunLog
 from grel.scoring import protocols
+from grel.scoring.corpus import CorpusStatistics, corpus_statistics
 from grel.system import System
 
 _LOG = logging.getLogger(__name__)
@@ -44,6 +45,7 @@ class Data:
     validation: Batches
     validation_documents: list[Document]
     fingerprint: str
+    corpora: dict[str, CorpusStatistics]
 
 
 class Trainer:
@@ -116,7 +118,11 @@ class Trainer:
             )
         fingerprint = features.fingerprint(documents["train"], system.wordpiece, options)
         return system, Data(
-            batches["train"], batches["validation"], documents["validation"], fingerprint
+            batches["train"],
+            batches["validation"],
+            documents["validation"],
+            fingerprint,
+            {split: corpus_statistics(found) for split, found in documents.items()},
         )
 
     def run(self, stop_after: int | None = None) -> None:
@@ -150,8 +156,10 @@ class Trainer:
             donate=True,
         )
         last_step = min(self.num_steps, stop_after or self.num_steps)
-        log = RunLog(self.workdir, first_step, self.num_steps, quiet=parallel.process()[0] > 0)
-        with _Stop() as stop, log:
+        quiet = parallel.process()[0] > 0
+        log = RunLog(self.workdir, first_step, self.num_steps, quiet=quiet)
+        record = runfile.recorded(self.workdir, self._facts(params_count), quiet=quiet)
+        with _Stop() as stop, record, log:
             for step in range(first_step + 1, last_step + 1):
                 batch = self.data.train[step - 1]
                 state, metrics = step_fn(state, batch)
@@ -176,6 +184,16 @@ class Trainer:
                 if stopping:
                     _LOG.warning("asked to stop: saved step %d; start again to go on", step)
                     break
+
+    def _facts(self, num_parameters: int) -> runfile.Facts:
+        return runfile.Facts(
+            config=self.config.to_dict(),
+            data_fingerprint=self.data.fingerprint,
+            num_parameters=num_parameters,
+            num_steps=self.num_steps,
+            devices=f"{jax.device_count()} x {jax.devices()[0].device_kind}",
+            corpora=self.data.corpora,
+        )
 
     def _restore(self) -> training.TrainState:
         begins = self._latest.latest_step is None

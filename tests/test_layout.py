@@ -22,7 +22,12 @@ scoring.errors
 scoring.judged
 scoring.bootstrap
 scoring.breakdown scoring.calibration scoring.contrast
-score stats
+score stats runfile workdir
+tables.render tables.published
+tables.systems
+tables.paper
+tables.details
+compare card tables.__main__
 report.trace report.confusion report.review report.svg
 report.runs
 report.figures report.content
@@ -60,7 +65,7 @@ MODULES = {
     for path in (ROOT / "grel").rglob("*.py")
 }
 # Packages whose __init__ says nothing but what they are.
-BARE = {"__init__", "data", "decoding", "pretrained", "report", "scoring"}
+BARE = {"", "__init__", "data", "decoding", "pretrained", "report", "scoring", "tables"}
 
 
 def _imports(path):

@@ -1,0 +1,139 @@
+"""Command line: the tables of the paper, and more, for evaluated runs.
+
+    python -m grel.tables --workdirs=DIR,... [--data=train.jsonl] [--output=FOLDER]
+
+It reads what `python -m grel.main --mode=eval` wrote and nothing else, so that tables can be made
+again on any machine, without a model, an accelerator or JAX.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from grel.records import RecordError
+from grel.scoring.protocols import PROTOCOLS, ScoringError
+from grel.tables import details, paper
+from grel.tables.render import Table, to_csv, to_json, to_markdown
+from grel.tables.systems import read_systems
+from grel.textio import replacing
+from grel.workdir import WorkdirError
+
+_EPILOG = """\
+A DIR is the folder of a run, of which every evaluation of the split is a system of its own, or a
+single DIR/eval/NAME. For the table with and without copying, evaluate a second time:
+
+  python -m grel.main --mode=eval --workdir=DIR --config.decoding.copy=off \\
+      --config.eval.name=test_copy_off
+
+Tables 1 to 5 have the rows that the paper published beside those measured, marked as such.
+Exit status: 0 done, 1 error, 2 wrong usage.
+"""
+
+
+def _csv(tables: Sequence[Table]) -> str:
+    return "\n".join(f"{table.title}\n{to_csv(table)}" for table in tables)
+
+
+FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
+    "markdown": to_markdown,
+    "csv": _csv,
+    "json": to_json,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m grel.tables",
+        description="Make the paper's tables, and those that it leaves out, from evaluated runs.",
+        epilog=_EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--workdirs", required=True, metavar="DIR,...", help="folders of runs or of evaluations"
+    )
+    parser.add_argument("--split", default="test", help="the evaluated split (default: test)")
+    parser.add_argument(
+        "--data",
+        metavar="FILE.jsonl",
+        help="training records, for entities seen and unseen and for Table 5; with several "
+        "corpora NAME=FILE.jsonl,...",
+    )
+    parser.add_argument(
+        "--protocol", choices=PROTOCOLS, default="exact", help="what counts as correct: exact, ..."
+    )
+    parser.add_argument(
+        "--resamples", type=_number_from_1, default=10_000, help="of the bootstrap (default: 10000)"
+    )
+    parser.add_argument(
+        "--seed", type=_number_from_0, default=0, help="of the bootstrap (default: 0)"
+    )
+    parser.add_argument(
+        "--format", choices=FORMATS, default="markdown", help="of what is printed (markdown)"
+    )
+    parser.add_argument(
+        "--output",
+        metavar="FOLDER",
+        help="write tables.md, tables.json and a CSV file a table there, and print nothing",
+    )
+    return parser
+
+
+def _number_from_0(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise ValueError(text)
+    return number
+
+
+def _number_from_1(text: str) -> int:
+    if (number := _number_from_0(text)) == 0:
+        raise ValueError(text)
+    return number
+
+
+def _train_files(data: str | None) -> dict[str, Path]:
+    """Paths by data set, "" where it is not said."""
+    parts = [part.rpartition("=") for part in data.split(",")] if data else []
+    return {name: Path(path) for name, _, path in parts}
+
+
+def _write(folder: Path, tables: Sequence[Table]) -> None:
+    texts = {"tables.md": to_markdown(tables), "tables.json": to_json(tables)}
+    texts |= {f"{table.name}.csv": to_csv(table) for table in tables}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordError(folder, None, f"cannot make the folder: {error.strerror}") from None
+    for name, text in texts.items():
+        with replacing(folder / name) as file:
+            file.write(text.encode())
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command on `argv` (without the program name) and returns its exit status."""
+    args = _parser().parse_args(argv)
+    paths = list(dict.fromkeys(Path(path) for path in args.workdirs.split(",") if path))
+    try:
+        if not paths:
+            raise WorkdirError("--workdirs is empty; name the folder of a run")
+        systems = read_systems(paths, args.split, args.protocol, _train_files(args.data))
+        resampling = details.Resampling(args.resamples, args.seed)
+        tables = [
+            *paper.tables(systems, args.protocol),
+            *details.tables(systems, args.protocol, resampling),
+        ]
+        if args.output is None:
+            sys.stdout.write(FORMATS[args.format](tables))
+        else:
+            _write(Path(args.output), tables)
+    except (WorkdirError, RecordError, ScoringError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,116 @@
+"""The systems that the tables compare: evaluations, judged once under one protocol."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from grel.records import Document, read_jsonl
+from grel.scoring import bootstrap
+from grel.scoring.contrast import check_same_gold
+from grel.scoring.judged import Judged, judge, total
+from grel.scoring.protocols import PROTOCOLS, Counts, ScoringError
+from grel.workdir import Evaluation, WorkdirError, read_evaluations
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """An evaluation under the protocol of the tables.
+
+    Attributes:
+        judged: its documents; counts_E3: (correct, predicted, gold) of each.
+        train: the documents it was trained on, None where they were not given.
+    """
+
+    evaluation: Evaluation
+    judged: list[Judged]
+    counts_E3: np.ndarray
+    train: list[Document] | None
+
+    @property
+    def name(self) -> str:
+        return self.evaluation.name
+
+    @property
+    def corpus(self) -> str:
+        return self.evaluation.corpus
+
+    @property
+    def total(self) -> Counts:
+        """The counts of all documents."""
+        return total(self.judged)
+
+
+def read_systems(
+    paths: Sequence[Path], split: str, protocol: str, train_files: dict[str, Path]
+) -> list[System]:
+    """Reads every evaluation of `split` in the folders; see `workdir.read_evaluations`.
+
+    Args:
+        paths: run folders, or folders of single evaluations.
+        split: as in `config.eval.split`.
+        protocol: a name in `PROTOCOLS`.
+        train_files: training records by data set; under "" those of the only one.
+
+    Raises:
+        WorkdirError, RecordError: something is missing or faulty.
+        ScoringError: two systems of one corpus were evaluated on different gold triples, or the
+            protocol needs spans that gold lacks.
+    """
+    evaluations = read_evaluations(list(paths), split)
+    train = _read_train(train_files, {evaluation.dataset for evaluation in evaluations})
+    systems = []
+    for evaluation in evaluations:
+        judged = judge(evaluation.gold, evaluation.predictions, PROTOCOLS[protocol])
+        systems.append(
+            System(evaluation, judged, bootstrap.counts(judged), train.get(evaluation.dataset))
+        )
+    for first, second in same_corpus(systems):
+        try:
+            check_same_gold(first.judged, second.judged)
+        except ScoringError as error:
+            raise ScoringError(f"{first.name} and {second.name}: {error}") from None
+    return systems
+
+
+def same_corpus(systems: Sequence[System]) -> Iterator[tuple[System, System]]:
+    """All pairs of systems that were evaluated on the same corpus."""
+    for first, second in itertools.combinations(systems, 2):
+        if first.corpus == second.corpus:
+            yield first, second
+
+
+def without_copy(system: System, systems: Sequence[System]) -> System | None:
+    """The evaluation of the same run that differs from this one in not copying, if there is one."""
+    if system.evaluation.copy in (None, "off"):
+        return None
+    for other in systems:
+        if other.evaluation.copy == "off" and _but_for_copy(other) == _but_for_copy(system):
+            return other
+    return None
+
+
+def _but_for_copy(system: System) -> tuple[Any, ...]:
+    """What must agree for two evaluations to differ in copying alone."""
+    evaluation = system.evaluation
+    decoding = {**evaluation.metrics["config"]["decoding"], "copy": None}
+    return evaluation.workdir, evaluation.corpus, evaluation.metrics.get("step"), decoding
+
+
+def _read_train(files: dict[str, Path], datasets: set[str]) -> dict[str, list[Document]]:
+    if "" in files:
+        if len(datasets) > 1 or len(files) > 1:
+            names = ",".join(f"{name}=FILE" for name in sorted(datasets))
+            raise WorkdirError(f"--data: say which corpus each file belongs to, as in {names}")
+        files = dict.fromkeys(datasets, files[""])
+    if unknown := files.keys() - datasets:
+        raise WorkdirError(
+            f"--data: no system was evaluated on {min(unknown)}; there is "
+            f"{', '.join(sorted(datasets))}"
+        )
+    return {name: list(read_jsonl(path)) for name, path in files.items()}

@@ -1,0 +1,129 @@
+"""The tables command: its forms, its files, its errors, and that it does without JAX."""
+
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grel.records import write_jsonl
+from grel.tables.__main__ import main
+from tests.evaluated import GOLD, GOOD, WEAK, documents, write_evaluation
+
+REPO = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def runs(tmp_path):
+    write_evaluation(tmp_path / "run", predictions=GOOD)
+    write_evaluation(tmp_path / "run", "copy_off", predictions=WEAK, copy="off")
+    return f"--workdirs={tmp_path / 'run'}"
+
+
+def test_markdown_is_printed(runs, capsys):
+    assert main([runs, "--resamples=50"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("## Table 1. ")
+    assert "| measured | run/test | nyt24:reduced test | 1.000 | 0.800 | 0.889 |" in out
+    assert out.count("\n## ") == 11
+
+
+def test_json_and_csv_are_printed(runs, capsys):
+    assert main([runs, "--resamples=50", "--format=json"]) == 0
+    tables = json.loads(capsys.readouterr().out)
+    assert tables["table2_ablation"]["rows"][1]["gain in F1"] == pytest.approx(4 / 9)
+    assert main([runs, "--resamples=50", "--format=csv"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:2] == [
+        "Table 1. Precision, recall and F1 by system and corpus",
+        "source,system,corpus,precision,recall,F1",
+    ]
+
+
+def test_all_forms_are_written(runs, tmp_path, capsys):
+    folder = tmp_path / "new" / "tables"
+    assert main([runs, "--resamples=50", f"--output={folder}"]) == 0
+    assert capsys.readouterr().out == ""
+    tables = json.loads((folder / "tables.json").read_text())
+    assert {path.name for path in folder.iterdir()} == {
+        *("tables.md", "tables.json"),
+        *(f"{name}.csv" for name in tables),
+    }
+    for name, table in tables.items():
+        with (folder / f"{name}.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [
+            {column: "" if value is None else str(value) for column, value in row.items()}
+            for row in table["rows"]
+        ] == rows
+        assert table["title"] in (folder / "tables.md").read_text()
+
+
+def test_the_same_seed_gives_the_same_tables(runs, capsys):
+    texts = []
+    for seed in (3, 3, 4):
+        assert main([runs, "--resamples=50", f"--seed={seed}"]) == 0
+        texts.append(capsys.readouterr().out)
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_training_data_of_several_corpora_is_told_apart(tmp_path, capsys):
+    write_evaluation(tmp_path / "a")
+    write_evaluation(tmp_path / "b", data={"name": "nyt29"})
+    paths = f"--workdirs={tmp_path / 'a'},{tmp_path / 'b'}"
+    train = tmp_path / "train.jsonl"
+    write_jsonl(train, documents(GOLD))
+    assert main([paths, "--resamples=50", f"--data={train}"]) == 1
+    assert "as in nyt24=FILE,nyt29=FILE" in capsys.readouterr().err
+    assert main([paths, "--resamples=50", f"--data=webnlg={train}"]) == 1
+    assert "no system was evaluated on webnlg; there is nyt24, nyt29" in capsys.readouterr().err
+    assert main([paths, "--resamples=50", f"--data=nyt29={train}", "--format=json"]) == 0
+    rows = json.loads(capsys.readouterr().out)["by_unseen_entities"]["rows"]
+    assert {row["system"] for row in rows} == {"b"}
+
+
+def test_other_gold_of_one_corpus_is_an_error_that_names_both(tmp_path, capsys):
+    write_evaluation(tmp_path / "a")
+    write_evaluation(tmp_path / "b", gold={**GOLD, "1": GOLD["1"][:1]})
+    assert main([f"--workdirs={tmp_path / 'a'},{tmp_path / 'b'}"]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("error: a and b: document '1': the gold triples differ")
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (["--workdirs=none"], "none: no such folder"),
+        (["--workdirs=,"], "--workdirs is empty"),
+        (["--workdirs=RUN", "--split=validation"], "make it with python -m grel.main --mode=eval"),
+        (["--workdirs=RUN", "--data=none.jsonl"], "none.jsonl: cannot read"),
+        (["--workdirs=RUN", "--protocol=span"], "no spans"),
+        (["--workdirs=RUN", "--output=RUN/eval/test/gold.jsonl"], "cannot make the folder"),
+    ],
+)
+def test_errors_are_one_line_on_stderr(runs, capsys, argv, message):
+    run = runs.partition("=")[2]
+    assert main([part.replace("RUN", run) for part in argv]) == 1
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith("error: ")
+    assert message in err
+
+
+@pytest.mark.parametrize("argv", [[], ["--workdirs=a", "--resamples=0"], ["--workdirs=a", "x"]])
+def test_wrong_usage_exits_with_two(argv, capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        main(argv)
+    assert exit_info.value.code == 2
+
+
+def test_commands_that_read_runs_import_no_jax():
+    modules = "grel.tables.__main__", "grel.compare", "grel.card"
+    code = f"import {', '.join(modules)}, sys; print(*{{n.partition('.')[0] for n in sys.modules}})"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True
+    )
+    assert not {"jax", "flax", "tensorflow", "transformers"} & set(done.stdout.split())

@@ -1,0 +1,86 @@
+"""`run.json`: written at the start, its time added at the end, over all sessions of a run."""
+
+import json
+
+import pytest
+
+from grel import runfile
+from grel.records import RecordError
+from grel.scoring.corpus import CorpusStatistics
+
+FACTS = runfile.Facts(
+    config={"data": {"name": "nyt24"}},
+    data_fingerprint="f00",
+    num_parameters=7,
+    num_steps=40,
+    devices="8 x cpu",
+    corpora={"train": CorpusStatistics(2, 3, 1, {"2": 1, "3": 0, "3+": 0})},
+)
+
+
+def _run(workdir, *moments, **options):
+    ticks = iter(moments)
+    return runfile.recorded(workdir, FACTS, clock=lambda: next(ticks), **options)
+
+
+def test_facts_are_there_from_the_start(tmp_path):
+    with _run(tmp_path / "run", 0.0, 1.0):
+        found = runfile.read(tmp_path / "run")
+    assert found["sessions"] == {"started": 1, "ended": 0, "seconds": 0.0}
+    assert found["num_parameters"] == 7
+    assert found["corpora"]["train"]["multi_token"] == {"2": 1, "3": 0, "3+": 0}
+    assert found["versions"].keys() >= {"grel", "python", "jax", "flax"}
+
+
+def test_time_of_all_sessions_adds_up(tmp_path):
+    with _run(tmp_path, 10.0, 12.5):
+        pass
+    with pytest.raises(KeyboardInterrupt), _run(tmp_path, 100.0, 104.0):
+        raise KeyboardInterrupt
+    assert runfile.read(tmp_path)["sessions"] == {"started": 2, "ended": 2, "seconds": 6.5}
+
+
+def test_a_session_that_was_killed_is_started_and_not_ended(tmp_path):
+    with _run(tmp_path, 0.0, 9.0):
+        left_behind = (tmp_path / runfile.NAME).read_bytes()
+    (tmp_path / runfile.NAME).write_bytes(left_behind)
+    with _run(tmp_path, 0.0, 3.0):
+        pass
+    assert runfile.read(tmp_path)["sessions"] == {"started": 2, "ended": 1, "seconds": 3.0}
+
+
+def test_a_damaged_file_stops_no_run(tmp_path):
+    (tmp_path / runfile.NAME).write_text("{")
+    with _run(tmp_path, 0.0, 3.0):
+        pass
+    assert runfile.read(tmp_path)["sessions"]["started"] == 1
+
+
+def test_other_processes_of_a_pod_write_nothing(tmp_path):
+    with _run(tmp_path, quiet=True):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_file_is_no_facts(tmp_path):
+    assert runfile.read(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": None},
+        {"num_steps": "40"},
+        {"sessions": {"started": 1, "ended": 1, "seconds": "1"}},
+        {"sessions": {"started": 1}},
+        {"corpora": {"train": 3}},
+        {"corpora": {"train": {"examples": 1}}},
+    ],
+)
+def test_a_faulty_file_is_an_error_that_names_it(tmp_path, change):
+    with _run(tmp_path, 0.0, 1.0):
+        pass
+    path = tmp_path / runfile.NAME
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(RecordError, match=r"run\.json: "):
+        runfile.read(tmp_path)
