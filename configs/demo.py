@@ -24,5 +24,5 @@ def get_config():
     config.train.batch_size = 16
     config.train.num_epochs = 1.6
     config.decoding.max_target = 95
-    config.decoding.batch_size = 128
+    config.decoding.batch_size = 32
     return config

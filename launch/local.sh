@@ -4,8 +4,8 @@
 #
 #   bash launch/local.sh [--workdir=DIR] [--config.FIELD=VALUE ...] [--dry_run]
 #
-# A run that was stopped goes on where it was. Both evaluations are kept, in DIR/copy_off and
-# DIR/copy_on.
+# A run that was stopped goes on where it was. Both evaluations are kept, in DIR/eval:
+# test_copy_off and test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/dry_run.sh
@@ -28,13 +28,11 @@ run bash launch/setup.sh
 grel=(.venv/bin/python -m grel.main)
 run "${grel[@]}" --mode=train --config=configs/demo.py --workdir="$workdir" "$@"
 
-for copy in off on; do
-  run "${grel[@]}" --mode=eval --workdir="$workdir" --config.decoding.copy="$copy"
-  run rm -rf "$workdir/copy_$copy"
-  run cp -R "$workdir/eval/test" "$workdir/copy_$copy"
-done
+run "${grel[@]}" --mode=eval --workdir="$workdir" --config.decoding.copy=off \
+  --config.eval.name=test_copy_off
+run "${grel[@]}" --mode=eval --workdir="$workdir"
 
 printf -v quoted '%q' "$workdir"
 predict="${grel[*]} --mode=predict --workdir=$quoted --output=$quoted/extracted.jsonl"
-run bash -o pipefail -c "head -n 3 $quoted/copy_on/gold.jsonl | $predict"
+run bash -o pipefail -c "head -n 3 $quoted/eval/test/gold.jsonl | $predict"
 run .venv/bin/python launch/summary.py "$workdir"

@@ -11,10 +11,10 @@ from pathlib import Path
 
 
 def main(workdir: Path) -> None:
-    """Prints a table of `copy_{on,off}/metrics.json`, then the records of `extracted.jsonl`."""
+    """Prints a table of the two evaluations, then the records of `extracted.jsonl`."""
     print(f"\n{'test split':<20}{'precision':>10}{'recall':>10}{'F1':>10}")
-    for copy in ("on", "off"):
-        metrics = json.loads((workdir / f"copy_{copy}" / "metrics.json").read_text())
+    for copy, folder in (("on", "test"), ("off", "test_copy_off")):
+        metrics = json.loads((workdir / "eval" / folder / "metrics.json").read_text())
         scores = (metrics[name] for name in ("precision", "recall", "f1"))
         print(f"{f'copy mechanism {copy}':<20}" + "".join(f"{score:>10.4f}" for score in scores))
 

@@ -316,8 +316,8 @@ def test_local_dry_run():
     lines = dry_run("local.sh", "--workdir=runs/my demo", "--config.seed=3")
     assert lines[0] == "bash launch/setup.sh"
     assert lines[1] == f"{TRAIN} --config=configs/demo.py '--workdir=runs/my demo' --config.seed=3"
-    copies = [line.split("copy=")[1] for line in lines if "--mode=eval" in line]
-    assert copies == ["off", "on"]
+    settings = [line.split("demo'")[1] for line in lines if "--mode=eval" in line]
+    assert settings == [" --config.decoding.copy=off --config.eval.name=test_copy_off", ""]
     assert lines[-1] == ".venv/bin/python launch/summary.py 'runs/my demo'"
 
 
@@ -329,10 +329,11 @@ def test_local_refuses_what_would_train_in_one_folder_and_evaluate_another():
 
 
 def test_summary_shows_scores_and_triples(tmp_path):
-    for copy, score in (("on", 0.975), ("off", 0.25)):
-        (tmp_path / f"copy_{copy}").mkdir()
+    for evaluation, score in (("test", 0.975), ("test_copy_off", 0.25)):
+        folder = tmp_path / "eval" / evaluation
+        folder.mkdir(parents=True)
         metrics = {"precision": score, "recall": score + 0.01, "f1": score + 0.005}
-        (tmp_path / f"copy_{copy}" / "metrics.json").write_text(json.dumps(metrics))
+        (folder / "metrics.json").write_text(json.dumps(metrics))
     triple = {"head": "Zoë", "relation": "born in", "tail": "Oslo"}
     record = {"id": "0", "text": "Zoë is from Oslo .", "triples": [triple]}
     text = json.dumps(record, ensure_ascii=False) + "\n"
