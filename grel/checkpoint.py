@@ -51,6 +51,11 @@ class Checkpoints:
             options=ocp.CheckpointManagerOptions(
                 preservation_policy=preservation_policy.LatestN(keep),
                 create=not read_only,
+                # Two managers may save the same step at once; without names of their own the
+                # barriers that the processes wait at would be taken for one another.
+                multiprocessing_options=ocp.options.MultiprocessingOptions(
+                    barrier_sync_key_prefix=self.folder.name
+                ),
             ),
             item_handlers={
                 "params": ocp.StandardCheckpointHandler(),

@@ -44,8 +44,16 @@ def process() -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
+def own_devices() -> Devices:
+    """The devices of this process, for work in which the processes need not keep step."""
+    return jax.local_devices()
+
+
 def on_rows(fn: Callable, *, devices: Devices | None = None, donate: bool = False) -> Callable:
-    """Maps `fn(replicated, rows) -> (replicated, out)` over all local devices.
+    """Maps `fn(replicated, rows) -> (replicated, out)` over the devices of all processes.
+
+    Every process must call it as often as the others; each gives and gets the rows of its own
+    devices. With `devices` it runs on these alone: see `own_devices`.
 
     `replicated` is a tree from `replicate`; `rows` a tree of host arrays whose first axis is
     divided over the devices. What comes back stays on the devices, so that the call does not wait:
@@ -54,13 +62,13 @@ def on_rows(fn: Callable, *, devices: Devices | None = None, donate: bool = Fals
 
     Raises ValueError where the rows do not divide over the devices.
     """
-    devices = devices or jax.local_devices()
     mapped = jax.pmap(fn, axis_name=_AXIS, devices=devices, donate_argnums=(0,) if donate else ())
+    num_devices = len(devices or own_devices())
 
     def divide(x: np.ndarray) -> np.ndarray:
-        if len(x) % len(devices):
-            raise ValueError(f"{len(x)} rows do not divide over {len(devices)} devices")
-        return x.reshape(len(devices), -1, *x.shape[1:])
+        if len(x) % num_devices:
+            raise ValueError(f"{len(x)} rows do not divide over {num_devices} devices")
+        return x.reshape(num_devices, -1, *x.shape[1:])
 
     return lambda replicated, rows: mapped(replicated, jax.tree.map(divide, rows))
 
@@ -73,7 +81,7 @@ def merge_rows(tree: Any) -> Any:
 def replicate(tree: Any, devices: Devices | None = None) -> Any:
     """Puts a tree on every local device, as `on_rows` takes it."""
     # With its axis name the copies get the sharding that pmap wants, and the step compiles once.
-    return jax_utils.replicate(tree, devices or jax.local_devices(), axis_name=_AXIS)
+    return jax_utils.replicate(tree, devices or own_devices(), axis_name=_AXIS)
 
 
 def unreplicate(tree: Any) -> Any:

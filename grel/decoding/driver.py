@@ -177,7 +177,7 @@ class Decoder:
             )
             return (), search(model=model, options=options)
 
-        self._decode = parallel.on_rows(decode)
+        self._decode = parallel.on_rows(decode, devices=parallel.own_devices())
         self._restrict(relations)
 
     def restricted(self, relations: Collection[str]) -> Decoder:
