@@ -7,7 +7,7 @@ computes exactly what training computed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
@@ -21,12 +21,14 @@ _MASKED = -1e9
 class Keys(NamedTuple):
     """A part of what can be attended to: keys, values, and which query may see which.
 
+    Heads come before positions, as the products over them want it: a CPU multiplies the other
+    layout four times slower, and a decoder's caches would be turned around at every step.
     Keys and values may have fewer rows than the queries and the mask, a divisor of their number:
     each then serves so many consecutive rows of queries (the beams of an example), unrepeated.
     """
 
-    key_BMHK: jax.Array
-    value_BMHK: jax.Array
+    key_BHMK: jax.Array
+    value_BHMK: jax.Array
     allow_BQM: jax.Array
 
 
@@ -58,68 +60,75 @@ def seq2seq_mask(source_length_B: jax.Array, length_B: jax.Array, length: int) -
 
 
 def attend(
-    query_BQHK: jax.Array,
+    query_BHQK: jax.Array,
     parts: Sequence[Keys],
     *,
     dropout_rate: float = 0.0,
     dropout_key: jax.Array | None = None,
 ) -> jax.Array:
-    """Scaled dot-product attention over the keys of all parts together; returns values_BQHK.
+    """Scaled dot-product attention over the keys of all parts together; returns values_BHQK.
 
     Dropout falls on the attention weights, as in BERT, where a key for it is given.
     """
     dropout_rate = dropout_rate if dropout_key is not None else 0.0
     if len(parts) == 1 and cudnn_applies(
-        jax.default_backend(), query_BQHK, parts[0].key_BMHK, dropout_rate
+        jax.default_backend(), query_BHQK, parts[0].key_BHMK, dropout_rate
     ):
         (part,) = parts
-        return jax.nn.dot_product_attention(
-            query_BQHK,
-            part.key_BMHK,
-            part.value_BMHK,
+        attended_BQHK = jax.nn.dot_product_attention(
+            *(x.swapaxes(1, 2) for x in (query_BHQK, part.key_BHMK, part.value_BHMK)),
             mask=part.allow_BQM[:, None],
             implementation="cudnn",
         )
-    scale = query_BQHK.shape[-1] ** -0.5
+        return attended_BQHK.swapaxes(1, 2)
+    scale = query_BHQK.shape[-1] ** -0.5
     logits_BHQM = jnp.concatenate(
         [
             jnp.where(
                 part.allow_BQM[:, None],
-                _scores(query_BQHK * scale, part.key_BMHK),
+                _scores(query_BHQK * scale, part.key_BHMK),
                 _MASKED,
             )
             for part in parts
         ],
         axis=-1,
     )
-    weights_BHQM = jax.nn.softmax(logits_BHQM.astype(jnp.float32)).astype(query_BQHK.dtype)
+    weights_BHQM = jax.nn.softmax(logits_BHQM.astype(jnp.float32)).astype(query_BHQK.dtype)
     if dropout_rate:
         weights_BHQM = dropout(dropout_key, weights_BHQM, dropout_rate)
     ends = [0]
     for part in parts:
-        ends.append(ends[-1] + part.key_BMHK.shape[1])
+        ends.append(ends[-1] + part.key_BHMK.shape[2])
     return sum(
-        _mixture(weights_BHQM[..., start:end], part.value_BMHK)
+        _mixture(weights_BHQM[..., start:end], part.value_BHMK)
         for part, start, end in zip(parts, ends[:-1], ends[1:], strict=True)
     )
 
 
-def _scores(query_BQHK: jax.Array, key_BMHK: jax.Array) -> jax.Array:
-    """Products of queries and keys; the queries that share a row of keys G stand side by side."""
-    rows, num_queries, heads, size = query_BQHK.shape
-    together_BQHK = query_BQHK.reshape(len(key_BMHK), -1, heads, size)
-    scores_BHQM = jnp.einsum("BQHK,BMHK->BHQM", together_BQHK, key_BMHK)
-    scores_BHGQM = scores_BHQM.reshape(*scores_BHQM.shape[:2], -1, num_queries, key_BMHK.shape[1])
-    return scores_BHGQM.swapaxes(1, 2).reshape(rows, heads, num_queries, -1)
+def _scores(query_BHQK: jax.Array, key_BHMK: jax.Array) -> jax.Array:
+    """Products of queries and keys."""
+    query_BHQK, apart = _together(query_BHQK, len(key_BHMK))
+    return apart(jnp.einsum("BHQK,BHMK->BHQM", query_BHQK, key_BHMK))
 
 
-def _mixture(weights_BHQM: jax.Array, value_BMHK: jax.Array) -> jax.Array:
-    """Weighted sums of values; the weights that share a row of values G stand side by side."""
-    rows, heads, num_queries, num_keys = weights_BHQM.shape
-    weights_BGHQM = weights_BHQM.reshape(len(value_BMHK), -1, *weights_BHQM.shape[1:])
-    together_BHQM = weights_BGHQM.swapaxes(1, 2).reshape(len(value_BMHK), heads, -1, num_keys)
-    mixed_BQHK = jnp.einsum("BHQM,BMHK->BQHK", together_BHQM, value_BMHK)
-    return mixed_BQHK.reshape(rows, num_queries, heads, -1)
+def _mixture(weights_BHQM: jax.Array, value_BHMK: jax.Array) -> jax.Array:
+    """Weighted sums of values."""
+    weights_BHQM, apart = _together(weights_BHQM, len(value_BHMK))
+    return apart(jnp.einsum("BHQM,BHMK->BHQK", weights_BHQM, value_BHMK))
+
+
+def _together(x_BHQX: jax.Array, rows: int) -> tuple[jax.Array, Callable[[jax.Array], jax.Array]]:
+    """Queries that share a row of keys side by side in one of so many rows; how to undo that."""
+    batch, heads, queries, _ = x_BHQX.shape
+    if rows == batch:
+        return x_BHQX, lambda y: y
+
+    def apart(y_RHGY: jax.Array) -> jax.Array:
+        y_RHGQY = y_RHGY.reshape(rows, heads, -1, queries, y_RHGY.shape[-1])
+        return y_RHGQY.swapaxes(1, 2).reshape(batch, heads, queries, -1)
+
+    x_RGHQX = x_BHQX.reshape(rows, -1, *x_BHQX.shape[1:])
+    return x_RGHQX.swapaxes(1, 2).reshape(rows, heads, -1, x_BHQX.shape[-1]), apart
 
 
 def cudnn_applies(platform: str, query: jax.Array, key: jax.Array, dropout_rate: float) -> bool:
@@ -130,8 +139,8 @@ def cudnn_applies(platform: str, query: jax.Array, key: jax.Array, dropout_rate:
         and dropout_rate == 0.0
         and query.dtype in (jnp.bfloat16, jnp.float16)
         and query.shape[-1] % 8 == 0
-        and query.shape[1] % 2 == 0
-        and key.shape[1] % 2 == 0
+        and query.shape[2] % 2 == 0
+        and key.shape[2] % 2 == 0
     )
 
 

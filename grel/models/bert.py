@@ -87,13 +87,12 @@ class Config:
             )
 
 
-def _dense(config: Config, features: int | tuple[int, ...], axis=-1, name=None) -> nn.Module:
+def _dense(config: Config, features: int | tuple[int, ...], axis=-1) -> nn.Module:
     return nn.DenseGeneral(
         features,
         axis=axis,
         dtype=config.dtype,
         kernel_init=nn.initializers.truncated_normal(config.init_stddev),
-        name=name,
     )
 
 
@@ -128,27 +127,37 @@ class Layer(nn.Module):
 
     config: Config
 
-    @nn.compact
-    def __call__(self, hidden_BQD, cached, allow_cached, allow_own_BQQ):
+    def setup(self):
         c = self.config
         heads = (c.num_heads, c.hidden_size // c.num_heads)
-        query_BQHK = _dense(c, heads, name="query")(hidden_BQD)
-        key_BQHK = _dense(c, heads, name="key")(hidden_BQD)
-        value_BQHK = _dense(c, heads, name="value")(hidden_BQD)
+        self.query, self.key, self.value = (_dense(c, heads) for _ in range(3))
+        self.attention_out = _dense(c, c.hidden_size, axis=(-2, -1))
+        self.attention_norm = LayerNorm(c)
+        self.ff_in = _dense(c, c.ff_size)
+        self.ff_out = _dense(c, c.hidden_size)
+        self.ff_norm = LayerNorm(c)
+        self.dropout = Dropout(c.dropout)
+
+    def keys_and_values(self, hidden_BQD):
+        """What these positions let others attend to: (key_BHQK, value_BHQK)."""
+        return self.key(hidden_BQD).swapaxes(1, 2), self.value(hidden_BQD).swapaxes(1, 2)
+
+    def __call__(self, hidden_BQD, cached, allow_cached, allow_own_BQQ):
+        c = self.config
+        own = self.keys_and_values(hidden_BQD)
         parts = [Keys(*kv, allow) for kv, allow in zip(cached, allow_cached, strict=True)]
         training = bool(c.attention_dropout) and self.has_rng("dropout")
-        context_BQHK = attend(
-            query_BQHK,
-            [*parts, Keys(key_BQHK, value_BQHK, allow_own_BQQ)],
+        context_BHQK = attend(
+            self.query(hidden_BQD).swapaxes(1, 2),
+            [*parts, Keys(*own, allow_own_BQQ)],
             dropout_rate=c.attention_dropout,
             dropout_key=self.make_rng("dropout") if training else None,
         )
-        added_BQD = _dense(c, c.hidden_size, axis=(-2, -1), name="attention_out")(context_BQHK)
-        hidden_BQD = LayerNorm(c, name="attention_norm")(hidden_BQD + Dropout(c.dropout)(added_BQD))
-        inner_BQF = nn.gelu(_dense(c, c.ff_size, name="ff_in")(hidden_BQD), approximate=False)
-        added_BQD = _dense(c, c.hidden_size, name="ff_out")(inner_BQF)
-        hidden_BQD = LayerNorm(c, name="ff_norm")(hidden_BQD + Dropout(c.dropout)(added_BQD))
-        return hidden_BQD, (key_BQHK, value_BQHK)
+        added_BQD = self.attention_out(context_BHQK.swapaxes(1, 2))
+        hidden_BQD = self.attention_norm(hidden_BQD + self.dropout(added_BQD))
+        inner_BQF = nn.gelu(self.ff_in(hidden_BQD), approximate=False)
+        hidden_BQD = self.ff_norm(hidden_BQD + self.dropout(self.ff_out(inner_BQF)))
+        return hidden_BQD, own
 
 
 class Model(nn.Module):
@@ -203,11 +212,11 @@ class Model(nn.Module):
         Args:
             tokens_BQ, positions_BQ, segments_BQ: the inputs.
             allow_BQQ: which of these positions may attend to which.
-            cached: parts computed before, each (keys_NBMHK, values_NBMHK).
+            cached: parts computed before, each (keys_NBHMK, values_NBHMK).
             allow_cached: for each part, which position may attend to what in it, allow_BQM.
 
         Returns:
-            hidden_BQD, and these positions' own (keys_NBQHK, values_NBQHK) to be cached.
+            hidden_BQD, and these positions' own (keys_NBHQK, values_NBHQK) to be cached.
         """
         c = self.config
         embedded_BQD = (
@@ -298,14 +307,22 @@ def init_decode(
     """
     place_1S = jnp.arange(source_BS.shape[1])[None]
     real_BS = place_1S < source_length_B[:, None]
-    _, source = Model(config).apply(
-        {"params": params},
+    # Only keys and values are kept, so the last layer need not be run.
+    lower = dataclasses.replace(config, num_layers=config.num_layers - 1)
+    hidden_BSD, source = Model(lower).apply(
+        {"params": {**params, "layers": jax.tree.map(lambda x: x[:-1], params["layers"])}},
         source_BS,
         jnp.broadcast_to(place_1S, source_BS.shape),
         jnp.full_like(source_BS, config.source_segment),
         jnp.broadcast_to(real_BS[:, None, :], (*source_BS.shape, source_BS.shape[1])),
         method=Model.stack,
     )
+    last = Layer(config).apply(
+        {"params": jax.tree.map(lambda x: x[-1], params["layers"])},
+        hidden_BSD,
+        method=Layer.keys_and_values,
+    )
+    source = jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), source, last)
     return cache.init(source, source_length_B, num_steps, num_beams)
 
 
@@ -330,9 +347,9 @@ def decode_step(
     positions_BQ = source_length_B[:, None] - 1 + step + place_1Q
     is_target_1Q = started | (place_1Q > 0)
     segment_1Q = jnp.where(is_target_1Q, config.target_segment, config.source_segment)
-    place_1S = jnp.arange(state.source[0].shape[2])[None]
+    place_1S = jnp.arange(state.source[0].shape[3])[None]
     allow_source_BS = place_1S < source_length_B[:, None]
-    place_1T = jnp.arange(state.target[0].shape[2])[None]
+    place_1T = jnp.arange(state.target[0].shape[3])[None]
     allow_target_1T = (place_1T > 0) & (place_1T < step)
     # At step 0 the fed [SEP] sees itself among the source, not a second time here.
     allow_own_QQ = (place_1Q <= place_1Q.T) & is_target_1Q
@@ -351,7 +368,7 @@ def decode_step(
         method=Model.stack,
     )
     target = tuple(
-        jax.lax.dynamic_update_slice_in_dim(filled, new[:, :, :1], step, axis=2)
+        jax.lax.dynamic_update_slice_in_dim(filled, new[..., :1, :], step, axis=3)
         for filled, new in zip(state.target, own, strict=True)
     )
     token_logits_B1V, bio_logits_B1C = Model(config).apply(

@@ -19,9 +19,9 @@ class DecodeState:
     """The caches of B examples with W beams each.
 
     Attributes:
-        source: keys and values of the source, [N, B, S, H, K] each; computed once.
+        source: keys and values of the source, [N, B, H, S, K] each; computed once.
         source_length_B: length of `[CLS] S1 [SEP]`.
-        target: keys and values of the tokens fed so far, [N, B * W, T, H, K] each; slot t is filled
+        target: keys and values of the tokens fed so far, [N, B * W, H, T, K] each; slot t is filled
             by step t. Slot 0 stays unused: step 0 is fed the source's own [SEP], which `source`
             holds already.
         step: how many tokens were fed.
@@ -42,8 +42,8 @@ def init(
     source: KeysAndValues, source_length_B: jax.Array, num_steps: int, num_beams: int
 ) -> DecodeState:
     """The state before the first token, with room for `num_steps` steps."""
-    num_layers, batch, _, *head = source[0].shape
-    empty = jnp.zeros((num_layers, batch * num_beams, num_steps, *head), source[0].dtype)
+    num_layers, batch, heads, _, size = source[0].shape
+    empty = jnp.zeros((num_layers, batch * num_beams, heads, num_steps, size), source[0].dtype)
     return DecodeState(source, source_length_B, (empty, empty), jnp.int32(0))
 
 

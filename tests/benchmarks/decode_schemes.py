@@ -44,9 +44,10 @@ def _norm(config: bert.Config, p: Any, x: jax.Array) -> jax.Array:
 def _layer(config: bert.Config, p: Any, hidden_BQD, history_BMD, allow_BQM) -> jax.Array:
     """A layer whose keys and values are computed from all of its inputs, old and new."""
     inputs_BMD = jnp.concatenate([history_BMD, hidden_BQD], axis=1)
-    keys = Keys(_dense(p["key"], inputs_BMD), _dense(p["value"], inputs_BMD), allow_BQM)
-    context_BQHK = attend(_dense(p["query"], hidden_BQD), [keys])
-    added_BQD = _dense(p["attention_out"], context_BQHK, num_axes=2)
+    query_BHQK = _dense(p["query"], hidden_BQD).swapaxes(1, 2)
+    key_BHMK, value_BHMK = (_dense(p[n], inputs_BMD).swapaxes(1, 2) for n in ("key", "value"))
+    context_BHQK = attend(query_BHQK, [Keys(key_BHMK, value_BHMK, allow_BQM)])
+    added_BQD = _dense(p["attention_out"], context_BHQK.swapaxes(1, 2), num_axes=2)
     hidden_BQD = _norm(config, p["attention_norm"], hidden_BQD + added_BQD)
     inner_BQF = jax.nn.gelu(_dense(p["ff_in"], hidden_BQD), approximate=False)
     return _norm(config, p["ff_norm"], hidden_BQD + _dense(p["ff_out"], inner_BQF))

@@ -39,46 +39,46 @@ def test_the_mask_against_its_definition():
 def _random_part(rng, batch, queries, keys, heads=2, size=4):
     allow_BQM = rng.random((batch, queries, keys)) < 0.6
     allow_BQM[:, :, 0] = True
-    shape = (batch, keys, heads, size)
+    shape = (batch, heads, keys, size)
     return Keys(rng.normal(size=shape), rng.normal(size=shape), allow_BQM)
 
 
-def _literal(query_BQHK, parts):
-    out = np.zeros_like(query_BQHK)
-    batch, queries, heads, size = query_BQHK.shape
+def _literal(query_BHQK, parts):
+    out = np.zeros_like(query_BHQK)
+    batch, heads, queries, size = query_BHQK.shape
     for b in range(batch):
         for q in range(queries):
             for h in range(heads):
                 scores, values = [], []
                 for part in parts:
-                    for m in range(part.key_BMHK.shape[1]):
+                    for m in range(part.key_BHMK.shape[2]):
                         if part.allow_BQM[b, q, m]:
-                            key = part.key_BMHK[b, m, h]
-                            scores.append(query_BQHK[b, q, h] @ key / np.sqrt(size))
-                            values.append(part.value_BMHK[b, m, h])
+                            key = part.key_BHMK[b, h, m]
+                            scores.append(query_BHQK[b, h, q] @ key / np.sqrt(size))
+                            values.append(part.value_BHMK[b, h, m])
                 weights = np.exp(np.array(scores) - max(scores))
-                out[b, q, h] = (weights / weights.sum()) @ np.array(values)
+                out[b, h, q] = (weights / weights.sum()) @ np.array(values)
     return out
 
 
 def test_attention_over_parts_against_a_literal_reference():
     rng = np.random.default_rng(1)
     for _ in range(10):
-        query_BQHK = rng.normal(size=(2, 3, 2, 4))
+        query_BHQK = rng.normal(size=(2, 2, 3, 4))
         parts = [_random_part(rng, 2, 3, n) for n in rng.integers(1, 6, rng.integers(1, 4))]
-        got = attend(jnp.array(query_BQHK), jax.tree.map(jnp.array, parts))
-        np.testing.assert_allclose(got, _literal(query_BQHK, parts), atol=1e-5)
+        got = attend(jnp.array(query_BHQK), jax.tree.map(jnp.array, parts))
+        np.testing.assert_allclose(got, _literal(query_BHQK, parts), atol=1e-5)
 
 
 def test_keys_of_fewer_rows_serve_consecutive_rows_of_queries():
     rng = np.random.default_rng(4)
-    query_BQHK = rng.normal(size=(6, 3, 2, 4))
+    query_BHQK = rng.normal(size=(6, 2, 3, 4))
     shared, own = _random_part(rng, 2, 3, 5), _random_part(rng, 6, 3, 2)
     allow_BQM = rng.random((6, 3, 5)) < 0.6
     repeated = Keys(*(np.repeat(x, 3, axis=0) for x in shared[:2]), allow_BQM)
     parts = [shared._replace(allow_BQM=allow_BQM), own]
-    got = attend(jnp.array(query_BQHK), jax.tree.map(jnp.array, parts))
-    np.testing.assert_allclose(got, _literal(query_BQHK, [repeated, own]), atol=1e-5)
+    got = attend(jnp.array(query_BHQK), jax.tree.map(jnp.array, parts))
+    np.testing.assert_allclose(got, _literal(query_BHQK, [repeated, own]), atol=1e-5)
 
 
 def test_a_query_without_any_key_gives_no_nan():
@@ -91,11 +91,11 @@ def test_a_query_without_any_key_gives_no_nan():
 def test_attention_dropout_needs_a_key_and_falls_on_weights():
     rng = np.random.default_rng(3)
     part = jax.tree.map(jnp.array, _random_part(rng, 2, 3, 5))
-    query_BQHK = jnp.array(rng.normal(size=(2, 3, 2, 4)))
-    plain = attend(query_BQHK, [part])
-    np.testing.assert_array_equal(plain, attend(query_BQHK, [part], dropout_rate=0.5))
+    query_BHQK = jnp.array(rng.normal(size=(2, 2, 3, 4)))
+    plain = attend(query_BHQK, [part])
+    np.testing.assert_array_equal(plain, attend(query_BHQK, [part], dropout_rate=0.5))
     keys = jax.random.split(jax.random.PRNGKey(0), 4000)
-    dropped = jax.vmap(lambda k: attend(query_BQHK, [part], dropout_rate=0.5, dropout_key=k))(keys)
+    dropped = jax.vmap(lambda k: attend(query_BHQK, [part], dropout_rate=0.5, dropout_key=k))(keys)
     assert not np.allclose(dropped[0], plain)
     np.testing.assert_allclose(dropped.mean(0), plain, atol=0.15)
 
@@ -122,10 +122,10 @@ def test_dropped_entries_have_no_pattern():
 
 
 def test_when_cudnn_applies():
-    half = jnp.zeros((1, 4, 2, 8), jnp.bfloat16)
+    half = jnp.zeros((1, 2, 4, 8), jnp.bfloat16)
     assert cudnn_applies("gpu", half, half, 0.0)
     assert not cudnn_applies("cpu", half, half, 0.0)
     assert not cudnn_applies("gpu", half, half, 0.1)
     assert not cudnn_applies("gpu", half.astype(jnp.float32), half, 0.0)
     assert not cudnn_applies("gpu", half[..., :6], half[..., :6], 0.0)
-    assert not cudnn_applies("gpu", half, half[:, :3], 0.0)
+    assert not cudnn_applies("gpu", half, half[:, :, :3], 0.0)

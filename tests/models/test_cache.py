@@ -16,11 +16,11 @@ def numbered(*shape: int):
 
 
 def state(num_beams: int) -> cache.DecodeState:
-    source = numbered(LAYERS, BATCH, WIDTH, HEADS, SIZE)
+    source = numbered(LAYERS, BATCH, HEADS, WIDTH, SIZE)
     empty = cache.init(source, jnp.arange(BATCH), ROOM, num_beams)
     assert empty.num_beams == num_beams
     assert empty.source is source
-    filled = numbered(LAYERS, BATCH * num_beams, ROOM, HEADS, SIZE)
+    filled = numbered(LAYERS, BATCH * num_beams, HEADS, ROOM, SIZE)
     assert [x.shape for x in empty.target] == [x.shape for x in filled]
     assert not any(x.any() for x in empty.target)
     return empty.replace(target=filled, step=jnp.int32(2))
