@@ -102,8 +102,10 @@ class System:
             return driver.Decoder(
                 driver.Functions(
                     init=lambda *args: self.family.init_decode(self.model, *args),
+                    decoding_params=self.family.decoding_params,
                     step=lambda *args: self.family.decode_step(self.model, *args),
                     take_rows=self.family.take_rows,
+                    grow=self.family.grow,
                     reorder_beams=self.family.reorder_beams,
                 ),
                 driver.Options(

@@ -10,6 +10,7 @@ has (caches, copy state, what it has written) moves with it. Source: UniLM (Dong
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -67,6 +68,7 @@ def search(
     start_id: int,
     end_id: int,
     reorder_fn: ReorderFn,
+    grow_fn: greedy.GrowFn,
     num_beams: int,
     num_best: int = 1,
     penalty_power: float = 0.0,
@@ -78,11 +80,12 @@ def search(
 
     Args:
         step_fn: the model: feeds a token to each beam, predicts the next one and its label.
-        state: its state before the first token, for `num_beams` beams an example.
+        state: its state before the first token, for `num_beams` beams an example, with room for
+            `greedy.first_room(num_steps)` steps.
         masks: the copy masks of the sources, one row per example.
         rules: what decides beside the model.
         start_id: the first token to feed; end_id: the token that ends a hypothesis.
-        reorder_fn: the model's state after beams changed places.
+        reorder_fn: the model's state after beams changed places; grow_fn: with room for more steps.
         penalty_power: of `length_penalty`, 0 or more; 0 is none.
 
     Returns the hypotheses, and the number of steps run, summed over the rows they were run for.
@@ -152,12 +155,12 @@ def search(
             num_steps=num_done,
         )
 
-    def goes_on(search: _Search) -> jax.Array:
+    def goes_on(search: _Search, room: int) -> jax.Array:
         # Scores only fall, and no penalty divides by more than that of the longest hypothesis.
         bound_B = search.beams.score_BW.max(-1) / last_penalty
-        return (search.num_steps < num_steps) & (bound_B > search.best.penalized_BW[:, -1]).any()
+        return (search.num_steps < room) & (bound_B > search.best.penalized_BW[:, -1]).any()
 
-    start = _Search(
+    found = _Search(
         state=state,
         copied=copying.init_copy(row_masks),
         token_R=jnp.full(batch * num_beams, start_id),
@@ -165,12 +168,16 @@ def search(
         best=nothing_written(num_best, ~has_source_B1),
         num_steps=jnp.int32(0),
     )
-    end = jax.lax.while_loop(goes_on, step, start)
-    unended = end.beams.replace(penalized_BW=end.beams.score_BW / last_penalty)
-    best = _merge(end.best, unended)
+    room = greedy.first_room(num_steps)
+    found = jax.lax.while_loop(functools.partial(goes_on, room=room), step, found)
+    if room < num_steps:
+        found = found.replace(state=grow_fn(found.state, num_steps))
+        found = jax.lax.while_loop(functools.partial(goes_on, room=num_steps), step, found)
+    unended = found.beams.replace(penalized_BW=found.beams.score_BW / last_penalty)
+    best = _merge(found.best, unended)
     length_BW = (best.written.tokens_BT != end_id).sum(-1)
     best = best.replace(written=best.written.replace(length_B=length_BW))
-    return best, end.num_steps * batch * num_beams
+    return best, found.num_steps * batch * num_beams
 
 
 def _extensions(

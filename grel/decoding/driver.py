@@ -32,13 +32,16 @@ class Functions(NamedTuple):
     Attributes:
         init: (params, source_BS, source_length_B, num_steps, num_beams) -> state before the first
             token.
-        step: (params, state, token_B) -> (token_logits_BV, bio_logits_BC, state).
-        take_rows: see `greedy.TakeRowsFn`; reorder_beams: see `beam.ReorderFn`.
+        decoding_params: params -> parameters as `step` takes them.
+        step: (decoding_params, state, token_B) -> (token_logits_BV, bio_logits_BC, state).
+        take_rows, grow: see `greedy.TakeRowsFn` and `GrowFn`; reorder_beams: see `beam.ReorderFn`.
     """
 
     init: Callable[[Any, Any, Any, int, int], Any]
+    decoding_params: Callable[[Any], Any]
     step: Callable[[Any, Any, Any], tuple[Any, Any, Any]]
     take_rows: greedy.TakeRowsFn
+    grow: greedy.GrowFn
     reorder_beams: beam.ReorderFn
 
 
@@ -109,7 +112,9 @@ class Written:
 
 def _greedy(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
     """Greedy search as a search with one beam."""
-    generated, row_steps = greedy.search(*args, take_rows_fn=model.take_rows, **kwargs)
+    generated, row_steps = greedy.search(
+        *args, take_rows_fn=model.take_rows, grow_fn=model.grow, **kwargs
+    )
     generated = jax.tree.map(lambda x: x[:, None], generated)
     return generated, jnp.ones(generated.length_B.shape, bool), row_steps
 
@@ -119,6 +124,7 @@ def _beam(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tupl
     hypotheses, row_steps = beam.search(
         *args,
         reorder_fn=model.reorder_beams,
+        grow_fn=model.grow,
         num_beams=options.num_beams,
         num_best=options.num_best,
         penalty_power=options.length_penalty,
@@ -165,10 +171,11 @@ class Decoder:
         def decode(replicated, rows):
             params, grammar = replicated
             source_BS, source_length_B = rows
+            room = greedy.first_room(num_steps)
             search = functools.partial(
                 _greedy if options.num_beams == 1 else _beam,
-                lambda state, token_B: model.step(params, state, token_B),
-                model.init(params, source_BS, source_length_B, num_steps, options.num_beams),
+                functools.partial(model.step, model.decoding_params(params)),
+                model.init(params, source_BS, source_length_B, room, options.num_beams),
                 copying.copy_masks(source_BS, source_length_B, self._excluded_ids),
                 copying.Rules(grammar, options.copy, options.label, options.scores),
                 num_steps=num_steps,

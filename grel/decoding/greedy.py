@@ -4,11 +4,13 @@ The loop is a scan over a few steps inside a `while_loop` that asks in between h
 asking costs a round trip on accelerators, running to the maximum length costs far more. When half
 of the rows have ended the others are gathered into a batch of half the size and go on there, down
 to a few rows. All sizes are stages of one compiled program, so that a device halves when its own
-rows allow, without the host and without the other devices.
+rows allow, without the host and without the other devices. Most outputs are short, so that the
+first of the stages has little room to write, and steps in it need not look at what is empty.
 """
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,11 +24,15 @@ from grel.decoding import copying
 STEPS_PER_CHECK = 2
 # Smaller batches take an accelerator no less time a step, and each size is compiled.
 MIN_ROWS = 4
+# More than half of the outputs of NYT24 have ended by then.
+FIRST_ROOM = 16
 
 # (state, token_B) -> (token_logits_BV, bio_logits_BC, state)
 StepFn = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array, Any]]
 # (state, index_B) -> state of these rows
 TakeRowsFn = Callable[[Any, jax.Array], Any]
+# (state, num_steps) -> state with room for so many steps
+GrowFn = Callable[[Any, int], Any]
 
 
 @flax.struct.dataclass
@@ -78,6 +84,11 @@ def num_steps_for(num_tokens: int) -> int:
     return -(-(num_tokens + 1) // STEPS_PER_CHECK) * STEPS_PER_CHECK
 
 
+def first_room(num_steps: int) -> int:
+    """Steps that the model's state must have room for before the first of `num_steps`."""
+    return FIRST_ROOM if num_steps >= 2 * FIRST_ROOM else num_steps
+
+
 def search(
     step_fn: StepFn,
     state: Any,
@@ -88,6 +99,7 @@ def search(
     start_id: int,
     end_id: int,
     take_rows_fn: TakeRowsFn,
+    grow_fn: GrowFn,
 ) -> tuple[Generated, jax.Array]:
     """Writes up to `num_steps` tokens (a multiple of STEPS_PER_CHECK) for each row.
 
@@ -95,10 +107,10 @@ def search(
 
     Args:
         step_fn: the model: feeds a token, predicts the next one and its label.
-        state: its state before the first token.
+        state: its state before the first token, with room for `first_room(num_steps)` steps.
         masks: the copy masks of the sources; rules: what decides beside the model.
         start_id: the first token to feed; end_id: the token that ends a row.
-        take_rows_fn: the model's state of some of the rows.
+        take_rows_fn: the model's state of some of the rows; grow_fn: with room for more steps.
 
     Returns what was written, and the number of steps run, summed over the rows they were run for.
 
@@ -107,10 +119,14 @@ def search(
     if num_steps % STEPS_PER_CHECK:
         raise ValueError(f"num_steps is {num_steps}; it must be a multiple of {STEPS_PER_CHECK}")
     progress = begin(state, masks, num_steps=num_steps, start_id=start_id, end_id=end_id)
-    sizes = list(batch_sizes(len(masks.source_BS)))
-    for size, next_size in zip(sizes, [*sizes[1:], 0], strict=True):
+    sizes = [*batch_sizes(len(masks.source_BS)), 0]
+    room = first_room(num_steps)
+    if room < num_steps:
+        progress = advance(step_fn, progress, rules, end_id=end_id, until=sizes[1], room=room)
+        progress = progress.replace(state=grow_fn(progress.state, num_steps))
+    for size, until in itertools.pairwise(sizes):
         progress = take_unended(progress, size, take_rows_fn)
-        progress = advance(step_fn, progress, rules, end_id=end_id, until=next_size)
+        progress = advance(step_fn, progress, rules, end_id=end_id, until=until, room=num_steps)
     written = progress.written
     length_B = (written.tokens_BT != end_id).sum(-1)
     return written.replace(length_B=length_B), progress.num_row_steps
@@ -170,10 +186,9 @@ def take_unended(progress: Progress, size: int, take_rows_fn: TakeRowsFn) -> Pro
 
 
 def advance(
-    step_fn: StepFn, progress: Progress, rules: copying.Rules, *, end_id: int, until: int
+    step_fn: StepFn, progress: Progress, rules: copying.Rules, *, end_id: int, until: int, room: int
 ) -> Progress:
-    """Goes on until at most `until` rows go on, or there is no more room to write."""
-    room = progress.written.tokens_BT.shape[1]
+    """Goes on until at most `until` rows go on, or `room` steps were run."""
 
     def step(progress, _):
         token_logits_bV, bio_logits_bC, state = step_fn(progress.state, progress.token_b)

@@ -11,6 +11,7 @@ Source: paper section 3.3, UniLM (Dong et al. 2019); METHOD sections 4 to 6.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
@@ -122,7 +123,8 @@ class Dropout(nn.Module):
 class Layer(nn.Module):
     """One post-LN transformer layer.
 
-    Returns the new hidden states and, for a decoder's cache, the keys and values of the queries.
+    Called, it runs over positions that see each other; a decoder, whose positions also see cached
+    ones, asks for their keys and values and then for the output.
     """
 
     config: Config
@@ -142,22 +144,24 @@ class Layer(nn.Module):
         """What these positions let others attend to: (key_BHQK, value_BHQK)."""
         return self.key(hidden_BQD).swapaxes(1, 2), self.value(hidden_BQD).swapaxes(1, 2)
 
-    def __call__(self, hidden_BQD, cached, allow_cached, allow_own_BQQ):
+    def output(self, hidden_BQD, seen: Sequence[Keys]):
+        """The new hidden states of positions that see these keys."""
         c = self.config
-        own = self.keys_and_values(hidden_BQD)
-        parts = [Keys(*kv, allow) for kv, allow in zip(cached, allow_cached, strict=True)]
         training = bool(c.attention_dropout) and self.has_rng("dropout")
         context_BHQK = attend(
             self.query(hidden_BQD).swapaxes(1, 2),
-            [*parts, Keys(*own, allow_own_BQQ)],
+            seen,
             dropout_rate=c.attention_dropout,
             dropout_key=self.make_rng("dropout") if training else None,
         )
         added_BQD = self.attention_out(context_BHQK.swapaxes(1, 2))
         hidden_BQD = self.attention_norm(hidden_BQD + self.dropout(added_BQD))
         inner_BQF = nn.gelu(self.ff_in(hidden_BQD), approximate=False)
-        hidden_BQD = self.ff_norm(hidden_BQD + self.dropout(self.ff_out(inner_BQF)))
-        return hidden_BQD, own
+        return self.ff_norm(hidden_BQD + self.dropout(self.ff_out(inner_BQF)))
+
+    def __call__(self, hidden_BQD, allow_BQQ):
+        own = self.keys_and_values(hidden_BQD)
+        return self.output(hidden_BQD, [Keys(*own, allow_BQQ)]), own
 
 
 class Model(nn.Module):
@@ -194,9 +198,17 @@ class Model(nn.Module):
             layer,
             variable_axes={"params": 0},
             split_rngs={"params": True, "dropout": True},
-            in_axes=(0, nn.broadcast, nn.broadcast),
+            in_axes=nn.broadcast,
             length=c.num_layers,
         )(c)
+
+    def embed(self, tokens_BQ, positions_BQ, segments_BQ) -> jax.Array:
+        """What the first layer is given: hidden_BQD."""
+        embedded_BQD = (
+            self.words(tokens_BQ) + self.positions(positions_BQ) + self.segments(segments_BQ)
+        )
+        hidden_BQD = self.embedding_dropout(self.embedding_norm(embedded_BQD))
+        return hidden_BQD.astype(self.config.dtype)
 
     def stack(
         self,
@@ -204,26 +216,17 @@ class Model(nn.Module):
         positions_BQ: jax.Array,
         segments_BQ: jax.Array,
         allow_BQQ: jax.Array,
-        cached: Sequence[KeysAndValues] = (),
-        allow_cached: Sequence[jax.Array] = (),
     ) -> tuple[jax.Array, KeysAndValues]:
-        """Runs the stack over some positions, which may also attend to cached ones.
+        """Runs the stack over some positions.
 
         Args:
             tokens_BQ, positions_BQ, segments_BQ: the inputs.
             allow_BQQ: which of these positions may attend to which.
-            cached: parts computed before, each (keys_NBHMK, values_NBHMK).
-            allow_cached: for each part, which position may attend to what in it, allow_BQM.
 
         Returns:
-            hidden_BQD, and these positions' own (keys_NBHQK, values_NBHQK) to be cached.
+            hidden_BQD, and these positions' (keys_NBHQK, values_NBHQK) to be cached.
         """
-        c = self.config
-        embedded_BQD = (
-            self.words(tokens_BQ) + self.positions(positions_BQ) + self.segments(segments_BQ)
-        )
-        hidden_BQD = self.embedding_dropout(self.embedding_norm(embedded_BQD))
-        return self.layers(hidden_BQD.astype(c.dtype), cached, allow_cached, allow_BQQ)
+        return self.layers(self.embed(tokens_BQ, positions_BQ, segments_BQ), allow_BQQ)
 
     def heads(self, hidden_BPD: jax.Array) -> tuple[jax.Array, jax.Array]:
         """token_logits_BPV and bio_logits_BPC of some hidden states, both float32."""
@@ -290,6 +293,7 @@ def loss(
 
 # The rest of a family's decoding interface.
 take_rows = cache.take_rows
+grow = cache.grow
 reorder_beams = cache.reorder_beams
 
 
@@ -322,8 +326,18 @@ def init_decode(
         hidden_BSD,
         method=Layer.keys_and_values,
     )
-    source = jax.tree.map(lambda x, y: jnp.concatenate([x, y[None]]), source, last)
+    source = (*zip(*(tuple(x) for x in source), strict=True), last)
     return cache.init(source, source_length_B, num_steps, num_beams)
+
+
+def decoding_params(params: Any) -> Any:
+    """The parameters as `decode_step` takes them: a list of layers.
+
+    To be called before the loop over steps, which would cut every layer out at every step.
+    """
+    num_layers = len(jax.tree.leaves(params["layers"])[0])
+    layers = [jax.tree.map(lambda x, n=n: x[n], params["layers"]) for n in range(num_layers)]
+    return {**params, "layers": layers}
 
 
 def decode_step(
@@ -333,46 +347,60 @@ def decode_step(
 
     An "mlm" model is fed [previous token, MASK] and predicts at MASK, whose keys and values are
     forgotten; a "causal" model is fed the previous token (METHOD section 6). B counts beams here:
-    `token_B` and what is returned have a row for each beam of each example.
+    `token_B` and what is returned have a row for each beam of each example. `params` are those that
+    `decoding_params` gives.
     """
     step = state.step
-    started = step > 0
     inputs = [token_B]
     if config.objective == "mlm":
         inputs.append(jnp.full_like(token_B, config.mask_id))
     tokens_BQ = jnp.stack(inputs, axis=1)
-    num_queries = tokens_BQ.shape[1]
-    place_1Q = jnp.arange(num_queries)[None]
+    place_1Q = jnp.arange(tokens_BQ.shape[1])[None]
     source_length_B = jnp.repeat(state.source_length_B, state.num_beams)
     positions_BQ = source_length_B[:, None] - 1 + step + place_1Q
-    is_target_1Q = started | (place_1Q > 0)
+    is_target_1Q = (step > 0) | (place_1Q > 0)
     segment_1Q = jnp.where(is_target_1Q, config.target_segment, config.source_segment)
-    place_1S = jnp.arange(state.source[0].shape[3])[None]
-    allow_source_BS = place_1S < source_length_B[:, None]
-    place_1T = jnp.arange(state.target[0].shape[3])[None]
-    allow_target_1T = (place_1T > 0) & (place_1T < step)
-    # At step 0 the fed [SEP] sees itself among the source, not a second time here.
-    allow_own_QQ = (place_1Q <= place_1Q.T) & is_target_1Q
+    (source_keys, _), (target_keys, _) = state.source[0], state.target[0]
+    place_1S = jnp.arange(source_keys.shape[2])[None]
+    place_1T = jnp.arange(target_keys.shape[2])[None]
 
     def for_queries(allow):
         return jnp.broadcast_to(allow, (*tokens_BQ.shape, allow.shape[-1]))
 
-    hidden_BQD, own = Model(config).apply(
+    allow_source_BQS = for_queries((place_1S < source_length_B[:, None])[:, None])
+    # At step 0 the fed [SEP] sees itself among the source, not a second time here.
+    allow_target_BQT = for_queries(((place_1T > 0) & (place_1T <= step))[None])
+    allow_mask_BQ1 = for_queries((place_1Q.T > 0)[None])
+    hidden_BQD = Model(config).apply(
         {"params": params},
         tokens_BQ,
         positions_BQ,
         jnp.broadcast_to(segment_1Q, tokens_BQ.shape),
-        for_queries(allow_own_QQ[None]),
-        (state.source, state.target),
-        (for_queries(allow_source_BS[:, None]), for_queries(allow_target_1T[:, None])),
-        method=Model.stack,
+        method=Model.embed,
     )
-    target = tuple(
-        jax.lax.dynamic_update_slice_in_dim(filled, new[..., :1, :], step, axis=3)
-        for filled, new in zip(state.target, own, strict=True)
-    )
+
+    @jax.jit  # so that it is traced once and not for each layer
+    def run_layer(params, hidden_BQD, source, target):
+        layer = functools.partial(Layer(config).apply, {"params": params})
+        own = layer(hidden_BQD, method=Layer.keys_and_values)
+        # Before they are read: caches that are written afterwards would be copied first.
+        target = tuple(
+            jax.lax.dynamic_update_slice_in_dim(filled, new[:, :, :1], step, axis=2)
+            for filled, new in zip(target, own, strict=True)
+        )
+        seen = [Keys(*source, allow_source_BQS), Keys(*target, allow_target_BQT)]
+        if config.objective == "mlm":
+            seen.append(Keys(*(new[:, :, 1:] for new in own), allow_mask_BQ1))
+        return layer(hidden_BQD, seen, method=Layer.output), target
+
+    targets = []
+    # Not a scan, which would copy each layer's weights and caches out of those of all layers.
+    for layer in zip(params["layers"], state.source, state.target, strict=True):
+        layer_params, source, target = layer
+        hidden_BQD, target = run_layer(layer_params, hidden_BQD, source, target)
+        targets.append(target)
     token_logits_B1V, bio_logits_B1C = Model(config).apply(
         {"params": params}, hidden_BQD[:, -1:], method=Model.heads
     )
-    state = state.replace(target=target, step=step + 1)
+    state = state.replace(target=tuple(targets), step=step + 1)
     return token_logits_B1V[:, 0], bio_logits_B1C[:, 0], state

@@ -18,33 +18,48 @@ KeysAndValues = tuple[jax.Array, jax.Array]
 class DecodeState:
     """The caches of B examples with W beams each.
 
+    Every layer has arrays of its own: cut out of one for all layers, they would be copied at every
+    step.
+
     Attributes:
-        source: keys and values of the source, [N, B, H, S, K] each; computed once.
+        source: each layer's keys and values of the source, [B, H, S, K]; computed once.
         source_length_B: length of `[CLS] S1 [SEP]`.
-        target: keys and values of the tokens fed so far, [N, B * W, H, T, K] each; slot t is filled
-            by step t. Slot 0 stays unused: step 0 is fed the source's own [SEP], which `source`
-            holds already.
+        target: each layer's keys and values of the tokens fed so far, [B * W, H, T, K]; slot t is
+            filled by step t. Slot 0 stays unused: step 0 is fed the source's own [SEP], which
+            `source` holds already.
         step: how many tokens were fed.
     """
 
-    source: KeysAndValues
+    source: tuple[KeysAndValues, ...]
     source_length_B: jax.Array
-    target: KeysAndValues
+    target: tuple[KeysAndValues, ...]
     step: jax.Array
 
     @property
     def num_beams(self) -> int:
         """W."""
-        return self.target[0].shape[1] // self.source[0].shape[1]
+        return len(self.target[0][0]) // len(self.source[0][0])
 
 
 def init(
-    source: KeysAndValues, source_length_B: jax.Array, num_steps: int, num_beams: int
+    source: tuple[KeysAndValues, ...], source_length_B: jax.Array, num_steps: int, num_beams: int
 ) -> DecodeState:
     """The state before the first token, with room for `num_steps` steps."""
-    num_layers, batch, heads, _, size = source[0].shape
-    empty = jnp.zeros((num_layers, batch * num_beams, heads, num_steps, size), source[0].dtype)
-    return DecodeState(source, source_length_B, (empty, empty), jnp.int32(0))
+
+    def empty(x: jax.Array) -> jax.Array:
+        batch, heads, _, size = x.shape
+        return jnp.zeros((batch * num_beams, heads, num_steps, size), x.dtype)
+
+    return DecodeState(source, source_length_B, jax.tree.map(empty, source), jnp.int32(0))
+
+
+def grow(state: DecodeState, num_steps: int) -> DecodeState:
+    """The state with room for `num_steps` steps, not fewer than before."""
+
+    def longer(x: jax.Array) -> jax.Array:
+        return jnp.pad(x, ((0, 0), (0, 0), (0, num_steps - x.shape[2]), (0, 0)))
+
+    return state.replace(target=jax.tree.map(longer, state.target))
 
 
 def take_rows(state: DecodeState, index_B: jax.Array) -> DecodeState:
@@ -67,5 +82,5 @@ def reorder_beams(state: DecodeState, origin_BW: jax.Array) -> DecodeState:
     return state.replace(target=_take(state.target, row_BW.reshape(-1)))
 
 
-def _take(cached: KeysAndValues, row_R: jax.Array) -> KeysAndValues:
-    return jax.tree.map(lambda x: jnp.take(x, row_R, axis=1), cached)
+def _take(cached: tuple[KeysAndValues, ...], row_R: jax.Array) -> tuple[KeysAndValues, ...]:
+    return jax.tree.map(lambda x: x[row_R], cached)

@@ -53,7 +53,9 @@ def main() -> None:
             Functions(
                 init=init_fn,
                 step=step_fn,
+                decoding_params=lambda params: params,
                 take_rows=lambda left_B, index_B: left_B[index_B],
+                grow=lambda left_B, num_steps: left_B,
                 reorder_beams=lambda left_B, origin_BW: left_B,
             ),
             Options("on", a.max_target, batch, get_config().data.buckets),

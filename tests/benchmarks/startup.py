@@ -62,8 +62,10 @@ def _start(a: argparse.Namespace) -> None:
     decoder = Decoder(
         Functions(
             init=functools.partial(bert.init_decode, config),
+            decoding_params=bert.decoding_params,
             step=functools.partial(bert.decode_step, config),
             take_rows=bert.take_rows,
+            grow=bert.grow,
             reorder_beams=bert.reorder_beams,
         ),
         Options("on", a.target, a.batch, tuple(a.buckets), structure="on"),

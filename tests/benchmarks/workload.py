@@ -6,6 +6,7 @@ Untrained weights would end an output anywhere, so the end token is forced where
 from __future__ import annotations
 
 import argparse
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -165,10 +166,9 @@ def grel_decoder(
 
     @jax.jit
     def decode(params, rules, source_BS, source_length_B, target_length_B):
-        def step_fn(state, token_B):
-            return bert.decode_step(config, params, state, token_B)
-
-        state = bert.init_decode(config, params, source_BS, source_length_B, num_steps)
+        step_fn = functools.partial(bert.decode_step, config, bert.decoding_params(params))
+        room = greedy.first_room(num_steps)
+        state = bert.init_decode(config, params, source_BS, source_length_B, room)
         generated, _ = greedy.search(
             forced(step_fn, SEP_ID),
             (state, target_length_B),
@@ -181,6 +181,7 @@ def grel_decoder(
                 bert.take_rows(state[0], index_B),
                 state[1][index_B],
             ),
+            grow_fn=lambda state, num_steps: (bert.grow(state[0], num_steps), state[1]),
         )
         return generated
 

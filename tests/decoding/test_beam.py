@@ -55,6 +55,7 @@ def _search(tables, cases, grammar, rules_of, num_beams, **settings):
             masks,
             rules,
             take_rows_fn=lambda key_B, index_B: key_B[index_B],
+            grow_fn=lambda key_B, num_steps: key_B,
             **settings,
             **common,
         )
@@ -64,6 +65,7 @@ def _search(tables, cases, grammar, rules_of, num_beams, **settings):
         masks,
         rules,
         reorder_fn=reorder_fn,
+        grow_fn=lambda key_R, num_steps: key_R,
         num_beams=num_beams,
         **settings,
         **common,

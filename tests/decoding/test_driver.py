@@ -59,7 +59,14 @@ def decoder(
 ):
     shapes_encoded.clear()
     return driver.Decoder(
-        driver.Functions(init_fn, step_fn, take_rows_fn, lambda state, origin_BW: state),
+        driver.Functions(
+            init=init_fn,
+            decoding_params=lambda params: params,
+            step=step_fn,
+            take_rows=take_rows_fn,
+            grow=lambda state, num_steps: state,
+            reorder_beams=lambda state, origin_BW: state,
+        ),
         driver.Options(copy, MAX_TARGET, batch_size, buckets, **fields),
         special=(PAD, CLS, SEP),
         excluded_ids=EXCLUDED,
@@ -344,6 +351,7 @@ def test_beams_bring_what_a_search_of_the_source_alone_brings(params):
             start_id=SEP,
             end_id=SEP,
             reorder_fn=lambda state, origin_BW: state,
+            grow_fn=lambda state, num_steps: state,
             penalty_power=0.7,
             **settings,
         )[0]

@@ -11,7 +11,7 @@ import pytest
 
 from grel import bio, linearize
 from grel.bio import B, I, O
-from grel.decoding import copying, greedy, structure, trace
+from grel.decoding import beam, copying, greedy, structure, trace
 from tests.decoding import reference
 
 START, END, PART_END, TRIPLE_END, EXCLUDED = 9, 3, 4, 5, (0, 3, 4, 5)
@@ -48,6 +48,7 @@ def _search(token_table_BTVV, bio_table_BTVC, source_BS, source_length_B, rules,
         start_id=START,
         end_id=END,
         take_rows_fn=lambda state, index_B: (state[0][index_B], state[1]),
+        grow_fn=lambda state, num_steps: state,
     )
 
 
@@ -370,6 +371,7 @@ def test_row_steps_are_near_what_the_lengths_need(monkeypatch):
             start_id=START,
             end_id=END,
             take_rows_fn=lambda state, index_B: (state[0][index_B], state[1]),
+            grow_fn=lambda state, num_steps: state,
         )
 
     needed = run = 0
@@ -380,6 +382,56 @@ def test_row_steps_are_near_what_the_lengths_need(monkeypatch):
         needed += (length_B + 1).sum()
         run += int(num_row_steps)
     assert needed < run <= 1.3 * needed
+
+
+@pytest.mark.parametrize("num_beams", [0, 2])
+def test_what_was_written_is_remembered_when_the_state_grows(monkeypatch, num_beams):
+    """A model that depends on all it was fed writes the same, whatever room it has at first."""
+    rng = np.random.default_rng(0)
+    token_table, bio_table = (jnp.array(rng.normal(size=(31, n))) for n in (VOCAB, 3))
+    token_table = token_table.at[:, END].set(jnp.where(jnp.arange(31) % 6 == 0, 9, -9))
+    *_, source_BS, source_length_B = random_cases(32, seed=8)
+    rooms = []
+
+    def write(source_BS, source_length_B):
+        def step_fn(state, token_R):
+            memory_RT, step = state
+            rooms.append(memory_RT.shape[1])
+            memory_RT = memory_RT.at[:, step].add(token_R + step)
+            key_R = memory_RT.sum(-1) % 31
+            return token_table[key_R], bio_table[key_R], (memory_RT, step + 1)
+
+        def grow_fn(state, num_steps):
+            memory_RT, step = state
+            return jnp.pad(memory_RT, ((0, 0), (0, num_steps - memory_RT.shape[1]))), step
+
+        rows = len(source_BS) * max(1, num_beams)
+        memory_RT = jnp.zeros((rows, greedy.first_room(STEPS)), jnp.int32)
+        state = memory_RT.at[:, 0].set(jnp.arange(rows)), jnp.int32(0)
+        masks = copying.copy_masks(source_BS, source_length_B, EXCLUDED)
+        rest = {"num_steps": STEPS, "start_id": START, "end_id": END, "grow_fn": grow_fn}
+        if not num_beams:
+            rest["take_rows_fn"] = lambda state, index_B: (state[0][index_B], state[1])
+            return greedy.search(step_fn, state, masks, copying.Rules(), **rest)
+
+        def reorder_fn(state, origin_BW):
+            memory_BWT = state[0].reshape(*origin_BW.shape, -1)
+            memory_BWT = jnp.take_along_axis(memory_BWT, origin_BW[..., None], axis=1)
+            return memory_BWT.reshape(state[0].shape), state[1]
+
+        rest |= {"reorder_fn": reorder_fn, "num_beams": num_beams}
+        return beam.search(step_fn, state, masks, copying.Rules(), **rest)
+
+    monkeypatch.setattr(greedy, "FIRST_ROOM", 4)
+    grown = jax.jit(write)(source_BS, source_length_B)
+    assert set(rooms) == {4, STEPS}
+    monkeypatch.setattr(greedy, "FIRST_ROOM", STEPS)
+    rooms.clear()
+    whole = jax.jit(functools.partial(write))(source_BS, source_length_B)
+    assert set(rooms) == {STEPS}
+    assert jax.tree.all(jax.tree.map(lambda x, y: (x == y).all(), grown, whole))
+    written = grown[0].written if num_beams else grown[0]
+    assert {0, 2, 5, STEPS} < {*written.length_B.ravel().tolist()}
 
 
 def test_a_row_does_not_depend_on_the_others():

@@ -69,7 +69,14 @@ def _sources(rng):
 
 
 _init_decode = functools.partial(jax.jit, static_argnums=(0, 4, 5))(bert.init_decode)
-_decode_step = functools.partial(jax.jit, static_argnums=0)(bert.decode_step)
+_grow = functools.partial(jax.jit, static_argnums=1)(bert.grow)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _decode_step(config, params, state, token_B):
+    return bert.decode_step(config, bert.decoding_params(params), state, token_B)
+
+
 _loss = functools.partial(jax.jit, static_argnums=0)(bert.loss)
 
 
@@ -127,7 +134,7 @@ def test_gathered_heads_equal_heads_everywhere(params, batch, objective):
 @pytest.mark.parametrize("objective", losses.OBJECTIVES)
 @pytest.mark.parametrize(("num_segments", "source", "target"), [(2, 0, 1), (6, 4, 5)])
 def test_cached_decoding_equals_encoding_anew(params, objective, num_segments, source, target):
-    """Step t's logits are those of the packed pair so far, whatever the padding."""
+    """Step t's logits are those of the packed pair so far, whatever the padding and the room."""
     config = dataclasses.replace(
         TINY,
         objective=objective,
@@ -141,9 +148,11 @@ def test_cached_decoding_equals_encoding_anew(params, objective, num_segments, s
     steps = 6
     written_BT = rng.integers(5, 50, (4, steps)).astype(np.int32)
     source_BS = _sources(rng)
-    state = _init_decode(config, params, source_BS, SOURCE_B, steps)
+    state = _init_decode(config, params, source_BS, SOURCE_B, 4)
     token_B = np.full(4, 3, np.int32)
     for t in range(steps):
+        if t == 4:
+            state = _grow(state, steps)
         token_logits_BV, bio_logits_BC, state = _decode_step(config, params, state, token_B)
         token_B = written_BT[:, t]
         for row, length in enumerate(SOURCE_B):
@@ -168,7 +177,7 @@ def test_beams_that_change_places_equal_encoding_anew(params, objective):
     rng = np.random.default_rng(3)
     source_BS, num_beams, steps = _sources(rng), 3, 5
     state = _init_decode(config, params, source_BS, SOURCE_B, steps, num_beams)
-    assert state.source[0].shape[1] == 4
+    assert {len(x) for x in jax.tree.leaves(state.source)} == {4}
     reorder_fn = jax.jit(bert.reorder_beams)
     written_BWT = np.full((4, num_beams, 0), 0)
     token_BW = np.full((4, num_beams), 3, np.int32)

@@ -1,5 +1,6 @@
 """Which rows of the caches move where; that decoding goes on from them is in test_bert.py."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -10,19 +11,27 @@ LAYERS, BATCH, WIDTH, ROOM, HEADS, SIZE = 2, 4, 5, 3, 2, 3
 
 
 def numbered(*shape: int):
-    """Keys and values that all differ."""
-    keys = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
-    return jnp.asarray(keys), jnp.asarray(-keys)
+    """Keys and values of some layers that all differ."""
+    keys = np.arange(LAYERS * np.prod(shape), dtype=np.float32).reshape(LAYERS, *shape)
+    return tuple((jnp.asarray(of_layer), jnp.asarray(-of_layer)) for of_layer in keys)
+
+
+def _shapes(tree):
+    return [x.shape for x in jax.tree.leaves(tree)]
+
+
+def _pairs(before, after):
+    return zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True)
 
 
 def state(num_beams: int) -> cache.DecodeState:
-    source = numbered(LAYERS, BATCH, HEADS, WIDTH, SIZE)
+    source = numbered(BATCH, HEADS, WIDTH, SIZE)
     empty = cache.init(source, jnp.arange(BATCH), ROOM, num_beams)
     assert empty.num_beams == num_beams
     assert empty.source is source
-    filled = numbered(LAYERS, BATCH * num_beams, HEADS, ROOM, SIZE)
-    assert [x.shape for x in empty.target] == [x.shape for x in filled]
-    assert not any(x.any() for x in empty.target)
+    filled = numbered(BATCH * num_beams, HEADS, ROOM, SIZE)
+    assert _shapes(empty.target) == _shapes(filled)
+    assert not any(x.any() for x in jax.tree.leaves(empty.target))
     return empty.replace(target=filled, step=jnp.int32(2))
 
 
@@ -33,12 +42,12 @@ def test_take_rows_takes_examples_with_all_their_beams(num_beams):
     assert (after.num_beams, after.step) == (num_beams, 2)
     assert after.source_length_B.tolist() == [3, 0, 3]
     for place, example in enumerate([3, 0, 3]):
-        for old, new in zip(before.source, after.source, strict=True):
-            np.testing.assert_array_equal(new[:, place], old[:, example])
+        for old, new in _pairs(before.source, after.source):
+            np.testing.assert_array_equal(new[place], old[example])
         for beam in range(num_beams):
-            for old, new in zip(before.target, after.target, strict=True):
+            for old, new in _pairs(before.target, after.target):
                 np.testing.assert_array_equal(
-                    new[:, place * num_beams + beam], old[:, example * num_beams + beam]
+                    new[place * num_beams + beam], old[example * num_beams + beam]
                 )
 
 
@@ -48,5 +57,15 @@ def test_reorder_beams_moves_targets_within_their_example_and_no_source():
     after = cache.reorder_beams(before, jnp.asarray(origin_BW))
     assert after.source is before.source
     for (example, beam), origin in np.ndenumerate(origin_BW):
-        for old, new in zip(before.target, after.target, strict=True):
-            np.testing.assert_array_equal(new[:, example * 3 + beam], old[:, example * 3 + origin])
+        for old, new in _pairs(before.target, after.target):
+            np.testing.assert_array_equal(new[example * 3 + beam], old[example * 3 + origin])
+
+
+def test_grow_adds_room_behind_what_is_there():
+    before = state(3)
+    after = cache.grow(before, ROOM + 4)
+    assert after.source is before.source
+    for old, new in _pairs(before.target, after.target):
+        assert new.shape[2] == ROOM + 4
+        np.testing.assert_array_equal(new[:, :, :ROOM], old)
+    assert jax.tree.all(jax.tree.map(lambda x, y: (x == y).all(), before, cache.grow(before, ROOM)))
