@@ -5,12 +5,12 @@ beams become its beams; those that end move to a list of the best ended ones and
 Extensions are compared by summed log-probability, ended hypotheses by that over the length penalty,
 and an example is done when no beam can still get into its list: that bound is exact, so stopping
 early changes nothing. Beams are rows, the W beams of an example side by side, and whatever a beam
-has (caches, copy state, what it has written) moves with it. Source: UniLM (Dong et al. 2019).
+has (caches, copy state, what it has written) moves with it. The batch shrinks as examples are done,
+by the stages of greedy search. Source: UniLM (Dong et al. 2019).
 """
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -43,14 +43,27 @@ class Hypotheses:
 
 @flax.struct.dataclass
 class _Search:
-    """Between two steps, with R = B * W rows: a beam that has ended has the score -inf."""
+    """Between two steps: b examples are searched, with R = b * W rows.
+
+    Attributes:
+        state: the model's, R rows.
+        masks, copied: the copy masks of these rows, and what they have written.
+        token_R: their last tokens.
+        beams: what they have written; one that has ended has the score -inf.
+        best: the best hypotheses of these examples that have ended.
+        example_b: which of the B examples these are.
+        num_steps: how many steps were run; num_row_steps: the same, summed over rows.
+    """
 
     state: Any
+    masks: copying.CopyMasks
     copied: copying.CopyState
     token_R: jax.Array
     beams: Hypotheses
     best: Hypotheses
+    example_b: jax.Array
     num_steps: jax.Array
+    num_row_steps: jax.Array
 
 
 def length_penalty(num_tokens: jax.Array | int, power: float) -> jax.Array | float:
@@ -68,6 +81,7 @@ def search(
     start_id: int,
     end_id: int,
     reorder_fn: ReorderFn,
+    take_rows_fn: greedy.TakeRowsFn,
     grow_fn: greedy.GrowFn,
     num_beams: int,
     num_best: int = 1,
@@ -85,7 +99,8 @@ def search(
         masks: the copy masks of the sources, one row per example.
         rules: what decides beside the model.
         start_id: the first token to feed; end_id: the token that ends a hypothesis.
-        reorder_fn: the model's state after beams changed places; grow_fn: with room for more steps.
+        reorder_fn: the model's state after beams changed places; take_rows_fn: of some of the
+            examples; grow_fn: with room for more steps.
         penalty_power: of `length_penalty`, 0 or more; 0 is none.
 
     Returns the hypotheses, and the number of steps run, summed over the rows they were run for.
@@ -97,8 +112,6 @@ def search(
     if penalty_power < 0:
         raise ValueError(f"the length penalty is {penalty_power}; it must be 0 or more")
     batch = len(masks.source_BS)
-    row_masks = jax.tree.map(lambda x: jnp.repeat(x, num_beams, axis=0), masks)
-    has_source_B1 = masks.inside_BS.any(-1, keepdims=True)
     last_penalty = length_penalty(num_steps, penalty_power)
 
     def nothing_written(width: int, starts_B1: jax.Array) -> Hypotheses:
@@ -116,68 +129,101 @@ def search(
         return Hypotheses(written, score_BW, score_BW)
 
     def step(search: _Search) -> _Search:
+        size = len(search.example_b)
         token_logits_RV, bio_logits_RC, state = step_fn(search.state, search.token_R)
         label_RL, label_score_RL, log_prob_RLV = _extensions(
-            token_logits_RV, bio_logits_RC, row_masks, search.copied, rules
+            token_logits_RV, bio_logits_RC, search.masks, search.copied, rules
         )
         _, num_labels, vocab = log_prob_RLV.shape
         score_RLV = label_score_RL[..., None] + log_prob_RLV
         total_RLV = search.beams.score_BW.reshape(-1, 1, 1) + score_RLV
-        score_BW, index_BW = jax.lax.top_k(total_RLV.reshape(batch, -1), num_beams)
-        origin_BW, way_BW = jnp.divmod(index_BW, num_labels * vocab)
-        way_BW, token_BW = jnp.divmod(way_BW, vocab)
-        row_BW = jnp.arange(batch)[:, None] * num_beams + origin_BW
-        label_BW = label_RL[row_BW, way_BW]
+        score_bW, index_bW = jax.lax.top_k(total_RLV.reshape(size, -1), num_beams)
+        origin_bW, way_bW = jnp.divmod(index_bW, num_labels * vocab)
+        way_bW, token_bW = jnp.divmod(way_bW, vocab)
+        row_bW = jnp.arange(size)[:, None] * num_beams + origin_bW
+        label_bW = label_RL[row_bW, way_bW]
 
-        token_R = token_BW.reshape(-1)
-        copied = jax.tree.map(lambda x: x[row_BW.reshape(-1)], search.copied)
-        copied = copying.advance(row_masks, copied, token_R, label_BW.reshape(-1), rules)
-        written = _take(search.beams.written, origin_BW)
+        token_R = token_bW.reshape(-1)
+        copied = jax.tree.map(lambda x: x[row_bW.reshape(-1)], search.copied)
+        copied = copying.advance(search.masks, copied, token_R, label_bW.reshape(-1), rules)
+        written = _take(search.beams.written, origin_bW)
         now = (slice(None), slice(None), search.num_steps)
         written = written.replace(
-            tokens_BT=written.tokens_BT.at[now].set(token_BW),
-            labels_BT=written.labels_BT.at[now].set(label_BW),
-            log_prob_BT=written.log_prob_BT.at[now].set(log_prob_RLV[row_BW, way_BW, token_BW]),
+            tokens_BT=written.tokens_BT.at[now].set(token_bW),
+            labels_BT=written.labels_BT.at[now].set(label_bW),
+            log_prob_BT=written.log_prob_BT.at[now].set(log_prob_RLV[row_bW, way_bW, token_bW]),
             position_BT=written.position_BT.at[now].set(
-                copying.position(copied).reshape(token_BW.shape)
+                copying.position(copied).reshape(token_bW.shape)
             ),
         )
         num_done = search.num_steps + 1
-        ended_BW = token_BW == end_id
-        penalized_BW = score_BW / length_penalty(num_done, penalty_power)
-        ended = Hypotheses(written, score_BW, jnp.where(ended_BW, penalized_BW, -jnp.inf))
-        return _Search(
-            state=reorder_fn(state, origin_BW),
+        ended_bW = token_bW == end_id
+        penalized_bW = score_bW / length_penalty(num_done, penalty_power)
+        ended = Hypotheses(written, score_bW, jnp.where(ended_bW, penalized_bW, -jnp.inf))
+        return search.replace(
+            state=reorder_fn(state, origin_bW),
             copied=copied,
             token_R=token_R,
-            beams=ended.replace(score_BW=jnp.where(ended_BW, -jnp.inf, score_BW)),
+            beams=ended.replace(score_BW=jnp.where(ended_bW, -jnp.inf, score_bW)),
             best=_merge(search.best, ended),
             num_steps=num_done,
+            num_row_steps=search.num_row_steps + len(token_R),
         )
 
-    def goes_on(search: _Search, room: int) -> jax.Array:
+    def goes_on(search: _Search) -> jax.Array:
+        """Which examples do: goes_on_b."""
         # Scores only fall, and no penalty divides by more than that of the longest hypothesis.
-        bound_B = search.beams.score_BW.max(-1) / last_penalty
-        return (search.num_steps < room) & (bound_B > search.best.penalized_BW[:, -1]).any()
+        bound_b = search.beams.score_BW.max(-1) / last_penalty
+        return bound_b > search.best.penalized_BW[:, -1]
 
-    found = _Search(
+    def take_going_on(search: _Search, size: int) -> _Search:
+        """The examples that go on, at most `size` of them; done ones fill up the rest."""
+        if size == len(search.example_b):
+            return search
+        index_b = jnp.argsort(~goes_on(search), stable=True)[:size]
+        row_R = (index_b[:, None] * num_beams + jnp.arange(num_beams)[None]).reshape(-1)
+        of_rows = search.masks, search.copied, search.token_R
+        masks, copied, token_R = jax.tree.map(lambda x: x[row_R], of_rows)
+        of_examples = search.beams, search.best, search.example_b
+        beams, best, example_b = jax.tree.map(lambda x: x[index_b], of_examples)
+        return search.replace(
+            state=take_rows_fn(search.state, index_b),
+            masks=masks,
+            copied=copied,
+            token_R=token_R,
+            beams=beams,
+            best=best,
+            example_b=example_b,
+        )
+
+    has_source_B1 = masks.inside_BS.any(-1, keepdims=True)
+    row_masks = jax.tree.map(lambda x: jnp.repeat(x, num_beams, axis=0), masks)
+    found = nothing_written(num_best, ~has_source_B1)
+    search = _Search(
         state=state,
+        masks=row_masks,
         copied=copying.init_copy(row_masks),
         token_R=jnp.full(batch * num_beams, start_id),
         beams=nothing_written(num_beams, has_source_B1),
-        best=nothing_written(num_best, ~has_source_B1),
+        best=found,
+        example_b=jnp.arange(batch),
         num_steps=jnp.int32(0),
+        num_row_steps=jnp.int32(0),
     )
-    room = greedy.first_room(num_steps)
-    found = jax.lax.while_loop(functools.partial(goes_on, room=room), step, found)
-    if room < num_steps:
-        found = found.replace(state=grow_fn(found.state, num_steps))
-        found = jax.lax.while_loop(functools.partial(goes_on, room=num_steps), step, found)
-    unended = found.beams.replace(penalized_BW=found.beams.score_BW / last_penalty)
-    best = _merge(found.best, unended)
-    length_BW = (best.written.tokens_BT != end_id).sum(-1)
-    best = best.replace(written=best.written.replace(length_B=length_BW))
-    return best, found.num_steps * batch * num_beams
+    for stage in greedy.stages(batch, num_steps):
+        search = take_going_on(search, stage.size)
+        search = search.replace(state=grow_fn(search.state, stage.room))
+        search = jax.lax.while_loop(
+            lambda s, stage=stage: (s.num_steps < stage.room) & (goes_on(s).sum() > stage.until),
+            step,
+            search,
+        )
+        # Of an example that goes on these are not final, and are replaced after a later stage.
+        unended = search.beams.replace(penalized_BW=search.beams.score_BW / last_penalty)
+        found = _put(found, search.example_b, _merge(search.best, unended))
+    length_BW = (found.written.tokens_BT != end_id).sum(-1)
+    found = found.replace(written=found.written.replace(length_B=length_BW))
+    return found, search.num_row_steps
 
 
 def _extensions(
@@ -253,6 +299,11 @@ def _merge(best: Hypotheses, more: Hypotheses) -> Hypotheses:
     both = jax.tree.map(lambda x, y: jnp.concatenate([x, y], axis=1), best, more)
     _, index_BW = jax.lax.top_k(both.penalized_BW, best.penalized_BW.shape[1])
     return _take(both, index_BW)
+
+
+def _put(found: Hypotheses, example_b: jax.Array, best: Hypotheses) -> Hypotheses:
+    """`found` with those of some examples replaced."""
+    return jax.tree.map(lambda x, y: x.at[example_b].set(y), found, best)
 
 
 def _take(tree: Any, index_BW: jax.Array) -> Any:

@@ -124,6 +124,7 @@ def _beam(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tupl
     hypotheses, row_steps = beam.search(
         *args,
         reorder_fn=model.reorder_beams,
+        take_rows_fn=model.take_rows,
         grow_fn=model.grow,
         num_beams=options.num_beams,
         num_best=options.num_best,

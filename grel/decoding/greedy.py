@@ -10,9 +10,8 @@ first of the stages has little room to write, and steps in it need not look at w
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import flax.struct
 import jax
@@ -119,25 +118,41 @@ def search(
     if num_steps % STEPS_PER_CHECK:
         raise ValueError(f"num_steps is {num_steps}; it must be a multiple of {STEPS_PER_CHECK}")
     progress = begin(state, masks, num_steps=num_steps, start_id=start_id, end_id=end_id)
-    sizes = [*batch_sizes(len(masks.source_BS)), 0]
-    room = first_room(num_steps)
-    if room < num_steps:
-        progress = advance(step_fn, progress, rules, end_id=end_id, until=sizes[1], room=room)
-        progress = progress.replace(state=grow_fn(progress.state, num_steps))
-    for size, until in itertools.pairwise(sizes):
-        progress = take_unended(progress, size, take_rows_fn)
-        progress = advance(step_fn, progress, rules, end_id=end_id, until=until, room=num_steps)
+    for stage in stages(len(masks.source_BS), num_steps):
+        progress = take_unended(progress, stage.size, take_rows_fn)
+        progress = progress.replace(state=grow_fn(progress.state, stage.room))
+        progress = advance(step_fn, progress, rules, stage, end_id=end_id)
     written = progress.written
     length_B = (written.tokens_BT != end_id).sum(-1)
     return written.replace(length_B=length_B), progress.num_row_steps
 
 
-def batch_sizes(num_rows: int) -> Iterator[int]:
-    """`num_rows` and its halves, down to MIN_ROWS."""
-    yield num_rows
-    while num_rows // 2 >= MIN_ROWS:
-        num_rows //= 2
-        yield num_rows
+class Stage(NamedTuple):
+    """Steps with batches of one shape.
+
+    Attributes:
+        size: rows searched.
+        room: steps that the model's state has room for; the stage ends when so many were run,
+        until: or when no more than so many rows go on.
+    """
+
+    size: int
+    room: int
+    until: int
+
+
+def stages(num_rows: int, num_steps: int) -> Iterator[Stage]:
+    """The whole batch with little room, then with all of it, then halves down to MIN_ROWS."""
+    room = first_room(num_steps)
+    while True:
+        half = num_rows // 2 if num_rows // 2 >= MIN_ROWS else 0
+        yield Stage(num_rows, room, half)
+        if room < num_steps:
+            room = num_steps
+        elif half:
+            num_rows = half
+        else:
+            return
 
 
 def begin(
@@ -186,9 +201,9 @@ def take_unended(progress: Progress, size: int, take_rows_fn: TakeRowsFn) -> Pro
 
 
 def advance(
-    step_fn: StepFn, progress: Progress, rules: copying.Rules, *, end_id: int, until: int, room: int
+    step_fn: StepFn, progress: Progress, rules: copying.Rules, stage: Stage, *, end_id: int
 ) -> Progress:
-    """Goes on until at most `until` rows go on, or `room` steps were run."""
+    """Goes on to the end of the stage."""
 
     def step(progress, _):
         token_logits_bV, bio_logits_bC, state = step_fn(progress.state, progress.token_b)
@@ -218,7 +233,7 @@ def advance(
         ), None
 
     def goes_on(progress):
-        return (progress.num_steps < room) & ((~progress.ended_b).sum() > until)
+        return (progress.num_steps < stage.room) & ((~progress.ended_b).sum() > stage.until)
 
     return jax.lax.while_loop(
         goes_on, lambda p: jax.lax.scan(step, p, length=STEPS_PER_CHECK)[0], progress

@@ -59,6 +59,8 @@ def grow(state: DecodeState, num_steps: int) -> DecodeState:
     def longer(x: jax.Array) -> jax.Array:
         return jnp.pad(x, ((0, 0), (0, 0), (0, num_steps - x.shape[2]), (0, 0)))
 
+    if state.target[0][0].shape[2] == num_steps:
+        return state
     return state.replace(target=jax.tree.map(longer, state.target))
 
 

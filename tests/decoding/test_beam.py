@@ -65,6 +65,7 @@ def _search(tables, cases, grammar, rules_of, num_beams, **settings):
         masks,
         rules,
         reorder_fn=reorder_fn,
+        take_rows_fn=lambda key_R, index_b: key_R.reshape(-1, num_beams)[index_b].reshape(-1),
         grow_fn=lambda key_R, num_steps: key_R,
         num_beams=num_beams,
         **settings,
@@ -308,6 +309,45 @@ def test_stops_when_no_beam_can_get_into_the_list():
     assert best.score_BW[1:].tolist() == [[0, -np.inf]] * 2
     token_table[:, END] = -60
     assert search((token_table, bio_table), cases, 2, **settings)[1] == 12 * 3 * 2
+
+
+def test_the_batch_halves_as_examples_are_done(monkeypatch):
+    """Those that go on are gathered, wherever they stand, and keep their places."""
+    monkeypatch.setattr(greedy, "MIN_ROWS", 2)
+    ends = np.array([1, 5, 16, 1, 1, 9, 1, 5])
+    source_BS = np.array([[CLS, 6 + n % 5, END] for n in range(len(ends))])
+
+    def step_fn(state, token_R):
+        end_R, step = state
+        last_R1 = (end_R == step + 1)[:, None]
+        is_end_1V, is_word_1V = (jnp.arange(VOCAB)[None] == token for token in (END, 6))
+        token_logits_RV = jnp.where(last_R1, is_end_1V * 60.0, is_word_1V * 60.0)
+        return token_logits_RV, jnp.zeros((len(end_R), NUM_LABELS)), (end_R, step + 1)
+
+    found, row_steps = jax.jit(
+        functools.partial(
+            beam.search,
+            step_fn,
+            num_steps=16,
+            start_id=START,
+            end_id=END,
+            reorder_fn=lambda state, origin_BW: state,
+            take_rows_fn=lambda state, index_b: (
+                state[0].reshape(-1, 2)[index_b].reshape(-1),
+                state[1],
+            ),
+            grow_fn=lambda state, num_steps: state,
+            num_beams=2,
+        )
+    )(
+        (jnp.repeat(ends, 2), jnp.int32(0)),
+        copying.copy_masks(source_BS, jnp.full(len(ends), 3), EXCLUDED),
+        copying.Rules(),
+    )
+    assert found.written.length_B[:, 0].tolist() == (ends - 1).tolist()
+    for written_T, end in zip(found.written.tokens_BT[:, 0], ends, strict=True):
+        assert written_T.tolist() == [6] * (end - 1) + [END] * (17 - end)
+    assert row_steps == 2 * (8 * 1 + 4 * 4 + 2 * 11)
 
 
 @pytest.mark.parametrize(("power", "words"), [(0.0, []), (1.0, [6] * 4)])

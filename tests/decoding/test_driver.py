@@ -113,7 +113,8 @@ def halving(params):
 
     Devices go on with 8 and with 4 rows when they may.
     """
-    assert list(greedy.batch_sizes(16)) == [16, 8, 4]
+    sizes = {stage.size for stage in greedy.stages(16, NUM_STEPS)}
+    assert sizes == {16, 8, 4}
     d = decoder(128, buckets=BUCKETS[-1:])
     return d, d(params, random_sources(200)), d.row_steps
 
@@ -351,6 +352,7 @@ def test_beams_bring_what_a_search_of_the_source_alone_brings(params):
             start_id=SEP,
             end_id=SEP,
             reorder_fn=lambda state, origin_BW: state,
+            take_rows_fn=lambda state, index_B: state,
             grow_fn=lambda state, num_steps: state,
             penalty_power=0.7,
             **settings,

@@ -335,11 +335,17 @@ def test_the_batch_halves_with_its_rows(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("num_rows", "sizes"), [(1, [1]), (7, [7]), (8, [8, 4]), (50, [50, 25, 12, 6])]
+    ("num_rows", "num_steps", "stages"),
+    [
+        (1, 31, [(1, 31, 0)]),
+        (7, 32, [(7, 16, 0), (7, 32, 0)]),
+        (8, 30, [(8, 30, 4), (4, 30, 0)]),
+        (50, 40, [(50, 16, 25), (50, 40, 25), (25, 40, 12), (12, 40, 6), (6, 40, 0)]),
+    ],
 )
-def test_batch_sizes(monkeypatch, num_rows, sizes):
+def test_stages(monkeypatch, num_rows, num_steps, stages):
     monkeypatch.setattr(greedy, "MIN_ROWS", 4)
-    assert list(greedy.batch_sizes(num_rows)) == sizes
+    assert list(greedy.stages(num_rows, num_steps)) == stages
 
 
 # How many of 128 targets have so many wordpieces: the quantiles of NYT24's.
@@ -410,8 +416,13 @@ def test_what_was_written_is_remembered_when_the_state_grows(monkeypatch, num_be
         state = memory_RT.at[:, 0].set(jnp.arange(rows)), jnp.int32(0)
         masks = copying.copy_masks(source_BS, source_length_B, EXCLUDED)
         rest = {"num_steps": STEPS, "start_id": START, "end_id": END, "grow_fn": grow_fn}
+
+        def take_rows_fn(state, index_B):
+            memory_BWT = state[0].reshape(len(state[0]) // max(1, num_beams), -1, STEPS)
+            return memory_BWT[index_B].reshape(-1, STEPS), state[1]
+
+        rest["take_rows_fn"] = take_rows_fn
         if not num_beams:
-            rest["take_rows_fn"] = lambda state, index_B: (state[0][index_B], state[1])
             return greedy.search(step_fn, state, masks, copying.Rules(), **rest)
 
         def reorder_fn(state, origin_BW):
