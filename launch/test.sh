@@ -9,4 +9,5 @@ source launch/dry_run.sh
 run bash launch/setup.sh --tests
 run .venv/bin/python -m ruff check .
 run .venv/bin/python -m ruff format --check .
-run .venv/bin/python -m pytest "$@"
+# A file stays in one process, whose fixtures compile what its tests share.
+run .venv/bin/python -m pytest -n auto --maxprocesses=4 --dist=loadfile "$@"
