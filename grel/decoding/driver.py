@@ -225,9 +225,13 @@ class Decoder:
     def batches(
         self, params: Any, sources: Sequence[Sequence[int]]
     ) -> Iterator[tuple[list[int], list[Written]]]:
-        """The same batch by batch, as (indices into sources, what was written for them)."""
+        """The same batch by batch, as (indices into sources, what was written for them).
+
+        The devices work on the next batch while the caller has one.
+        """
         size, buckets = self._options.batch_size, self._options.buckets
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
+        under_way = None
         for start in range(0, len(order), size):
             places = order[start : start + size]
             longest = len(sources[places[-1]]) + 2
@@ -238,19 +242,30 @@ class Decoder:
                 ids = [self._cls_id, *sources[place][: width - 2], self._sep_id]
                 source_BS[row, : len(ids)] = ids
                 source_length_B[row] = len(ids)
+            before = under_way
             _, decoded = self._decode((params, self._grammar), (source_BS, source_length_B))
-            generated, found_BW, row_steps = parallel.merge_rows(decoded)
-            with self._lock:
-                self.row_steps += int(row_steps.sum())
-            written = []
-            for row, place in enumerate(places):
-                of_row = jax.tree.map(operator.itemgetter(row), generated)
-                best, *others = (
-                    self._written(jax.tree.map(operator.itemgetter(n), of_row), sources[place])
-                    for n in np.flatnonzero(found_BW[row])
-                )
-                written.append(dataclasses.replace(best, others=tuple(others)))
-            yield places, written
+            under_way = places, decoded
+            if before:
+                yield self._read(*before, sources)
+        if under_way:
+            yield self._read(*under_way, sources)
+
+    def _read(
+        self, places: list[int], decoded: Any, sources: Sequence[Sequence[int]]
+    ) -> tuple[list[int], list[Written]]:
+        """Waits for a batch, and cuts out what was written for each of its sources."""
+        generated, found_BW, row_steps = parallel.merge_rows(decoded)
+        with self._lock:
+            self.row_steps += int(row_steps.sum())
+        written = []
+        for row, place in enumerate(places):
+            of_row = jax.tree.map(operator.itemgetter(row), generated)
+            best, *others = (
+                self._written(jax.tree.map(operator.itemgetter(n), of_row), sources[place])
+                for n in np.flatnonzero(found_BW[row])
+            )
+            written.append(dataclasses.replace(best, others=tuple(others)))
+        return places, written
 
     def _written(self, generated: greedy.Generated, source: Sequence[int]) -> Written:
         # Steps are run in groups, so a row may have gone on, and ended, beyond the limit.

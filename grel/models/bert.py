@@ -336,8 +336,11 @@ def decoding_params(params: Any) -> Any:
     To be called before the loop over steps, which would cut every layer out at every step.
     """
     num_layers = len(jax.tree.leaves(params["layers"])[0])
-    layers = [jax.tree.map(lambda x, n=n: x[n], params["layers"]) for n in range(num_layers)]
-    return {**params, "layers": layers}
+
+    def layer(n: int) -> Any:
+        return jax.tree.map(lambda x: jax.lax.index_in_dim(x, n, keepdims=False), params["layers"])
+
+    return {**params, "layers": [layer(n) for n in range(num_layers)]}
 
 
 def decode_step(

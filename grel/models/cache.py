@@ -7,6 +7,8 @@ of beams by the shapes, so that greedy search is the case of one beam and not a 
 
 from __future__ import annotations
 
+import functools
+
 import flax.struct
 import jax
 import jax.numpy as jnp
@@ -55,13 +57,9 @@ def init(
 
 def grow(state: DecodeState, num_steps: int) -> DecodeState:
     """The state with room for `num_steps` steps, not fewer than before."""
-
-    def longer(x: jax.Array) -> jax.Array:
-        return jnp.pad(x, ((0, 0), (0, 0), (0, num_steps - x.shape[2]), (0, 0)))
-
     if state.target[0][0].shape[2] == num_steps:
         return state
-    return state.replace(target=jax.tree.map(longer, state.target))
+    return state.replace(target=jax.tree.map(lambda x: _longer(x, num_steps), state.target))
 
 
 def take_rows(state: DecodeState, index_B: jax.Array) -> DecodeState:
@@ -85,4 +83,15 @@ def reorder_beams(state: DecodeState, origin_BW: jax.Array) -> DecodeState:
 
 
 def _take(cached: tuple[KeysAndValues, ...], row_R: jax.Array) -> tuple[KeysAndValues, ...]:
-    return jax.tree.map(lambda x: x[row_R], cached)
+    return jax.tree.map(lambda x: _rows(x, row_R), cached)
+
+
+# Compiled where they are used, these are jitted so that they are traced once for all layers.
+@functools.partial(jax.jit, static_argnums=1)
+def _longer(x: jax.Array, num_steps: int) -> jax.Array:
+    return jnp.pad(x, ((0, 0), (0, 0), (0, num_steps - x.shape[2]), (0, 0)))
+
+
+@jax.jit
+def _rows(x: jax.Array, row_R: jax.Array) -> jax.Array:
+    return x[row_R]

@@ -2,7 +2,7 @@
 
     python -m tests.benchmarks.startup [--layers=6 --hidden=384 --rounds=3]
 
-A start is a new process that decodes one source of every bucket, with random weights under which
+A start is a new process that decodes one batch of every bucket, with random weights under which
 the output ends at once: more would time the decoding. Each round has two, with a cache that is
 empty for the first. Counted in each: programs compiled, those of them that came from the cache, and
 programs compiled after the start, when batches of all buckets come again with other sources,
@@ -82,18 +82,20 @@ def _start(a: argparse.Namespace) -> None:
     )
 
     def decode_all(decoder: Decoder, num: int) -> None:
+        sources = []
         for bucket in a.buckets:
             words = rng.integers(workload.FIRST_WORD_ID, a.vocab_size, (num, bucket - 2))
-            decoder(params, words.tolist())
+            sources += words.tolist()
+        decoder(params, sources)
 
     begin = time.perf_counter()
-    decode_all(decoder, 1)
+    decode_all(decoder, a.batch)
     start = {
         "seconds": time.perf_counter() - begin,
         "compiled": num_compiled(),
         "from cache": events["/jax/compilation_cache/cache_hits"],
     }
-    decode_all(decoder, a.batch)
+    decode_all(decoder, 3 * a.batch)
     decode_all(decoder.restricted(["born in"]), a.batch + 1)
     print(json.dumps({**start, "compiled later": num_compiled() - start["compiled"]}))
 
