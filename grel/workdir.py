@@ -88,7 +88,7 @@ def read_evaluations(paths: list[Path], split: str) -> list[Evaluation]:
     names = []
     for path, folder in found:
         several = path == folder or sum(other == path for other, _ in found) > 1
-        run = _workdir(folder).resolve().name
+        run = _workdir(folder).name
         names.append(f"{run}/{folder.name}" if several else run)
     names = [
         str(folder) if names.count(name) > 1 else name
@@ -99,11 +99,16 @@ def read_evaluations(paths: list[Path], split: str) -> list[Evaluation]:
 
 def read_evaluation(path: Path, split: str) -> Evaluation:
     """The evaluation in a folder of its own, or that in `path/eval/split`; errors as above."""
+    return _read(*locate(path, split))
+
+
+def locate(path: Path, split: str) -> tuple[Path, str]:
+    """Folder of that evaluation, and a name for its system; raises WorkdirError."""
     folder = path if _is_evaluation(path) else path / "eval" / split
     if not _is_evaluation(folder):
         raise _missing(path, split)
-    name = _workdir(folder).resolve().name
-    return _read(folder, f"{name}/{folder.name}" if path == folder else name)
+    run = _workdir(folder).name
+    return folder, f"{run}/{folder.name}" if path == folder else run
 
 
 def _folders(path: Path, split: str) -> list[Path]:

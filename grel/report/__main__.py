@@ -19,6 +19,7 @@ from grel.report.build import build
 from grel.report.runs import ReportError, read_run
 from grel.scoring.protocols import ScoringError
 from grel.textio import replacing
+from grel.workdir import WorkdirError
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -28,7 +29,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Decoding traces are shown where DIR/eval/<split>/trace.jsonl holds them.",
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the run")
+    parser.add_argument(
+        "--workdir", required=True, metavar="DIR", help="folder of the run, or of one evaluation"
+    )
     parser.add_argument("--split", default="test", help="an evaluated split (default: test)")
     parser.add_argument("--compare", metavar="OTHER_DIR", help="another run to set against it")
     parser.add_argument("--output", required=True, metavar="FILE.html", help="- is standard output")
@@ -55,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             file.write(html.encode())
         for plot in plots if args.plots is not None else ():
             plot.write(Path(args.plots))
-    except (ReportError, RecordError, ScoringError) as error:
+    except (ReportError, RecordError, ScoringError, WorkdirError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     return 0

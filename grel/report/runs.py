@@ -17,6 +17,7 @@ from grel.records import Document, read_jsonl
 from grel.report.trace import Trace, read_traces
 from grel.scoring.protocols import PROTOCOLS, pair
 from grel.textio import Fault, RecordError, expect, member, parse_object, quote
+from grel.workdir import locate
 
 # split -> metric -> (step, value), by step
 Curves = dict[str, dict[str, list[tuple[int, float]]]]
@@ -62,42 +63,29 @@ class Run:
 def read_run(workdir: str | Path, split: str) -> Run:
     """Reads what `--mode=train` and `--mode=eval` wrote into a work folder.
 
+    `workdir` may also be the folder of one evaluation.
+
     Raises:
-        ReportError: folder or split is missing.
+        WorkdirError: folder or split is missing.
+        ReportError: the split is empty.
         RecordError: a file is faulty.
         ScoringError: gold and predictions don't belong together.
     """
-    workdir = Path(workdir)
-    folder = _evaluation(workdir, split)
+    folder, name = locate(Path(workdir), split)
     notes: list[str] = []
     pairs = pair(read_jsonl(folder / "gold.jsonl"), read_jsonl(folder / "predictions.jsonl"))
     if not pairs:
         raise ReportError(f"{folder / 'gold.jsonl'}: no records; evaluate a split that has some")
     metrics = _read_metrics(folder / "metrics.json", notes)
     return Run(
-        name=workdir.resolve().name,
+        name=name,
         pairs=pairs,
         protocol=metrics.get("protocol", "exact"),
         metrics=metrics,
-        curves=_read_curves(workdir / "metrics.jsonl", notes),
+        curves=_read_curves(folder.resolve().parents[1] / "metrics.jsonl", notes),
         traces=_read_traces(folder, {document.id for document, _ in pairs}, notes),
         notes=notes,
     )
-
-
-def _evaluation(workdir: Path, split: str) -> Path:
-    if not workdir.is_dir():
-        raise ReportError(f"{workdir}: no such folder; train a model first, or check --workdir")
-    folder = workdir / "eval" / split
-    missing = [n for n in ("gold.jsonl", "predictions.jsonl") if not (folder / n).is_file()]
-    if missing:
-        found = sorted(path.parent.name for path in workdir.glob("eval/*/predictions.jsonl"))
-        others = f", or choose --split={'|'.join(found)}" if found else ""
-        raise ReportError(
-            f"{folder / missing[0]}: no such file; make it with python -m grel.main --mode=eval "
-            f"--workdir={workdir} --config.eval.split={split}{others}"
-        )
-    return folder
 
 
 def _read_metrics(path: Path, notes: list[str]) -> dict[str, Any]:

@@ -11,12 +11,11 @@ import pytest
 
 from grel import bio, linearize
 from grel.bio import B, I, O
-from grel.decoding import beam, copying, greedy, structure, trace
+from grel.decoding import copying, greedy, structure, trace
 from tests.decoding import reference
 
 START, END, PART_END, TRIPLE_END, EXCLUDED = 9, 3, 4, 5, (0, 3, 4, 5)
 VOCAB, WIDTH, STEPS = 12, 18, 16
-MIN_ROWS = greedy.MIN_ROWS
 # One relation is the beginning of another, and their words are those of the sentences.
 SCHEMA = structure.Schema(
     {"a": (6,), "ab": (6, 7), "c": (8, 9, 6), "d": (2,)},
@@ -332,117 +331,6 @@ def test_the_batch_halves_with_its_rows(monkeypatch):
     generated, sizes = search(scripted(ends))
     assert generated.length_B.tolist() == ends
     assert sizes == [8] * 2 + [4] * 4 + [2] * 10
-
-
-@pytest.mark.parametrize(
-    ("num_rows", "num_steps", "stages"),
-    [
-        (1, 31, [(1, 31, 0)]),
-        (7, 32, [(7, 16, 0), (7, 32, 0)]),
-        (8, 30, [(8, 30, 4), (4, 30, 0)]),
-        (50, 40, [(50, 16, 25), (50, 40, 25), (25, 40, 12), (12, 40, 6), (6, 40, 0)]),
-    ],
-)
-def test_stages(monkeypatch, num_rows, num_steps, stages):
-    monkeypatch.setattr(greedy, "MIN_ROWS", 4)
-    assert list(greedy.stages(num_rows, num_steps)) == stages
-
-
-# How many of 128 targets have so many wordpieces: the quantiles of NYT24's.
-NYT24_LENGTHS = (
-    {5: 13, 6: 17, 7: 13, 8: 12, 9: 10, 10: 7, 11: 9, 12: 3, 13: 5, 14: 1, 15: 7, 16: 1, 17: 5}
-    | {18: 1, 19: 3, 21: 2, 22: 1, 23: 2, 25: 6, 27: 1, 28: 1, 29: 1, 31: 1, 33: 1, 36: 1, 39: 1}
-    | {43: 1, 51: 1, 69: 1}
-)
-
-
-def test_row_steps_are_near_what_the_lengths_need(monkeypatch):
-    """At most 1.3 steps a token (the end token is one) on lengths as NYT24's."""
-    monkeypatch.setattr(greedy, "MIN_ROWS", MIN_ROWS)
-    rng = np.random.default_rng(0)
-
-    @jax.jit
-    def write(length_B):
-        source_BS = jnp.full((len(length_B), 4), 7)
-        return greedy.search(
-            lambda state, token_B: (
-                jax.nn.one_hot(jnp.where(state[0] == state[1], END, 7), VOCAB),
-                jnp.zeros((len(token_B), 3)),
-                (state[0], state[1] + 1),
-            ),
-            (length_B, jnp.int32(0)),
-            copying.copy_masks(source_BS, jnp.full(len(length_B), 4), EXCLUDED),
-            copying.Rules(),
-            num_steps=150,
-            start_id=START,
-            end_id=END,
-            take_rows_fn=lambda state, index_B: (state[0][index_B], state[1]),
-            grow_fn=lambda state, num_steps: state,
-        )
-
-    needed = run = 0
-    for _ in range(8):
-        length_B = rng.choice(np.repeat([*NYT24_LENGTHS], [*NYT24_LENGTHS.values()]), 128)
-        generated, num_row_steps = write(length_B)
-        np.testing.assert_array_equal(generated.length_B, length_B)
-        needed += (length_B + 1).sum()
-        run += int(num_row_steps)
-    assert needed < run <= 1.3 * needed
-
-
-@pytest.mark.parametrize("num_beams", [0, 2])
-def test_what_was_written_is_remembered_when_the_state_grows(monkeypatch, num_beams):
-    """A model that depends on all it was fed writes the same, whatever room it has at first."""
-    rng = np.random.default_rng(0)
-    token_table, bio_table = (jnp.array(rng.normal(size=(31, n))) for n in (VOCAB, 3))
-    token_table = token_table.at[:, END].set(jnp.where(jnp.arange(31) % 6 == 0, 9, -9))
-    *_, source_BS, source_length_B = random_cases(32, seed=8)
-    rooms = []
-
-    def write(source_BS, source_length_B):
-        def step_fn(state, token_R):
-            memory_RT, step = state
-            rooms.append(memory_RT.shape[1])
-            memory_RT = memory_RT.at[:, step].add(token_R + step)
-            key_R = memory_RT.sum(-1) % 31
-            return token_table[key_R], bio_table[key_R], (memory_RT, step + 1)
-
-        def grow_fn(state, num_steps):
-            memory_RT, step = state
-            return jnp.pad(memory_RT, ((0, 0), (0, num_steps - memory_RT.shape[1]))), step
-
-        rows = len(source_BS) * max(1, num_beams)
-        memory_RT = jnp.zeros((rows, greedy.first_room(STEPS)), jnp.int32)
-        state = memory_RT.at[:, 0].set(jnp.arange(rows)), jnp.int32(0)
-        masks = copying.copy_masks(source_BS, source_length_B, EXCLUDED)
-        rest = {"num_steps": STEPS, "start_id": START, "end_id": END, "grow_fn": grow_fn}
-
-        def take_rows_fn(state, index_B):
-            memory_BWT = state[0].reshape(len(state[0]) // max(1, num_beams), -1, STEPS)
-            return memory_BWT[index_B].reshape(-1, STEPS), state[1]
-
-        rest["take_rows_fn"] = take_rows_fn
-        if not num_beams:
-            return greedy.search(step_fn, state, masks, copying.Rules(), **rest)
-
-        def reorder_fn(state, origin_BW):
-            memory_BWT = state[0].reshape(*origin_BW.shape, -1)
-            memory_BWT = jnp.take_along_axis(memory_BWT, origin_BW[..., None], axis=1)
-            return memory_BWT.reshape(state[0].shape), state[1]
-
-        rest |= {"reorder_fn": reorder_fn, "num_beams": num_beams}
-        return beam.search(step_fn, state, masks, copying.Rules(), **rest)
-
-    monkeypatch.setattr(greedy, "FIRST_ROOM", 4)
-    grown = jax.jit(write)(source_BS, source_length_B)
-    assert set(rooms) == {4, STEPS}
-    monkeypatch.setattr(greedy, "FIRST_ROOM", STEPS)
-    rooms.clear()
-    whole = jax.jit(functools.partial(write))(source_BS, source_length_B)
-    assert set(rooms) == {STEPS}
-    assert jax.tree.all(jax.tree.map(lambda x, y: (x == y).all(), grown, whole))
-    written = grown[0].written if num_beams else grown[0]
-    assert {0, 2, 5, STEPS} < {*written.length_B.ravel().tolist()}
 
 
 def test_a_row_does_not_depend_on_the_others():

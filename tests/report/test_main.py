@@ -71,7 +71,7 @@ def test_errors_are_one_line_and_write_nothing(run_folder, tmp_path, capsys):
     other = sample.write_run(tmp_path / "other", copies=1)
     gold = run_folder / "eval/test/gold.jsonl"
     for arguments, message in (
-        ([f"--workdir={tmp_path / 'none'}"], "no such folder; train"),
+        ([f"--workdir={tmp_path / 'none'}"], "no such folder; give"),
         ([f"--workdir={run_folder}", "--split=dev"], "--mode=eval"),
         ([f"--workdir={run_folder}", f"--compare={other}"], "on the same file"),
     ):

@@ -6,6 +6,7 @@ import pytest
 
 from grel.records import RecordError
 from grel.report.runs import ReportError, read_run
+from grel.workdir import WorkdirError
 from tests.report import sample
 
 
@@ -38,10 +39,17 @@ def test_what_is_missing_is_said_with_how_to_make_it(run_folder):
 
 
 def test_missing_folders_are_errors_that_say_how_to_make_them(run_folder, tmp_path):
-    with pytest.raises(ReportError, match="no such folder; train a model first"):
+    with pytest.raises(WorkdirError, match="no such folder; give the --workdir of a run"):
         read_run(tmp_path / "none", "test")
-    with pytest.raises(ReportError, match=r"--mode=eval .*split=dev, or choose --split=test$"):
+    with pytest.raises(WorkdirError, match=r"there is test.*--mode=eval .*split=dev$"):
         read_run(run_folder, "dev")
+
+
+def test_one_evaluation_of_a_run_by_its_folder(run_folder):
+    whole, one = read_run(run_folder, "test"), read_run(run_folder / "eval" / "test", "test")
+    assert (whole.name, one.name) == (run_folder.name, f"{run_folder.name}/test")
+    assert (one.curves, one.pairs) == (whole.curves, whole.pairs)
+    assert one.curves
 
 
 def test_a_resumed_log_tells_each_step_once_and_a_cut_line_is_noted(run_folder):
