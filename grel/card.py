@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from grel import runfile
-from grel.records import RecordError
+from grel.errors import path_argument, run_command
 from grel.scoring.corpus import LENGTH_CLASSES
 from grel.tables.render import markdown_rows, plain
 from grel.textio import replacing
@@ -43,7 +43,9 @@ def _parser() -> argparse.ArgumentParser:
         epilog="It reads run.json of the folder and metrics.json of every evaluation in it.",
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="folder of the run")
+    parser.add_argument(
+        "--workdir", required=True, type=path_argument, metavar="DIR", help="folder of the run"
+    )
     parser.add_argument("--output", default="-", metavar="FILE.md", help="where to write (stdout)")
     return parser
 
@@ -165,23 +167,22 @@ def _list(facts: Iterable[tuple[str, Any]]) -> str:
     return "".join(lines)
 
 
+def _run(args: argparse.Namespace) -> None:
+    workdir = Path(args.workdir)
+    run, evaluations = runfile.read(workdir), read_metrics_of(workdir)
+    if not run and not evaluations:
+        raise WorkdirError(
+            f"{workdir}: neither {runfile.NAME} nor an evaluation; train with python -m "
+            "grel.main --mode=train, or check --workdir"
+        )
+    with replacing(args.output) as file:
+        file.write(markdown(workdir.resolve().name, run, evaluations).encode())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command on `argv` (without the program name) and returns its exit status."""
     args = _parser().parse_args(argv)
-    workdir = Path(args.workdir)
-    try:
-        run, evaluations = runfile.read(workdir), read_metrics_of(workdir)
-        if not run and not evaluations:
-            raise WorkdirError(
-                f"{workdir}: neither {runfile.NAME} nor an evaluation; train with python -m "
-                "grel.main --mode=train, or check --workdir"
-            )
-        with replacing(args.output) as file:
-            file.write(markdown(workdir.resolve().name, run, evaluations).encode())
-    except (WorkdirError, RecordError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_command(lambda: _run(args))
 
 
 if __name__ == "__main__":

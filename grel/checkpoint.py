@@ -18,13 +18,15 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
+from grel.errors import UserError
+
 # The checkpoints of a run: of the best validation F1, and the newest.
 FOLDERS = {"best": "best", "latest": "checkpoints"}
 
 _FORMAT = 1
 
 
-class CheckpointError(ValueError):
+class CheckpointError(UserError):
     """A checkpoint that is missing, damaged or of another shape: says which and what to do."""
 
 

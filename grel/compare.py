@@ -13,13 +13,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from grel.records import RecordError
+from grel.errors import path_argument, run_command
 from grel.scoring.contrast import DIFFERENCES, Contrast, contrast
 from grel.scoring.judged import judge
-from grel.scoring.protocols import PROTOCOLS, ScoringError
+from grel.scoring.protocols import PROTOCOLS
 from grel.tables.render import markdown_rows, plain
 from grel.textio import replacing
-from grel.workdir import WorkdirError, read_evaluation
+from grel.workdir import read_evaluation
 
 _EPILOG = """\
 DIR is the folder of a run, or of one evaluation (DIR/eval/NAME). Documents that both systems treat
@@ -37,8 +37,12 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--workdir", required=True, metavar="DIR", help="the first system")
-    parser.add_argument("--compare", required=True, metavar="OTHER_DIR", help="the second")
+    parser.add_argument(
+        "--workdir", required=True, type=path_argument, metavar="DIR", help="the first system"
+    )
+    parser.add_argument(
+        "--compare", required=True, type=path_argument, metavar="OTHER_DIR", help="the second"
+    )
     parser.add_argument("--split", default="test", help="the evaluated split (default: test)")
     parser.add_argument(
         "--protocol", choices=PROTOCOLS, default="exact", help="what counts as correct: exact, ..."
@@ -82,23 +86,22 @@ def to_markdown(contrasts: Sequence[Contrast], first: str, second: str) -> Itera
                     yield f"- {labels[side]}: {plain(' ; '.join(triple.key))}\n"
 
 
+def _run(args: argparse.Namespace) -> None:
+    pair = [read_evaluation(Path(p), args.split) for p in (args.workdir, args.compare)]
+    judged = [judge(e.gold, e.predictions, PROTOCOLS[args.protocol]) for e in pair]
+    contrasts = contrast(*judged)
+    names = [e.name for e in pair]
+    if names[0] == names[1]:
+        names = [str(e.folder) for e in pair]
+    lines = to_jsonl(contrasts) if args.format == "jsonl" else to_markdown(contrasts, *names)
+    with replacing(args.output) as file:
+        file.writelines(line.encode() for line in lines)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command on `argv` (without the program name) and returns its exit status."""
     args = _parser().parse_args(argv)
-    try:
-        pair = [read_evaluation(Path(p), args.split) for p in (args.workdir, args.compare)]
-        judged = [judge(e.gold, e.predictions, PROTOCOLS[args.protocol]) for e in pair]
-        contrasts = contrast(*judged)
-        names = [e.name for e in pair]
-        if names[0] == names[1]:
-            names = [str(e.folder) for e in pair]
-        lines = to_jsonl(contrasts) if args.format == "jsonl" else to_markdown(contrasts, *names)
-        with replacing(args.output) as file:
-            file.writelines(line.encode() for line in lines)
-    except (WorkdirError, RecordError, ScoringError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_command(lambda: _run(args))
 
 
 if __name__ == "__main__":

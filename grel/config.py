@@ -19,12 +19,13 @@ from grel.data import features
 from grel.data.builders import BUILDERS
 from grel.data.synthetic import SPLITS
 from grel.decoding import copying
+from grel.errors import UserError
 from grel.models import FAMILIES, bert, losses
 from grel.scoring.protocols import PROTOCOLS
 from grel.wordpiece import RELATION_FORMS
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError):
     """A configuration that cannot work: names the field and says what would."""
 
 
@@ -188,6 +189,12 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
     for name, (low, high) in _RANGES.items():
         if not low <= fields[name] <= high:
             raise ConfigError(f"config.{name} is {fields[name]}; it must be in [{low}, {high}]")
+    shape = {n: fields[f"model.{n}"] or v for n, v in bert.SIZES[fields["model.size"]].items()}
+    if shape["hidden_size"] % shape["num_heads"]:
+        raise ConfigError(
+            f"config.model.hidden_size is {shape['hidden_size']}; it must divide by "
+            f"config.model.num_heads, {shape['num_heads']}"
+        )
     for name in ("train.batch_size", "decoding.batch_size"):
         parts = num_devices * num_processes
         parts *= fields["train.accumulation"] if name == "train.batch_size" else 1

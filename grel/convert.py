@@ -16,15 +16,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from grel.drafts import Note, NoteKind
-from grel.formats import READERS
-from grel.records import Document, write_jsonl
-from grel.textio import Fault, RecordError, decode, numbered_lines
+from grel.errors import run_command
+from grel.formats import READERS, files_of
+from grel.records import Document, even_blanks, write_jsonl
+from grel.textio import (
+    Fault,
+    RecordError,
+    decode,
+    numbered_lines,
+    quote,
+    refuse_overwriting,
+)
 
 _NUM_EXAMPLES = 5
 
 _EPILOG = """\
-formats (all but ptrnet: JSON objects, one a line or in one list):
-  ptrnet    PATH.sent, PATH.tup and, if there, PATH.pointer; PATH is the stem, such as DIR/dev
+formats (all but ptrnet: JSON objects, one a line, in one list, or pretty-printed):
+  ptrnet    PATH.sent, PATH.tup and, if there, PATH.pointer; PATH is the stem, such as DIR/dev, or
+            one of the files
   copyre    sentText, relationMentions of em1Text, em2Text, label; also SPN4RE
   casrel    text, triple_list of [head, relation, tail]; also PRGC
   spert     tokens, entities, relations; also PFN
@@ -33,7 +42,8 @@ formats (all but ptrnet: JSON objects, one a line or in one list):
   jointer   tokens, spo_list and, if there, spo_details; also ETL-Span
   jsonl     records of grel itself, to check them and to fill in spans
 
-A faulty record is reported with file, line and reason. The output appears complete or not at all.
+Files compressed with gzip are read as they are. A faulty record is reported with file, line and
+reason. The output appears complete or not at all.
 Exit status: 0 done, 1 error, 2 wrong usage.
 """
 
@@ -73,12 +83,14 @@ class _Summary:
     triples: int = 0
     distinct: int = 0
     skipped: int = 0
+    relations: Counter[str] = dataclasses.field(default_factory=Counter)
     notes: Counter[NoteKind] = dataclasses.field(default_factory=Counter)
     examples: list[Note] = dataclasses.field(default_factory=list)
 
     def count(self, document: Document) -> Document:
         self.documents += 1
         self.triples += len(document.triples)
+        self.relations.update(triple.relation for triple in document.triples)
         self.distinct += len(document.without_duplicates().triples)
         return document
 
@@ -102,7 +114,27 @@ class _Summary:
             yield from (f"  line {n.line}: {n.detail}" for n in self.examples if n.kind is kind)
             if (more := self.notes[kind] - _NUM_EXAMPLES) > 0:
                 yield f"  and {more:,} more"
+        yield from self._alike()
         yield f"skipped records: {self.skipped:,}"
+
+    def _alike(self) -> Iterator[str]:
+        """Relations that are probably one."""
+        spellings: dict[str, list[str]] = {}
+        for relation in sorted(self.relations):
+            spellings.setdefault(even_blanks(relation).casefold(), []).append(relation)
+        for names in spellings.values():
+            if len(names) > 1:
+                told = " and ".join(f"{quote(n)} ({self.relations[n]:,})" for n in names)
+                yield f"relations that differ only in blanks or case: {told}; write them one way"
+
+
+def _run(args: argparse.Namespace) -> None:
+    sources = [*files_of(args.format, args.input), *([args.relations] if args.relations else [])]
+    refuse_overwriting(sources, [args.output])
+    summary = _Summary()
+    write_jsonl(args.output, _convert(args, summary))
+    for line in summary.lines():
+        print(line, file=sys.stderr)
 
 
 def _convert(args: argparse.Namespace, summary: _Summary) -> Iterator[Document]:
@@ -130,15 +162,7 @@ def _read_relations(path: str | Path) -> set[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command on `argv` (without the program name) and returns its exit status."""
     args = _parser().parse_args(argv)
-    summary = _Summary()
-    try:
-        write_jsonl(args.output, _convert(args, summary))
-    except RecordError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    for line in summary.lines():
-        print(line, file=sys.stderr)
-    return 0
+    return run_command(lambda: _run(args))
 
 
 if __name__ == "__main__":

@@ -12,9 +12,10 @@ import enum
 import functools
 import itertools
 import re
+import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from grel.records import Document, OnError, Span, Triple, locate, read_documents, spells
 from grel.textio import Item, quote
@@ -25,7 +26,9 @@ class NoteKind(enum.StrEnum):
 
     MISSING = "entity that is not in its text: kept, without a span"
     MISPLACED = "annotated position that does not spell its entity: searched for instead"
-    NO_RELATION = "pair of entities labeled as not related: left out"
+    UNLIKE = "entity spelled unlike its text: kept, but a copy of the text will not equal it"
+    TRIMMED = "name or position with blanks around it: trimmed"
+    NO_RELATION = "pair of entities labeled as not related (None, NA, no_relation, Other): left out"
     REPEATED = "further occurrence of the same triple: left out"
 
 
@@ -36,6 +39,9 @@ class Note(NamedTuple):
     kind: NoteKind
     detail: str
 
+
+# Labels that corpora give to pairs that they state no relation of; SemEval-2010 has `Other`.
+_UNRELATED = re.compile(r"none|n/?a|no[ _-]?relation|other", re.IGNORECASE)
 
 OnNote = Callable[[Note], None]
 Remark = Callable[[NoteKind, str], None]
@@ -65,6 +71,7 @@ class Draft(NamedTuple):
     text: str
     triples: list[Triple]
     id: str | None = None
+    other: dict[str, Any] | None = None
 
 
 def read_drafts(
@@ -78,7 +85,9 @@ def read_drafts(
 ) -> Iterator[Document]:
     """A `Reader` of the raw records `items`; `parse` may raise Fault or RecordError.
 
-    An entity without a span gets the first place where `locate` finds it.
+    Names are trimmed. An entity without a span, or with one that does not spell it, gets the first
+    place where `locate` finds it. Pairs with a label that says "no relation" are no triples, unless
+    `relations` has that label.
     """
     stem = "stdin" if str(path) == "-" else Path(path).stem
     notes: list[Note] = []
@@ -91,7 +100,8 @@ def read_drafts(
 
         draft = parse(item, remark)
         id = f"{stem}-{item.number or item.line}" if draft.id is None else draft.id
-        return Document(id, draft.text, _with_spans(draft, remark))
+        triples = _settled(draft, frozenset(relations or ()), remark)
+        return Document(id, draft.text, triples, draft.other or {})
 
     for read in read_documents(path, items, document, relations=relations, on_error=on_error):
         if on_note is not None:
@@ -100,22 +110,68 @@ def read_drafts(
         yield read
 
 
-def _with_spans(draft: Draft, remark: Remark) -> tuple[Triple, ...]:
-    @functools.cache
-    def first(entity: str) -> Span | None:
-        spans = locate(draft.text, entity)
-        if not spans:
-            remark(NoteKind.MISSING, quote(entity))
-        return spans[0] if spans else None
-
-    return tuple(
-        dataclasses.replace(
-            triple,
-            head_span=triple.head_span or first(triple.head),
-            tail_span=triple.tail_span or first(triple.tail),
+def _settled(draft: Draft, known: Collection[str], remark: Remark) -> tuple[Triple, ...]:
+    place = functools.cache(functools.partial(_place, draft.text, remark))
+    triples = []
+    for triple in draft.triples:
+        names = triple.head, triple.relation, triple.tail
+        head, relation, tail = (name.strip() for name in names)
+        if _UNRELATED.fullmatch(relation) and relation not in known:
+            remark(NoteKind.NO_RELATION, quote((head, tail)))
+            continue
+        for name in names:
+            if name != name.strip():
+                remark(NoteKind.TRIMMED, quote(name))
+        head_span, head_spans = place(head, triple.head_span, triple.head_spans)
+        tail_span, tail_spans = place(tail, triple.tail_span, triple.tail_spans)
+        triples.append(
+            dataclasses.replace(
+                triple,
+                head=head,
+                relation=relation,
+                tail=tail,
+                head_span=head_span,
+                tail_span=tail_span,
+                head_spans=head_spans,
+                tail_spans=tail_spans,
+            )
         )
-        for triple in draft.triples
-    )
+    return tuple(triples)
+
+
+def _place(
+    text: str, remark: Remark, name: str, span: Span | None, spans: tuple[Span, ...]
+) -> tuple[Span | None, tuple[Span, ...]]:
+    """Where a name stands, and all its places if they were annotated."""
+    if span is not None:
+        tight, *others = (_without_blank_ends(text, one) for one in (span, *spans))
+        if all(spells(text, one, name) for one in (tight, *others)):
+            if tight != span:
+                remark(NoteKind.TRIMMED, f"{quote(name)} at {list(span)}")
+            span, spans = tight, tuple(others)
+        else:
+            remark(NoteKind.MISPLACED, quote(name))
+            span, spans = None, ()
+    if span is None:
+        span = next(iter(locate(text, name)), None)
+    if span is None:
+        remark(NoteKind.MISSING, quote(name))
+    elif not _is_same(text[slice(*span)], name):
+        remark(NoteKind.UNLIKE, f"{quote(name)} for {quote(text[slice(*span)])}")
+    return span, spans
+
+
+def _without_blank_ends(text: str, span: Span) -> Span:
+    start, end = span
+    if not 0 <= start < end <= len(text):
+        return span
+    inside = text[start:end]
+    return end - len(inside.lstrip()), start + len(inside.rstrip())
+
+
+def _is_same(one: str, other: str) -> bool:
+    """Whether two strings are the same characters, composed or not."""
+    return one == other or unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
 
 
 class Words(NamedTuple):
@@ -158,7 +214,7 @@ class Words(NamedTuple):
 
     def _spelling(self, entity: str, ranges: Iterable[Span], remark: Remark) -> Span | None:
         for span in map(self.characters, ranges):
-            if span is not None and spells(self.text, span, entity):
+            if span is not None and spells(self.text, span, entity.strip()):
                 return span
         remark(NoteKind.MISPLACED, quote(entity))
         return None

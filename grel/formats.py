@@ -4,8 +4,8 @@ Corpora differ in how they say where an entity stands: not at all, by character,
 Whichever it is, every reader gives the same Documents with character spans: those of the file where
 they spell the entity, else of the first place where it occurs, which is also what the official
 pointers of NYT24 say for over 99 % of the mentions. Duplicate triples stay as they are in the file,
-because a corpus is counted with them by some and without them by others. Fields that a format has
-and that are not needed here are ignored.
+because a corpus is counted with them by some and without them by others. Fields that a foreign
+format has and that are not needed here are ignored.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import Any
 from grel.drafts import Draft, NoteKind, OnNote, Reader, Remark, Words, read_drafts
 from grel.records import Document, OnError, Span, Triple, parse_record, span_member
 from grel.textio import (
-    MAX_LINE_BYTES,
     Fault,
     Item,
     RecordError,
@@ -33,7 +32,7 @@ from grel.textio import (
     quote,
 )
 
-_UNRELATED = ("None", "NA")
+_PTRNET = (".sent", ".tup", ".pointer")
 # A separator stands alone: entities may contain these characters.
 _BETWEEN_TRIPLES = re.compile(r"(?<!\S)\|(?!\S)")
 _BETWEEN_NAMES = re.compile(r"(?<!\S);(?!\S)")
@@ -63,15 +62,12 @@ def _json_reader(parse: Callable[[dict[str, Any], Remark], Draft]) -> Reader:
 
 
 def _copyre(record: dict[str, Any], remark: Remark) -> Draft:
-    """CopyRE's raw files and SPN4RE's. As there, pairs labeled `None` or `NA` are no triples."""
+    """CopyRE's raw files and SPN4RE's."""
 
     def triple(mention: dict[str, Any]) -> Triple:
         return _triple(mention, "em1Text", "label", "em2Text")
 
     triples = parse_members(record, "relationMentions", dict, triple)
-    for unrelated in (t for t in triples if t.relation in _UNRELATED):
-        remark(NoteKind.NO_RELATION, quote((unrelated.head, unrelated.tail)))
-    triples = [t for t in triples if t.relation not in _UNRELATED]
     return Draft(member(record, "sentText", str), triples)
 
 
@@ -171,7 +167,7 @@ def _places(details: list[Any]) -> tuple[Span, Span]:
 def _jsonl(record: dict[str, Any], remark: Remark) -> Draft:
     """grel's own records, to have them checked and their missing spans filled in."""
     document = parse_record(record)
-    return Draft(document.text, list(document.triples), document.id)
+    return Draft(document.text, list(document.triples), document.id, document.other)
 
 
 def _triple(raw: dict[str, Any], head: str, relation: str, tail: str, *spans: Span) -> Triple:
@@ -203,13 +199,13 @@ def _read_ptrnet(
 ) -> Iterator[Document]:
     """PtrNet and WordDec (Nayak & Ng 2020): `path` is the stem of two or three parallel files.
 
+    Any of the files may be given for the stem.
+
     `.sent` has tokens and `.tup` has `head ; tail ; relation | ...`; `.pointer`, if there, has
     `head_start head_end tail_start tail_end relation | ...` in words from 0, ends included. A line
     of `.tup` may be empty, a sentence without triples, one of `.sent` may not.
     """
-    files = [f"{path}.sent", f"{path}.tup"]
-    if Path(f"{path}.pointer").exists():
-        files.append(f"{path}.pointer")
+    files = files_of("ptrnet", path)
     num_lines = {file: sum(1 for _ in numbered_lines(file)) for file in files}
     if len(set(num_lines.values())) > 1:
         counts = ", ".join(f"{Path(file).name} has {n:,}" for file, n in num_lines.items())
@@ -218,14 +214,14 @@ def _read_ptrnet(
     def parse(item: Item, remark: Remark) -> Draft:
         sentence, tuples, *pointers = item.data.split(_ROW_END)
         with _blaming(files[0], item.line):
-            words = Words.split(_line(sentence))
+            words = Words.split(decode(sentence))
             if not words.spans:
                 raise Fault("the sentence is empty")
         with _blaming(files[1], item.line):
-            triples = [_tuple(piece) for piece in _pieces(_line(tuples))]
+            triples = [_tuple(piece) for piece in _pieces(decode(tuples))]
         for row in pointers:
             with _blaming(files[2], item.line):
-                places = [_pointer(piece) for piece in _pieces(_line(row))]
+                places = [_pointer(piece) for piece in _pieces(decode(row))]
                 if [relation for *_, relation in places] != [t.relation for t in triples]:
                     raise Fault(f"the relations are not those of {Path(files[1]).name}")
             triples = [
@@ -241,6 +237,17 @@ def _read_ptrnet(
     )
 
 
+def files_of(format: str, path: str | Path) -> list[str]:
+    """The files that the reader of a format reads for a path."""
+    if format != "ptrnet":
+        return [str(path)]
+    stem = str(path)
+    if stem.endswith(_PTRNET) and not Path(f"{stem}.sent").exists():
+        stem = stem.rpartition(".")[0]
+    sentences, tuples, pointers = (f"{stem}{suffix}" for suffix in _PTRNET)
+    return [sentences, tuples, *([pointers] if Path(pointers).exists() else [])]
+
+
 @contextlib.contextmanager
 def _blaming(file: str, line: int) -> Iterator[None]:
     """Says of a Fault that it is in `file`, which is one of several that make up a record."""
@@ -248,12 +255,6 @@ def _blaming(file: str, line: int) -> Iterator[None]:
         yield
     except Fault as fault:
         raise RecordError(file, line, str(fault)) from None
-
-
-def _line(data: bytes) -> str:
-    if len(data) > MAX_LINE_BYTES:
-        raise Fault(f"longer than {MAX_LINE_BYTES:,} bytes")
-    return decode(data)
 
 
 def _pieces(line: str) -> list[str]:

@@ -13,10 +13,12 @@ import re
 from collections.abc import Collection, Hashable, Sequence
 from typing import NamedTuple
 
+from grel.errors import UserError
+
 Symbols = Sequence[Hashable]
 
 
-class RelationError(ValueError):
+class RelationError(UserError):
     """A relation that cannot be written in words: says which, and what to do."""
 
 

@@ -12,41 +12,25 @@ import dataclasses
 import json
 import logging
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import absl.logging
 import jax
 import ml_collections
-from absl import app, flags
-from ml_collections import config_flags
+from absl import flags
 
 from grel import config as config_lib
-from grel import (
-    evaluate,
-    extract,
-    linearize,
-    parallel,
-    predict,
-    records,
-    trainer,
-    wordpiece,
-)
-from grel.checkpoint import CheckpointError
-from grel.data import builders, features, sources
-from grel.pretrained import foreign, port
-from grel.scoring.protocols import ScoringError
+from grel import evaluate, extract, parallel, predict, recipes, records, trainer
+from grel.data import sources
+from grel.errors import EMPTY_PATH, UsageError
 
 _MODE = flags.DEFINE_enum("mode", None, ["train", "eval", "predict"], "What to do.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    str(Path(config_lib.__file__)),
-    "Recipe of a training run, such as configs/demo.py; eval and predict take that of the run. "
-    "--config.FIELD=VALUE sets a field.",
-    lock_config=True,
+_INPUT = flags.DEFINE_string(
+    "input", "-", "predict: JSON records or lines of text, also compressed; - is stdin."
 )
-_INPUT = flags.DEFINE_string("input", "-", "predict: JSONL records or lines of text; - is stdin.")
 _OUTPUT = flags.DEFINE_string("output", "-", "predict: JSONL with triples; - is stdout.")
 _TRACE = flags.DEFINE_string(
     "trace", None, "predict: also write how each output came about, one JSON object a line."
@@ -73,20 +57,12 @@ _SHARD = flags.DEFINE_string(
     "so on, and cat joins them.",
 )
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other processes of a pod.")
+for _name in ("workdir", "input", "output", "trace"):
+    flags.register_validator(_name, lambda given: given != "", EMPTY_PATH)
 
-# What a user can mend: reported as one line. Everything else is a bug and shows its traceback.
-_REPORTED = (
-    builders.CorpusError,
-    CheckpointError,
-    config_lib.ConfigError,
-    features.FeaturesError,
-    foreign.ForeignError,
-    linearize.RelationError,
-    port.PretrainedError,
-    records.RecordError,
-    ScoringError,
-    trainer.TrainingError,
-    wordpiece.VocabularyError,
+_CONFIG_HELP = (
+    "Recipe of a training run, such as configs/demo.py; eval and predict take that of the run. "
+    "--config.FIELD=VALUE sets a field."
 )
 
 # What eval and predict may set; the rest is part of the trained model.
@@ -98,32 +74,34 @@ def _check(config: ml_collections.ConfigDict) -> None:
     config_lib.check(config, num_devices=jax.local_device_count(), num_processes=num_processes)
 
 
-def _train(config: ml_collections.ConfigDict) -> None:
+def _train(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
+    del fields  # set already
     _check(config)
     trainer.Trainer(config, _WORKDIR.value).run()
 
 
-def _open_run(flagged: ml_collections.ConfigDict, **options: Any) -> tuple[extract.Extractor, int]:
+def _open_run(
+    flagged: ml_collections.ConfigDict, fields: Mapping[str, Any], **options: Any
+) -> tuple[extract.Extractor, int]:
     """The trained model and its step, with the fields set that the command line gives."""
-    overrides: dict[str, Any] = config_flags.get_override_values(flags.FLAGS["config"])
-    for name in overrides:
+    for name in fields:
         if not name.startswith(_AFTER_TRAINING):
-            raise config_lib.ConfigError(
+            raise UsageError(
                 f"config.{name} is part of the trained model; only fields of "
                 f"{', '.join(_AFTER_TRAINING)} can be set for --mode={_MODE.value}"
             )
-    if "eval.checkpoint" in overrides:
+    if "eval.checkpoint" in fields:
         _check(flagged)
     system, params, about = extract.load(_WORKDIR.value, flagged.eval.checkpoint)
     with system.config.unlocked():
-        system.config.update_from_flattened_dict(overrides)
+        system.config.update_from_flattened_dict(dict(fields))
     _check(system.config)
     return extract.Extractor(system, params, **options), about["step"]
 
 
-def _eval(flagged: ml_collections.ConfigDict) -> None:
+def _eval(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     # As the paper does: of a text that is too long the model sees the beginning.
-    extractor, step = _open_run(flagged, windows=False)
+    extractor, step = _open_run(flagged, fields, windows=False)
     config = extractor.system.config
     gold = sources.load_split(config.data, config.eval.split)
     predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol)
@@ -134,12 +112,12 @@ def _eval(flagged: ml_collections.ConfigDict) -> None:
     print(json.dumps({"split": config.eval.split, "copy": config.decoding.copy, **shown}))
 
 
-def _predict(flagged: ml_collections.ConfigDict) -> None:
+def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     try:
         shard = predict.Shard.parse(_SHARD.value)
     except ValueError as error:
-        raise config_lib.ConfigError(f"--shard: {error}") from None
-    extractor, _ = _open_run(flagged, windows=_WINDOWS.value, min_score=_MIN_SCORE.value)
+        raise UsageError(f"--shard: {error}") from None
+    extractor, _ = _open_run(flagged, fields, windows=_WINDOWS.value, min_score=_MIN_SCORE.value)
     if _RELATIONS.value is not None:
         extractor = extractor.restricted(_RELATIONS.value)
     summary = predict.predict(
@@ -157,21 +135,21 @@ def _skip(error: records.RecordError) -> None:
     print(f"skipped: {error}", file=sys.stderr)
 
 
-def main(argv: list[str]) -> None:
+def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     """Dispatches to the mode."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
     absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of every save
     logging.getLogger("grel").setLevel(logging.INFO)
     if _DISTRIBUTED.value:
         parallel.initialize()
     modes = {"train": _train, "eval": _eval, "predict": _predict}
-    try:
-        extract.cache_compilations()
-        modes[_MODE.value](_CONFIG.value)
-    except _REPORTED as error:
-        sys.exit(f"error: {error}")
+    extract.cache_compilations()
+    modes[_MODE.value](config, fields)
+
+
+def main() -> int:
+    """Runs the command of `sys.argv` and returns its exit status."""
+    return recipes.run(_run, default=config_lib.__file__, help=_CONFIG_HELP)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

@@ -4,10 +4,11 @@ A record is one JSON object a line, `{"id": str, "text": str, "triples": [...]}`
 `{"head": str, "relation": str, "tail": str, "head_span": [start, end], "tail_span": [start, end],
 "score": float, "score_per_token": float, "head_spans": [[start, end], ...], "tail_spans": [...]}`.
 Spans are character offsets into `text`, end excluded; they and the scores are optional, everything
-else is required and nothing else is known. `head_spans` are all places of the name, that of
-`head_span` first, so that who needs one place and who needs all read the same record. A prediction
-is the same record with scores, so gold and predicted files join on `id`. Reading is strict, because
-a typo in a data file that goes unnoticed costs a training run.
+else is required and a triple has nothing else. Other fields of the record itself are kept as they
+are. `head_spans` are all places of the name, that of `head_span` first, so that who needs one place
+and who needs all read the same record. A prediction is the same record with scores, so gold and
+predicted files join on `id`. Reading is strict, because a typo in a data file that goes unnoticed
+costs a training run.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import unicodedata
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -67,11 +69,16 @@ class Triple:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Document:
-    """A sentence (or a longer text) and the triples it states."""
+    """A sentence (or a longer text) and the triples it states.
+
+    Attributes:
+        other: further fields of its record, as JSON.
+    """
 
     id: str
     text: str
     triples: tuple[Triple, ...] = ()
+    other: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
 
     def without_duplicates(self) -> Document:
         """The first of every group of triples with the same `key`, in the order of the file."""
@@ -82,7 +89,8 @@ class Document:
 
 
 _TRIPLE = tuple(field.name for field in dataclasses.fields(Triple))
-_DOCUMENT = tuple(field.name for field in dataclasses.fields(Document))
+_DOCUMENT = ("id", "text", "triples")
+_BLANKS = re.compile(r"[\s\u200b]+")
 
 
 def fold(text: str) -> str:
@@ -93,11 +101,22 @@ def fold(text: str) -> str:
 def locate(text: str, entity: str) -> tuple[Span, ...]:
     """Where `entity` occurs in `text`, from left to right; occurrences may overlap.
 
-    Exact occurrences win over those that differ in accents, and whole words over parts of words:
-    the second choice is returned only where there is no first. Empty if there is none at all.
+    Exact occurrences win over those that differ in accents, these over those that differ in blanks,
+    and whole words over parts of words: the second choice is returned only where there is no first.
+    Empty if there is none at all.
 
     Example: `ana` is found in `Dana, ana` at (6, 9) only, but in `banana` at (1, 4) and (3, 6).
     """
+    if spans := _locate(text, entity):
+        return spans
+    even, even_entity = even_blanks(text), even_blanks(entity)
+    if (even, even_entity) == (text, entity):
+        return ()
+    places = [i for i in range(len(text)) if not _goes_on(text, i)] + [len(text)]
+    return tuple((places[start], places[end]) for start, end in _locate(even, even_entity))
+
+
+def _locate(text: str, entity: str) -> tuple[Span, ...]:
     spans = [(start, start + len(entity)) for start in _find_all(text, entity)]
     if not spans and not (text.isascii() and entity.isascii()):
         letters, places = _letters(text)
@@ -109,11 +128,22 @@ def locate(text: str, entity: str) -> tuple[Span, ...]:
 
 
 def spells(text: str, span: Span, entity: str) -> bool:
-    """Whether `span` lies within `text` and what stands there is `entity`, accents aside."""
+    """Whether `span` lies in `text` and what stands there is `entity`, accents and blanks aside."""
     start, end = span
     if not 0 <= start < end <= len(text):
         return False
-    return text[start:end] == entity or _letters(text[start:end])[0] == _letters(entity)[0]
+    found = text[start:end]
+    return found == entity or (_letters(even_blanks(found))[0] == _letters(even_blanks(entity))[0])
+
+
+def even_blanks(text: str) -> str:
+    """The text with one space for every run of blanks of any kind, line breaks among them."""
+    return _BLANKS.sub(" ", text)
+
+
+def _goes_on(text: str, i: int) -> bool:
+    """Whether a run of blanks that began before goes on at a character."""
+    return i > 0 and _BLANKS.match(text, i) is not None and _BLANKS.match(text, i - 1) is not None
 
 
 def _base(char: str) -> str:
@@ -259,12 +289,17 @@ def parse_line(item: Item) -> Document:
 
 def parse_record(record: dict[str, Any]) -> Document:
     """The document that a JSON object is, not checked yet; raises Fault."""
-    _check_names(record, _DOCUMENT)
     return Document(
         id=member(record, "id", str),
         text=member(record, "text", str),
         triples=tuple(parse_members(record, "triples", dict, _triple)),
+        other=other_fields(record),
     )
+
+
+def other_fields(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a record that are not known here."""
+    return {name: value for name, value in record.items() if name not in _DOCUMENT}
 
 
 def _triple(raw: dict[str, Any]) -> Triple:
@@ -323,7 +358,7 @@ def to_json(document: Document) -> str:
         {name: value for name in _TRIPLE if (value := getattr(triple, name)) not in (None, ())}
         for triple in document.triples
     ]
-    record = {"id": document.id, "text": document.text, "triples": triples}
+    record = {"id": document.id, "text": document.text, "triples": triples, **document.other}
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 

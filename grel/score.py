@@ -13,9 +13,10 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 
-from grel.records import Document, RecordError, read_jsonl
+from grel.errors import run_command
+from grel.records import Document, read_jsonl
 from grel.scoring.errors import ErrorCounts, count_errors
-from grel.scoring.protocols import PROTOCOLS, Score, ScoringError, score
+from grel.scoring.protocols import PROTOCOLS, Score, score
 
 _EPILOG = """\
 protocols (sets of triples per document, micro average):
@@ -85,29 +86,28 @@ def _num_without_spans(documents: Iterable[Document]) -> int:
     )
 
 
+def _run(args: argparse.Namespace) -> None:
+    gold, predictions = list(read_jsonl(args.gold)), list(read_jsonl(args.pred))
+    protocol = PROTOCOLS[args.protocol]
+    result = score(gold, predictions, protocol)
+    if protocol.needs_spans and (num_bare := _num_without_spans(predictions)):
+        print(
+            f"note: {num_bare} predicted triples have no spans, so they can't be correct",
+            file=sys.stderr,
+        )
+    if args.json:
+        print(json.dumps(result.metrics()))
+    else:
+        print(format_table(result, count_errors(gold, predictions)))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command on `argv` (without the program name) and returns its exit status."""
     parser = _parser()
     args = parser.parse_args(argv)
     if args.gold == args.pred == "-":
         parser.error("only one of --gold and --pred can be standard input")
-    try:
-        gold, predictions = list(read_jsonl(args.gold)), list(read_jsonl(args.pred))
-        protocol = PROTOCOLS[args.protocol]
-        result = score(gold, predictions, protocol)
-        if protocol.needs_spans and (num_bare := _num_without_spans(predictions)):
-            print(
-                f"note: {num_bare} predicted triples have no spans, so they can't be correct",
-                file=sys.stderr,
-            )
-        if args.json:
-            print(json.dumps(result.metrics()))
-        else:
-            print(format_table(result, count_errors(gold, predictions)))
-    except (RecordError, ScoringError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_command(lambda: _run(args))
 
 
 if __name__ == "__main__":

@@ -13,7 +13,8 @@ import json
 import sys
 from collections.abc import Sequence
 
-from grel.records import RecordError, read_jsonl
+from grel.errors import run_command
+from grel.records import read_jsonl
 from grel.scoring.corpus import CorpusStatistics, corpus_statistics
 
 
@@ -47,16 +48,15 @@ def format_table(statistics: CorpusStatistics) -> str:
     )
 
 
+def _run(args: argparse.Namespace) -> None:
+    statistics = corpus_statistics(read_jsonl(args.data))
+    print(json.dumps(dataclasses.asdict(statistics)) if args.json else format_table(statistics))
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command on `argv` (without the program name) and returns its exit status."""
     args = _parser().parse_args(argv)
-    try:
-        statistics = corpus_statistics(read_jsonl(args.data))
-    except RecordError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    print(json.dumps(dataclasses.asdict(statistics)) if args.json else format_table(statistics))
-    return 0
+    return run_command(lambda: _run(args))
 
 
 if __name__ == "__main__":

@@ -1,23 +1,34 @@
 """Text files that nobody vouches for: lines and JSON read strictly, files written whole or not.
 
 What Python's own readers forgive (duplicate keys, NaN, half of a surrogate pair, a line without
-end) is a mistake in a data file, so here it is an error that says where. Nothing in this module
-knows what a record means.
+end) is a mistake in a data file, so here it is an error that says where. What is no mistake is
+read: a file compressed with gzip, whatever its name, and JSON however it is laid out. Nothing in
+this module knows what a record means.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
+import gzip
+import io
+import itertools
 import json
+import math
 import os
 import re
 import reprlib
+import stat
 import sys
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
 
-MAX_LINE_BYTES = 1 << 20
+from grel.errors import UserError
+
+MAX_LINE_BYTES = 1 << 24
+INPUT_FORMATS = ("auto", "jsonl", "text")
 
 T = TypeVar("T")
 
@@ -25,13 +36,33 @@ _LONGEST_READ = MAX_LINE_BYTES + len(b"\r\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _SPACE = re.compile(r"[ \t\r\n]*")
+# What files begin with that are not text in UTF-8, and what would make them so.
+_FOREIGN = {
+    b"\xff\xfe\0\0": "UTF-32; save it as UTF-8",
+    b"\0\0\xfe\xff": "UTF-32; save it as UTF-8",
+    b"\xff\xfe": "UTF-16; save it as UTF-8",
+    b"\xfe\xff": "UTF-16; save it as UTF-8",
+    b"BZh91AY&SY": "compressed with bzip2; decompress it, or use gzip",
+    b"\xfd7zXZ": "compressed with xz; decompress it, or use gzip",
+    b"\x28\xb5\x2f\xfd": "compressed with zstd; decompress it, or use gzip",
+    b"PK\x03\x04": "a zip archive; unpack it",
+}
+_GZIP = b"\x1f\x8b"
+# How JSON begins, and no ordinary text does; and what might be either.
+_JSON_START = re.compile(rb'\s*(\{\s*("|\}?\s*\Z)|\[\s*([{"]|\]?\s*\Z))')
+_LIKE_JSON = re.compile(rb'\s*([{\[]|".*"\s*\Z)')
+# The first line of a JSON value that is laid out over several.
+_UNFINISHED = re.compile(rb"[{\[,:]\s*\Z")
+# Lines at the start of a file that are looked at, if they are blank, to see what it holds.
+_HEAD_LINES = 100
+_MAX_DIGITS = 64
 
 
 class Fault(ValueError):
     """What is wrong with a record, told by code that does not know where the record stands."""
 
 
-class RecordError(ValueError):
+class RecordError(UserError):
     """One faulty record: says which file, which line (from 1) and what is wrong with it."""
 
     def __init__(self, path: str | Path, line: int | None, reason: str):
@@ -53,8 +84,8 @@ def numbered_lines(path: str | Path) -> Iterator[Item]:
     A byte order mark is dropped, and of a line over `MAX_LINE_BYTES` all but the start, which is
     still over it. Raises RecordError where the file can't be read.
     """
-    with _reading(path) as file:
-        yield from _lines(file)
+    with _opened(path) as file:
+        yield from _guarded(path, _lines(file))
 
 
 def json_lines(path: str | Path) -> Iterator[Item]:
@@ -63,36 +94,101 @@ def json_lines(path: str | Path) -> Iterator[Item]:
 
 
 def json_items(path: str | Path) -> Iterator[Item]:
-    """The records of a file that is one JSON list, or else its `json_lines`; none is parsed yet.
+    """The records of a JSON file, one a line or however it is laid out; none is parsed yet.
 
-    A list is read into memory. Raises RecordError where the file can't be read, or the list not be
-    split.
+    A file that is one list has its items as records, and one whose first line does not end a value
+    has values of several lines each. These two are read into memory. Blank lines are dropped at the
+    end only. Raises RecordError where the file can't be read, or not be split.
     """
-    with _reading(path) as file:
-        head = file.readline(_LONGEST_READ)
-        if head.removeprefix(_BYTE_ORDER_MARK).lstrip().startswith(b"["):
-            yield from _list_items(path, head + file.read())
-        else:
-            yield from _without_blank_end(_lines(file, head))
+    with _opened(path) as file:
+        head = _head(path, file)
+        yield from _without_blank_end(_guarded(path, _json_items(path, file, head)))
+
+
+class Input(NamedTuple):
+    """The items of a file, and whether it was taken for "jsonl" or "text", by a guess or not."""
+
+    items: Iterator[Item]
+    format: str
+    is_guess: bool
 
 
 @contextlib.contextmanager
-def _reading(path: str | Path) -> Iterator[BinaryIO]:
+def text_or_json(path: str | Path, format: str = "auto") -> Iterator[Input]:
+    """Opens a file of texts, one a line, or of JSON, laid out as `json_items` says.
+
+    Blank lines are items too, at the end as well. `format` is one of `INPUT_FORMATS`; "auto" takes
+    for JSON what begins like a record or a list of records or strings, blank lines aside. Raises
+    RecordError where the file can't be read, or not be split.
+    """
+    with _opened(path) as file:
+        head = _head(path, file)
+        first = _first_line(head)
+        is_json = format == "jsonl" or (format == "auto" and _JSON_START.match(first) is not None)
+        is_guess = format == "auto" and _LIKE_JSON.match(first) is not None
+        items = _json_items(path, file, head) if is_json else _lines(file, head)
+        yield Input(_guarded(path, items), "jsonl" if is_json else "text", is_guess)
+
+
+@contextlib.contextmanager
+def _opened(path: str | Path) -> Iterator[BinaryIO]:
+    """The file, decompressed; it is closed in the end."""
+    with contextlib.ExitStack() as stack:
+        try:
+            if str(path) != "-":
+                file = stack.enter_context(open(path, "rb"))
+            elif sys.stdin is None:
+                raise RecordError(path, None, "standard input is closed; name a file")
+            else:
+                file = sys.stdin.buffer
+                if not hasattr(file, "peek"):  # a stream that stands in for it
+                    file = io.BufferedReader(file)
+            start = file.peek(4)
+        except OSError as error:
+            raise _cannot_read(path, error) from None
+        for mark, what in _FOREIGN.items():
+            if start.startswith(mark):
+                raise RecordError(path, None, f"not UTF-8 text but {what}")
+        yield gzip.GzipFile(mode="rb", fileobj=file) if start.startswith(_GZIP) else file
+
+
+def _guarded(path: str | Path, items: Iterator[T]) -> Iterator[T]:
+    """The same; where reading fails, that is told of the file."""
     try:
-        if str(path) == "-":
-            yield sys.stdin.buffer
-        else:
-            with open(path, "rb") as file:
-                yield file
-    except OSError as error:
-        raise RecordError(path, None, f"cannot read: {error.strerror or error}") from None
+        yield from items
+    except EOFError:
+        raise RecordError(path, None, "the compressed data ends too early") from None
+    except (OSError, zlib.error) as error:
+        raise _cannot_read(path, error) from None
 
 
-def _lines(file: BinaryIO, head: bytes = b"") -> Iterator[Item]:
-    line = 0
-    while data := head or file.readline(_LONGEST_READ):
-        head = b""
-        line += 1
+def _cannot_read(path: str | Path, error: Exception) -> RecordError:
+    return RecordError(path, None, f"cannot read: {getattr(error, 'strerror', None) or error}")
+
+
+def _head(path: str | Path, file: BinaryIO) -> list[bytes]:
+    """The lines up to the first that is not blank, if that is near."""
+    head: list[bytes] = []
+    for data in itertools.islice(_guarded(path, _raw_lines(file)), _HEAD_LINES):
+        head.append(data)
+        if _first_line(head).strip():
+            break
+    return head
+
+
+def _first_line(head: Sequence[bytes]) -> bytes:
+    """The last line of the head: the first of the file that is not blank, if there is one."""
+    if len(head) == 1:
+        return head[0].removeprefix(_BYTE_ORDER_MARK)
+    return head[-1] if head else b""
+
+
+def _raw_lines(file: BinaryIO) -> Iterator[bytes]:
+    return iter(functools.partial(file.readline, _LONGEST_READ), b"")
+
+
+def _lines(file: BinaryIO, head: Sequence[bytes] = ()) -> Iterator[Item]:
+    for line, data in enumerate(itertools.chain(head, _raw_lines(file)), start=1):
         rest = data
         while len(rest) == _LONGEST_READ and not rest.endswith(b"\n"):
             rest = file.readline(_LONGEST_READ)
@@ -113,24 +209,38 @@ def _without_blank_end(items: Iterator[Item]) -> Iterator[Item]:
         blank = []
 
 
-def _list_items(path: str | Path, data: bytes) -> Iterator[Item]:
-    """Splits a JSON list with a parser that forgives, so that each item is judged by itself."""
+def _json_items(path: str | Path, file: BinaryIO, head: Sequence[bytes]) -> Iterator[Item]:
+    first = _first_line(head)
+    is_list = first.lstrip().startswith(b"[")
+    if is_list or _UNFINISHED.search(first):
+        yield from _split(path, b"".join(head) + file.read(), is_list=is_list)
+    else:
+        yield from _lines(file, head)
+
+
+def _split(path: str | Path, data: bytes, *, is_list: bool) -> Iterator[Item]:
+    """Splits a JSON list, or values side by side.
+
+    The parser forgives, so that each item is judged by itself.
+    """
     splitter = json.JSONDecoder(parse_int=str, parse_float=str, strict=False)
     line, number, counted = 1, 0, 0
     try:
         text = data.removeprefix(_BYTE_ORDER_MARK).decode()
-        cursor = _skip_space(text, text.index("[") + 1)
-        more = text[cursor : cursor + 1] != "]"
+        cursor = _skip_space(text, text.index("[") + 1 if is_list else 0)
+        more = text[cursor : cursor + 1] != "]" if is_list else cursor < len(text)
         while more:
             end = splitter.raw_decode(text, cursor)[1]
             line, number = line + text.count("\n", counted, cursor), number + 1
             counted = cursor
             yield Item(line, text[cursor:end].encode(), number)
             cursor = _skip_space(text, end)
-            more = text[cursor : cursor + 1] == ","
-            if more:
-                cursor = _skip_space(text, cursor + 1)
-        if text[cursor:].rstrip() != "]":
+            if is_list:
+                more = text[cursor : cursor + 1] == ","
+                cursor = _skip_space(text, cursor + 1) if more else cursor
+            else:
+                more = cursor < len(text)
+        if is_list and text[cursor:].rstrip() != "]":
             raise json.JSONDecodeError("Expecting ',' or the end of the list", text, cursor)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
@@ -147,12 +257,16 @@ def _skip_space(text: str, position: int) -> int:
 
 def parse_object(data: bytes) -> dict[str, Any]:
     """The one JSON object in `data`; raises Fault, also for a line that is too long or blank."""
-    if len(data) > MAX_LINE_BYTES:
-        raise Fault(f"longer than {MAX_LINE_BYTES:,} bytes")
+    return expect(parse_json(data), dict, "the record")
+
+
+def parse_json(data: bytes) -> Any:
+    """The one JSON value in `data`; raises Fault, also for a line that is too long or blank."""
     if not data.strip():
         raise Fault("blank line")
+    text = decode(data)
     try:
-        value = _STRICT.decode(decode(data))
+        value = _STRICT.decode(text)
         # Half of a surrogate pair can only come from an escape, and could never be written again.
         if _SURROGATE_ESCAPE.search(data):
             json.dumps(value, ensure_ascii=False).encode()
@@ -162,11 +276,15 @@ def parse_object(data: bytes) -> dict[str, Any]:
         raise Fault("a string holds half of a surrogate pair") from None
     except RecursionError:
         raise Fault("nested too deeply") from None
-    return expect(value, dict, "the record")
+    return value
 
 
 def decode(data: bytes) -> str:
-    """UTF-8 to text; raises Fault."""
+    """UTF-8 to text; raises Fault, also for a line that is too long."""
+    if len(data) > MAX_LINE_BYTES:
+        raise Fault(f"longer than {MAX_LINE_BYTES:,} bytes")
+    if b"\0" in data:
+        raise Fault("holds a zero byte, as UTF-16 does; save the file as UTF-8")
     try:
         return data.decode()
     except UnicodeDecodeError as error:
@@ -191,9 +309,16 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _short_integer(digits: str) -> int:
-    if len(digits) > 18:
+    if len(digits) > _MAX_DIGITS:
         raise Fault(f"an integer of {len(digits)} digits")
     return int(digits)
+
+
+def _finite(digits: str) -> float:
+    number = float(digits)
+    if not math.isfinite(number):
+        raise Fault(f"{quote(digits)} is too large a number")
+    return number
 
 
 def _no_constant(name: str) -> None:
@@ -201,7 +326,10 @@ def _no_constant(name: str) -> None:
 
 
 _STRICT = json.JSONDecoder(
-    object_pairs_hook=_unique_keys, parse_int=_short_integer, parse_constant=_no_constant
+    object_pairs_hook=_unique_keys,
+    parse_int=_short_integer,
+    parse_float=_finite,
+    parse_constant=_no_constant,
 )
 _KINDS = {str: "a string", list: "a list", dict: "an object", int: "an integer"}
 _REPR = reprlib.Repr()
@@ -223,7 +351,8 @@ def expect(value: Any, kind: type, what: str) -> Any:
 def member(record: dict[str, Any], name: str, kind: type) -> Any:
     """What stands under `name` in a JSON object; a Fault where it is missing or of another kind."""
     if name not in record:
-        raise Fault(f"field {name!r} is missing")
+        there = f"; there are {quote(list(record))}" if record else ""
+        raise Fault(f"field {name!r} is missing{there}")
     return expect(record[name], kind, f"field {name!r}")
 
 
@@ -267,5 +396,43 @@ def replacing(path: str | Path) -> Iterator[BinaryIO]:
                 partial.replace(target)
             finally:
                 partial.unlink(missing_ok=True)
+    except BrokenPipeError:
+        raise  # the reader has seen enough, which is no error of the output
     except OSError as error:
         raise RecordError(path, None, f"cannot write: {error.strerror or error}") from None
+
+
+def refuse_overwriting(sources: Iterable[str | Path], targets: Iterable[str | Path]) -> None:
+    """Raises RecordError where a file to write is one to read, by whatever name, or two are one.
+
+    `-` is standard input among the sources, and standard output among the targets.
+    """
+    taken = [("input", path, _stat(path, sys.stdin)) for path in sources]
+    for target in targets:
+        found = _stat(target, sys.stdout)
+        for use, path, other in taken:
+            if _is_one_file(path, other, target, found):
+                raise RecordError(target, None, f"is the {use} {path} as well; name another file")
+        taken.append(("output", target, found))
+
+
+def _stat(path: str | Path, stream: IO | None) -> os.stat_result | None:
+    with contextlib.suppress(OSError):
+        if str(path) != "-":
+            return os.stat(path)
+        if stream is not None:
+            return os.fstat(stream.fileno())
+    return None
+
+
+def _is_one_file(
+    path: str | Path,
+    stat_of_path: os.stat_result | None,
+    other: str | Path,
+    stat_of_other: os.stat_result | None,
+) -> bool:
+    """Whether both lead to one file, or will; pipes, terminals and devices are no files."""
+    if stat_of_path and stat_of_other:
+        is_file = stat.S_ISREG(stat_of_path.st_mode)
+        return is_file and os.path.samestat(stat_of_path, stat_of_other)
+    return "-" not in (str(path), str(other)) and Path(path).resolve() == Path(other).resolve()

@@ -22,6 +22,7 @@ from grel import parallel, runfile, training
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.data import features, sources
 from grel.data.pipeline import Batches
+from grel.errors import UserError
 from grel.extract import extract
 from grel.pretrained import port
 from grel.records import Document
@@ -33,7 +34,7 @@ from grel.system import System
 _LOG = logging.getLogger(__name__)
 
 
-class TrainingError(RuntimeError):
+class TrainingError(UserError):
     """A run that cannot go on: says at which step and why."""
 
 
@@ -87,6 +88,8 @@ class Trainer:
     def _prepare(self) -> tuple[System, Data]:
         c = self.config
         documents = {s: sources.load_split(c.data, s) for s in ("train", "validation")}
+        if not any(document.triples for document in documents["train"]):
+            raise TrainingError("no triple in the training split: there is nothing to learn")
         if self._latest.latest_step is None:
             relations = {
                 t.relation for split in documents.values() for d in split for t in d.triples

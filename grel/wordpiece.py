@@ -20,14 +20,15 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import BertTokenizer
 
 from grel import linearize
-from grel.records import Span
+from grel.errors import UserError
+from grel.records import Span, even_blanks
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 NUM_SEPARATORS = 2
 RELATION_FORMS = ("words", "token")
 
 
-class VocabularyError(ValueError):
+class VocabularyError(UserError):
     """A vocabulary that cannot serve: says which file or entry, and what to do."""
 
 
@@ -119,7 +120,7 @@ class Wordpiece:
             if owner.setdefault(name_ids, relation) != relation:
                 raise VocabularyError(
                     f"relations {owner[name_ids]!r} and {relation!r} have the same wordpieces in "
-                    "this vocabulary; set config.tokenizer.relation_as='token'"
+                    f"this vocabulary: {_advice(owner[name_ids], relation)}"
                 )
         return written
 
@@ -161,6 +162,12 @@ class Wordpiece:
     def fingerprint(self) -> str:
         """Changes when, and only when, some text or relation could be encoded differently."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def _advice(relation: str, other: str) -> str:
+    if even_blanks(relation).casefold() == even_blanks(other).casefold():
+        return "they differ only in blanks or case; write them one way in the data"
+    return "set config.tokenizer.relation_as='token'"
 
 
 def read_vocabulary(path: str | Path) -> list[str]:

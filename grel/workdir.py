@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from grel.errors import UserError
 from grel.records import Document, read_jsonl
 from grel.scoring.protocols import ScoringError, pair
 from grel.textio import Fault, RecordError, member, parse_object
@@ -18,7 +19,7 @@ from grel.textio import Fault, RecordError, member, parse_object
 _RECORDS = ("gold.jsonl", "predictions.jsonl")
 
 
-class WorkdirError(ValueError):
+class WorkdirError(UserError):
     """A folder without what is needed: says what is missing and how to make it."""
 
 

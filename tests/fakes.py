@@ -6,6 +6,7 @@ import numpy as np
 
 from grel.outputs import Extraction, Tally
 from grel.records import Triple
+from grel.textio import MAX_LINE_BYTES
 
 LIVES, BORN = "/people/person/place_lived", "/people/person/place_of_birth"
 PIECES = "ann moore ##s in new york medellin the ##ville . , place _ lived of birth"
@@ -42,8 +43,8 @@ def write(wordpiece, output, *, probabilities=(), positions=None, ended=True, nu
 class FakeExtractor:
     """Extracts from each text that its first word lives in its last one, and remembers the ids.
 
-    A text that says so is handled in a way of its own: `long` gives names that fill a line, `cut`
-    is cut.
+    A text that says so is handled in a way of its own: `long` gives names that fill a line,
+    `everywhere` gives places that do, `cut` is cut, `windowed` is, and `?` is an unknown wordpiece.
     """
 
     def __init__(self, **identity):
@@ -58,9 +59,16 @@ class FakeExtractor:
     def _extract(self, document):
         self.extracted.append(document.id)
         words = document.text.split()
-        head = "x" * (1 << 20) if "long" in words else words[0]
+        head = "x" * MAX_LINE_BYTES if "long" in words else words[0]
         triple = Triple(head, LIVES, words[-1], score=0.5)
-        tally = Tally(cut=int("cut" in words))
+        if "everywhere" in words:
+            places = ((0, len(head)), *((n, n) for n in range(MAX_LINE_BYTES // 16)))
+            triple = dataclasses.replace(triple, head_span=places[0], head_spans=places)
+        tally = Tally(
+            cut=int("cut" in words),
+            windowed=int("windowed" in words),
+            unknown_tokens=words.count("?"),
+        )
         return Extraction(dataclasses.replace(document, triples=(triple,)), tally, ())
 
     def traces(self, extraction):

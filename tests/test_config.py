@@ -83,6 +83,8 @@ def test_the_defaults_pass():
         ("decoding.scores", "log", "config.decoding.scores is 'log'; one of raw, renormalized"),
         ("decoding.relations", ("a",), "relations can be restricted with structure='on' only"),
         ("model.alpha", 2.0, r"config.model.alpha is 2.0; it must be in \[0.0, 1.0\]"),
+        ("model.hidden_size", 130, "is 130; it must divide by config.model.num_heads, 12"),
+        ("model.num_heads", 5, "is 768; it must divide by config.model.num_heads, 5"),
         ("train.batch_size", 0, "it must be in"),
         ("train.batch_size", 12, "must divide by 8"),
         ("decoding.batch_size", 12, "must divide by 8"),

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from grel import convert
+from grel.drafts import NoteKind
 from grel.formats import READERS
 from grel.records import read_jsonl
 
@@ -58,7 +59,7 @@ def test_what_went_through_is_written_and_counted(written, run):
         "documents: 3",
         "triples: 3 (2 without duplicates)",
         "entity that is not in its text: kept, without a span: 0",
-        "pair of entities labeled as not related: left out: 1",
+        f"{NoteKind.NO_RELATION}: 1",
         "  line 3: ('Ann Moore', 'Time')",
         "skipped records: 0",
     ]
@@ -129,14 +130,34 @@ def test_an_error_leaves_an_older_output_as_it_was(written, run, tmp_path):
     assert output.read_bytes() == before
 
 
-def test_input_and_output_may_be_the_same_file(tmp_path, capsys):
-    path = tmp_path / "data.jsonl"
-    path.write_text(
-        '{"id": "a", "text": "x y", "triples": [{"head": "x", "relation": "r", "tail": "y"}]}'
+@pytest.mark.parametrize("name", ["data.tup", "./sub/../data.tup", "link"])
+def test_the_input_is_not_overwritten_by_whatever_name(tmp_path, capsys, name):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "data.sent").write_text("x y")
+    (tmp_path / "data.tup").write_text("x ; y ; r")
+    (tmp_path / "link").symlink_to(tmp_path / "data.tup")
+    output = f"{tmp_path}/{name}"
+    assert convert.main(["--format=ptrnet", f"--input={tmp_path}/data", f"--output={output}"]) == 1
+    assert capsys.readouterr().err == (
+        f"error: {output}: is the input {tmp_path}/data.tup as well; name another file\n"
     )
-    assert convert.main(["--format=jsonl", f"--input={path}", f"--output={path}"]) == 0
-    (document,) = read_jsonl(path)
-    assert document.triples[0].tail_span == (2, 3)
+    assert (tmp_path / "data.tup").read_text() == "x ; y ; r"
+
+
+def test_relations_that_are_probably_one_are_told(written, run):
+    records = [_with(label=label) for label in ("lives in", "Lives  in", "lives in", "owns")]
+    status, _, lines = run(written(*records))
+    assert status == 0
+    assert lines[-2] == (
+        "relations that differ only in blanks or case: 'Lives  in' (1) and 'lives in' (2); "
+        "write them one way"
+    )
+
+
+def test_other_fields_of_records_stay(run, tmp_path):
+    record = {"id": "a", "text": "x y", "triples": [], "source": {"page": 7}}
+    (tmp_path / "raw.json").write_text(json.dumps(record))
+    assert run(tmp_path / "raw.json", format="jsonl")[1][0].other == {"source": {"page": 7}}
 
 
 def test_help_names_every_format(capsys):

@@ -48,9 +48,46 @@ def test_only_open_spans_are_filled():
     assert notes == [Note(4, NoteKind.MISSING, "'Bob'")]
 
 
-def test_a_span_of_the_file_that_is_wrong_is_an_error():
-    with pytest.raises(ValueError, match=r"corpus.v1.json:1: triples\[0\]: head_span"):
-        _read(Draft(TEXT, [Triple("Ann", "r", "Time", (1, 4))]), [Item(1, b"")])
+@pytest.mark.parametrize("span", [(1, 4), (-3, 3), (3, 0), (2, 99), (10, 12)])
+def test_a_span_of_the_file_that_is_wrong_is_noted_and_searched_for(span):
+    notes = []
+    stated = [Triple("Ann", "r", "Time", span, head_spans=(span, (0, 3)))]
+    (document,) = _read(Draft(TEXT, stated), [Item(1, b"")], on_note=notes.append)
+    assert document.triples == (Triple("Ann", "r", "Time", (0, 3), (26, 30)),)
+    assert notes == [Note(1, NoteKind.MISPLACED, "'Ann'")]
+
+
+def test_one_wrong_place_of_several_is_noted_too():
+    notes = []
+    stated = [Triple("Ann", "r", "Time", (10, 13), head_spans=((10, 13), (1, 4)))]
+    (document,) = _read(Draft(TEXT, stated), [Item(1, b"")], on_note=notes.append)
+    assert document.triples == (Triple("Ann", "r", "Time", (0, 3), (26, 30)),)
+    assert notes == [Note(1, NoteKind.MISPLACED, "'Ann'")]
+
+
+def test_all_places_of_the_file_are_kept():
+    stated = [Triple("Ann", "r", "Time", (10, 13), head_spans=((10, 13), (0, 3)))]
+    (document,) = _read(Draft(TEXT, stated), [Item(1, b"")])
+    assert document.triples[0].head_spans == ((10, 13), (0, 3))
+
+
+def test_composed_and_decomposed_letters_are_not_told_apart():
+    stated = [Triple("Jose\u0301", "r", "Jose")]
+    notes = []
+    _read(Draft("José", stated), [Item(1, b"")], on_note=notes.append)
+    assert notes == [Note(1, NoteKind.UNLIKE, "'Jose' for 'José'")]
+
+
+@given(st.text(), st.text(min_size=1), st.text(min_size=1))
+def test_any_names_are_kept_or_noted_and_pass_the_checks(text, head, tail):
+    notes = []
+    draft = Draft(f"x{text}", [Triple(head, "r", tail, (0, 1))])
+    for document in _read(draft, [Item(1, b"")], on_note=notes.append, on_error=lambda _: None):
+        (triple,) = document.triples
+        told = {note.kind for note in notes}
+        assert (triple.head, triple.tail) == (head.strip(), tail.strip())
+        assert (NoteKind.TRIMMED in told) == ((triple.head, triple.tail) != (head, tail))
+        assert (NoteKind.MISSING in told) == (None in (triple.head_span, triple.tail_span))
 
 
 def test_an_entity_is_noted_once_a_document():

@@ -1,7 +1,11 @@
 """Strict lines and JSON, and files that are written whole or not at all."""
 
+import bz2
+import codecs
+import gzip
 import io
 import json
+import lzma
 import os
 import sys
 
@@ -20,6 +24,7 @@ from grel.textio import (
     parse_object,
     quote,
     replacing,
+    text_or_json,
 )
 
 JSON_VALUES = st.recursive(
@@ -60,9 +65,110 @@ def test_lines_end_at_line_feeds_only(written, data, lines):
     assert list(numbered_lines(written(data))) == [Item(i + 1, x) for i, x in enumerate(lines)]
 
 
+def test_gzip_is_told_by_content_and_read_as_it_grows(written):
+    lines = [b"%d x" % n for n in range(50_000)]
+    packed = gzip.compress(b"\n".join(lines[:9]) + b"\n") + gzip.compress(b"\n".join(lines[9:]))
+    assert [item.data for item in numbered_lines(written(packed))] == lines
+    for cut in (5, 40, len(packed) - 4):
+        with pytest.raises(RecordError, match="ends too early"):
+            list(numbered_lines(written(packed[:cut])))
+    for at in (30, len(packed) - 6):
+        spoiled = packed[:at] + bytes([packed[at] ^ 255]) + packed[at + 1 :]
+        with pytest.raises(RecordError, match=r"data: (cannot read|the compressed data ends)"):
+            list(numbered_lines(written(spoiled)))
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ("a".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        ("é".encode("utf-32"), "UTF-32; save it as UTF-8"),
+        (codecs.BOM_UTF16_BE + "a".encode("utf-16-be"), "UTF-16; save it as UTF-8"),
+        (bz2.compress(b"a"), "compressed with bzip2; decompress it, or use gzip"),
+        (lzma.compress(b"a"), "compressed with xz; decompress it, or use gzip"),
+        (b"PK\x03\x04", "a zip archive; unpack it"),
+    ],
+)
+def test_files_of_other_kinds_are_named_as_such(written, data, what):
+    for read in (numbered_lines, json_lines, json_items):
+        with pytest.raises(RecordError) as info:
+            list(read(written(data)))
+        assert info.value.reason == f"not UTF-8 text but {what}"
+
+
+def test_utf_16_without_a_mark_is_named_too():
+    for data in ('{"a": 1}'.encode("utf-16-le"), '{"a": 1}'.encode("utf-16-be")):
+        with pytest.raises(Fault, match="holds a zero byte, as UTF-16 does; save the file as UTF-"):
+            parse_object(data)
+
+
+def test_a_closed_standard_input_is_told(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(RecordError, match="standard input is closed"):
+        list(numbered_lines("-"))
+
+
+RECORDS = st.dictionaries(
+    st.text("ab{}[],\n", max_size=3),
+    st.none() | st.text("ab{}[],\n", max_size=3) | st.lists(st.integers(), max_size=2),
+    min_size=1,
+    max_size=2,
+)
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=4))
+def test_values_laid_out_over_lines_are_split(tmp_path_factory, values):
+    path = tmp_path_factory.getbasetemp() / "pretty.json"
+    path.write_text("\n".join(json.dumps(value, indent=2) for value in values))
+    items = list(json_items(path))
+    assert [json.loads(item.data) for item in items] == values
+    assert [item.number for item in items] == list(range(1, len(values) + 1))
+    assert path.read_text().splitlines()[items[-1].line - 1] == "{"
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"))),
+    st.sampled_from(["auto", "text"]),
+)
+def test_any_text_is_read_line_by_line(tmp_path_factory, lines, format):
+    path = tmp_path_factory.getbasetemp() / "lines.txt"
+    expected = [line.removesuffix("\r") for line in lines]
+    if expected:
+        expected[0] = expected[0].removeprefix("\ufeff")
+    for compress in (bytes, gzip.compress):
+        path.write_bytes(compress("".join(f"{line}\n" for line in lines).encode()))
+        with text_or_json(path, format) as (items, taken, _):
+            assert taken == "jsonl" or [item.data.decode() for item in items] == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "format", "is_guess"),
+    [
+        (b"", "text", False),
+        (b"Ann", "text", False),
+        (b'{"id": 1}', "jsonl", True),
+        (b"\n \n{ \n", "jsonl", True),
+        (b"\xef\xbb\xbf[\n", "jsonl", True),
+        (b'["a", "b"]', "jsonl", True),
+        (b"[]", "jsonl", True),
+        (b"[] a", "text", True),
+        (b"[[a]]", "text", True),
+        (b"{a}", "text", True),
+        (b'"a"', "text", True),
+        (b'"a" b', "text", False),
+    ],
+)
+def test_what_a_file_holds_is_told_by_its_beginning(written, data, format, is_guess):
+    with text_or_json(written(data)) as raw:
+        assert (raw.format, raw.is_guess) == (format, is_guess)
+    for said in ("jsonl", "text"):
+        with text_or_json(written(data), said) as raw:
+            assert (raw.format, raw.is_guess) == (said, False)
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_of_a_line_that_is_too_long_only_the_start_is_kept(written, end):
-    longest, endless = b"x" * MAX_LINE_BYTES, b"y" * (3 * MAX_LINE_BYTES + 5)
+    longest, endless = b"x" * MAX_LINE_BYTES, b"y" * (2 * MAX_LINE_BYTES + 5)
     items = list(numbered_lines(written(end.join([longest, endless, b"z"]))))
     assert [item.line for item in items] == [1, 2, 3]
     assert [items[0].data, items[2].data] == [longest, b"z"]
@@ -164,7 +270,7 @@ def test_what_json_allows_is_parsed_as_json_does(value):
         (b'{"\\uDE00\\uD83D": 1}', "surrogate"),
         (b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested too deeply"),
         (b'{"a": ' + b"9" * 5_000 + b"}", "an integer of 5000 digits"),
-        (b'{"a": "' + b"x" * MAX_LINE_BYTES + b'"}', "longer than 1,048,576 bytes"),
+        (b'{"a": "' + b"x" * MAX_LINE_BYTES + b'"}', f"longer than {MAX_LINE_BYTES:,} bytes"),
     ],
 )
 def test_faults_of_json(data, reason):

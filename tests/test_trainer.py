@@ -117,6 +117,16 @@ def test_a_loss_that_is_not_finite_ends_the_run(folder):
         trainer.run()
 
 
+def test_a_corpus_without_a_triple_is_refused(folder, tmp_path):
+    config = tiny.config(folder)
+    config.data.manual_dir = str(tiny.write_corpus(tmp_path / "bare"))
+    for path in (tmp_path / "bare").iterdir():
+        records = map(json.loads, path.read_text().splitlines())
+        path.write_text("".join(json.dumps({**r, "triples": []}) + "\n" for r in records))
+    with pytest.raises(TrainingError, match="no triple in the training split"):
+        Trainer(config, tmp_path / "run")
+
+
 def test_a_run_starts_from_pretrained_weights_but_goes_on_from_its_own(folder, caplog):
     model = Trainer(tiny.config(folder), folder / "shape").system.model
     tensors = unilm.random_checkpoint(model)

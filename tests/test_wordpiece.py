@@ -163,6 +163,8 @@ def test_a_schema_is_a_set():
         (VOCABULARY, RELATIONS, "tokens", "relation_as is 'tokens'; it can be words or token"),
         (VOCABULARY, ["/a/中日", "/a/中本"], "words",
          "relations '/a/中日' and '/a/中本' have the same wordpieces .*relation_as='token'"),
+        (VOCABULARY, ["ma mb", "ma  mb"], "words",
+         "have the same wordpieces .*: they differ only in blanks or case; write them one way"),
         (VOCABULARY, ["a", "/\u200b"], "words", "has no wordpieces; .*relation_as='token'"),
     ],
 )  # fmt: skip

@@ -3,7 +3,8 @@
 Raw files are slow and strict to read, and everything after wants the same three splits whatever a
 corpus came as. Prepared data lies in a folder that bears a digest of the raw files: when they
 change, or another folder is given, it is prepared anew, so stale data is never read. Faulty records
-are reported at every load, as if the raw files had just been read.
+are reported at every load, as if the raw files had just been read, and so is what was decided on
+reading them (see `drafts.NoteKind`).
 
 Example: `load("nyt24", "reduced", "train", manual_dir="data/nyt24")`.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -29,8 +31,11 @@ from grel.data.corpus_builder import (
     digest,
 )
 from grel.data.synthetic import SPLITS
+from grel.drafts import OnNote
 from grel.records import Document, OnError
 from grel.textio import RecordError
+
+_LOG = logging.getLogger(__name__)
 
 
 class PtrNetCorpus(CorpusBuilder, skip_registration=True):
@@ -141,10 +146,15 @@ class Synthetic(CorpusBuilder):
 
     @classmethod
     def read(
-        cls, split: str, part: Part, files: Sequence[Path], on_error: OnError | None
+        cls,
+        split: str,
+        part: Part,
+        files: Sequence[Path],
+        on_error: OnError | None,
+        on_note: OnNote | None,
     ) -> list[Document]:
         """Documents of a split, newly generated; none can be faulty."""
-        del files, on_error
+        del files, on_error, on_note
         return synthetic.generate(split, part.stop)
 
 
@@ -191,6 +201,8 @@ def load(
         if on_error is None:
             raise RecordError(*fault)
         on_error(RecordError(*fault))
+    for kind, count in builder.info.metadata[split]["notes"].items():
+        _LOG.warning("%s, %s: %s: %d", name, split, kind, count)
     return builder.documents(split)
 
 

@@ -8,6 +8,7 @@ written down with the data.
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -19,6 +20,8 @@ import tensorflow_datasets as tfds
 
 from grel import formats
 from grel.data import card
+from grel.drafts import Note, OnNote
+from grel.errors import UserError
 from grel.records import Document, OnError, Span, Triple
 from grel.scoring import corpus
 from grel.textio import RecordError
@@ -29,7 +32,7 @@ _NO_SPAN = (-1, -1)
 tfds.disable_progress_bar()
 
 
-class CorpusError(ValueError):
+class CorpusError(UserError):
     """A corpus that can't be prepared or loaded: names the files or the split, and the remedy."""
 
 
@@ -66,7 +69,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     they come several to a stem, and in `MANUAL_DOWNLOAD_INSTRUCTIONS` which ones a user provides.
     """
 
-    VERSION = tfds.core.Version("1.0.0")
+    VERSION = tfds.core.Version("1.1.0")
     format: str
     suffixes: tuple[str, ...] = ("",)
 
@@ -102,12 +105,18 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     @classmethod
     def read(
-        cls, split: str, part: Part, files: Sequence[Path], on_error: OnError | None
+        cls,
+        split: str,
+        part: Part,
+        files: Sequence[Path],
+        on_error: OnError | None,
+        on_note: OnNote | None,
     ) -> list[Document]:
-        """Documents of a split, out of its raw files."""
+        """Documents of a split, out of its raw files; the notes are on all that these hold."""
         del split  # the file says it
         path = Path(str(files[0]).removesuffix(cls.suffixes[0]))
-        return list(formats.READERS[cls.format](path, on_error=on_error))[part.start : part.stop]
+        documents = formats.READERS[cls.format](path, on_error=on_error, on_note=on_note)
+        return list(documents)[part.start : part.stop]
 
     def _info(self) -> tfds.core.DatasetInfo:
         span = tfds.features.Tensor(shape=(2,), dtype=np.int64)
@@ -132,13 +141,15 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         for split, files in self.files(config, manual_dir).items():
             faults: list[RecordError] = []
             on_error = faults.append if self._skip_faulty else None
-            documents = self.read(split, config.parts[split], files, on_error)
+            notes: list[Note] = []
+            documents = self.read(split, config.parts[split], files, on_error, notes.append)
             if not documents:
                 raise CorpusError(f"{files[0]}: it leaves nothing for {split}; fill or remove it")
             metadata[split] = {
                 "digests": {file.name: digest(file) for file in files},
                 "statistics": dataclasses.asdict(corpus.corpus_statistics(documents)),
                 "faults": [(fault.path, fault.line, fault.reason) for fault in faults],
+                "notes": collections.Counter(note.kind.value for note in notes),
             }
             generators[split] = self._generate_examples(documents)
         markdown = card.markdown(self.info.full_name, self.__doc__, config.description, metadata)

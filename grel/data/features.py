@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 
 from grel import bio, linearize
+from grel.errors import UserError
 from grel.records import Document, Span, locate, to_json
 from grel.wordpiece import Wordpiece
 
@@ -28,7 +29,7 @@ _CHUNK = 4096
 ORDERS = ("file", "position")
 
 
-class FeaturesError(ValueError):
+class FeaturesError(UserError):
     """Documents that cannot become features: says which and how to mend it."""
 
 

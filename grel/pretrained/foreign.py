@@ -24,8 +24,10 @@ from typing import Any, BinaryIO, NamedTuple
 import numpy as np
 import safetensors
 
+from grel.errors import UserError
 
-class ForeignError(ValueError):
+
+class ForeignError(UserError):
     """A file that is damaged, of an unknown format or up to something: names it and the reason."""
 
 

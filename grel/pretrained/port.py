@@ -30,12 +30,13 @@ import numpy as np
 from flax import traverse_util
 
 from grel.checkpoint import FOLDERS, Checkpoints
+from grel.errors import UserError
 from grel.models import bert
 from grel.pretrained import foreign
 from grel.wordpiece import VocabularyError, read_vocabulary
 
 
-class PretrainedError(ValueError):
+class PretrainedError(UserError):
     """A checkpoint that does not fit the model: names the tensor or field and what would fit."""
 
 

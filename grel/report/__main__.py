@@ -14,12 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from grel.records import RecordError
+from grel.errors import path_argument, run_command
 from grel.report.build import build
-from grel.report.runs import ReportError, read_run
-from grel.scoring.protocols import ScoringError
+from grel.report.runs import read_run
 from grel.textio import replacing
-from grel.workdir import WorkdirError
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -30,38 +28,46 @@ def _parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--workdir", required=True, metavar="DIR", help="folder of the run, or of one evaluation"
+        "--workdir",
+        required=True,
+        type=path_argument,
+        metavar="DIR",
+        help="folder of the run, or of one evaluation",
     )
     parser.add_argument("--split", default="test", help="an evaluated split (default: test)")
-    parser.add_argument("--compare", metavar="OTHER_DIR", help="another run to set against it")
+    parser.add_argument(
+        "--compare", type=path_argument, metavar="OTHER_DIR", help="another run to set against it"
+    )
     parser.add_argument("--output", required=True, metavar="FILE.html", help="- is standard output")
     parser.add_argument(
-        "--plots", metavar="FOLDER", help="write the plots there as well, as SVG and PNG files"
+        "--plots",
+        type=path_argument,
+        metavar="FOLDER",
+        help="write the plots there as well, as SVG and PNG files",
     )
     return parser
+
+
+def _run(args: argparse.Namespace) -> None:
+    runs = [read_run(args.workdir, args.split)]
+    if args.compare is not None:
+        other = read_run(args.compare, args.split)
+        if other.name == runs[0].name:
+            # Two folders of one name are told apart by where they lie.
+            runs = [dataclasses.replace(runs[0], name=args.workdir)]
+            other = dataclasses.replace(other, name=args.compare)
+        runs.append(other)
+    html, plots = build(runs, args.split)
+    with replacing(args.output) as file:
+        file.write(html.encode())
+    for plot in plots if args.plots is not None else ():
+        plot.write(Path(args.plots))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command on `argv` (without the program name) and returns its exit status."""
     args = _parser().parse_args(argv)
-    try:
-        runs = [read_run(args.workdir, args.split)]
-        if args.compare is not None:
-            other = read_run(args.compare, args.split)
-            if other.name == runs[0].name:
-                # Two folders of one name are told apart by where they lie.
-                runs = [dataclasses.replace(runs[0], name=args.workdir)]
-                other = dataclasses.replace(other, name=args.compare)
-            runs.append(other)
-        html, plots = build(runs, args.split)
-        with replacing(args.output) as file:
-            file.write(html.encode())
-        for plot in plots if args.plots is not None else ():
-            plot.write(Path(args.plots))
-    except (ReportError, RecordError, ScoringError, WorkdirError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_command(lambda: _run(args))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from grel import textio
+from grel.errors import UserError
 from grel.records import Document, read_jsonl
 from grel.report.trace import Trace, read_traces
 from grel.scoring.protocols import PROTOCOLS, pair
@@ -23,7 +24,7 @@ from grel.workdir import locate
 Curves = dict[str, dict[str, list[tuple[int, float]]]]
 
 
-class ReportError(ValueError):
+class ReportError(UserError):
     """A report that cannot be made: says what is missing and how to make it."""
 
 

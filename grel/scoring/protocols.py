@@ -12,11 +12,12 @@ import dataclasses
 from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any
 
+from grel.errors import UserError
 from grel.records import Document, Triple
 from grel.scoring.corpus import LENGTH_CLASSES, length_classes
 
 
-class ScoringError(ValueError):
+class ScoringError(UserError):
     """Gold and predicted documents that can't be compared; says where and how to mend it."""
 
 

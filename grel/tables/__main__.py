@@ -13,13 +13,12 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from grel.records import RecordError
-from grel.scoring.protocols import PROTOCOLS, ScoringError
+from grel.errors import UsageError, path_argument, run_command
+from grel.scoring.protocols import PROTOCOLS
 from grel.tables import details, paper
 from grel.tables.render import Table, to_csv, to_json, to_markdown
 from grel.tables.systems import read_systems
 from grel.textio import replacing
-from grel.workdir import WorkdirError
 
 _EPILOG = """\
 A DIR is the folder of a run, of which every evaluation of the split is a system of its own, or a
@@ -76,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--output",
+        type=path_argument,
         metavar="FOLDER",
         help="write tables.md, tables.json and a CSV file a table there, and print nothing",
     )
@@ -103,36 +103,32 @@ def _train_files(data: str | None) -> dict[str, Path]:
 def _write(folder: Path, tables: Sequence[Table]) -> None:
     texts = {"tables.md": to_markdown(tables), "tables.json": to_json(tables)}
     texts |= {f"{table.name}.csv": to_csv(table) for table in tables}
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise RecordError(folder, None, f"cannot make the folder: {error.strerror}") from None
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         with replacing(folder / name) as file:
             file.write(text.encode())
 
 
+def _run(args: argparse.Namespace) -> None:
+    paths = list(dict.fromkeys(Path(name) for name in args.workdirs.split(",") if name))
+    if not paths:
+        raise UsageError("--workdirs is empty; name the folder of a run")
+    systems = read_systems(paths, args.split, args.protocol, _train_files(args.data))
+    resampling = details.Resampling(args.resamples, args.seed)
+    tables = [
+        *paper.tables(systems, args.protocol),
+        *details.tables(systems, args.protocol, resampling),
+    ]
+    if args.output is None:
+        sys.stdout.write(FORMATS[args.format](tables))
+    else:
+        _write(Path(args.output), tables)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command on `argv` (without the program name) and returns its exit status."""
     args = _parser().parse_args(argv)
-    paths = list(dict.fromkeys(Path(path) for path in args.workdirs.split(",") if path))
-    try:
-        if not paths:
-            raise WorkdirError("--workdirs is empty; name the folder of a run")
-        systems = read_systems(paths, args.split, args.protocol, _train_files(args.data))
-        resampling = details.Resampling(args.resamples, args.seed)
-        tables = [
-            *paper.tables(systems, args.protocol),
-            *details.tables(systems, args.protocol, resampling),
-        ]
-        if args.output is None:
-            sys.stdout.write(FORMATS[args.format](tables))
-        else:
-            _write(Path(args.output), tables)
-    except (WorkdirError, RecordError, ScoringError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_command(lambda: _run(args))
 
 
 if __name__ == "__main__":

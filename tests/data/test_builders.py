@@ -9,6 +9,7 @@ from grel import formats, records
 from grel.data import builders, synthetic
 from grel.data.builders import CorpusError, load, prepare
 from grel.data.corpus_builder import Part
+from grel.drafts import NoteKind
 from grel.records import Document, Triple
 from grel.textio import RecordError
 
@@ -182,11 +183,23 @@ def test_nothing_on_standard_output_and_no_tensorflow(tmp_path, capsys):
     assert "tensorflow" not in sys.modules
 
 
+def test_what_was_decided_on_reading_is_told_at_every_load(tmp_path, caplog):
+    triple = Triple("Ann", "r", "Medellín", (1, 4))
+    folder = write_jsonl(tmp_path / "raw", train=[Document("a", "in Medellin", (triple,))])
+    for _ in range(2):
+        caplog.clear()
+        load("jsonl", "", "train", manual_dir=folder, data_dir=tmp_path / "data")
+        assert [record.getMessage() for record in caplog.records] == [
+            f"jsonl, train: {kind}: 1"
+            for kind in (NoteKind.MISPLACED, NoteKind.MISSING, NoteKind.UNLIKE)
+        ]
+
+
 def test_card_lies_beside_the_data(tmp_path):
     folder = write_jsonl(tmp_path / "raw", train=STRANGE)
     builder = prepare("jsonl", manual_dir=folder, data_dir=tmp_path / "data")
     text = (builder.data_path / "README.md").read_text()
-    assert text.startswith("# jsonl/default/1.0.0\n")
+    assert text.startswith("# jsonl/default/1.1.0\n")
     assert "| train | 4 | 4 | 4 | 2 | 0 | 1 | 0 |" in text
     assert "| train | train.jsonl | " in text
 
@@ -293,7 +306,7 @@ def test_another_process_is_faster(tmp_path, monkeypatch, method):
     assert num_others
     assert builder.documents("train") == STRANGE
     assert "| train | 4 | 4 |" in (builder.data_path / "README.md").read_text()
-    assert [path.name for path in builder.data_path.parent.iterdir()] == ["1.0.0"]
+    assert [path.name for path in builder.data_path.parent.iterdir()] == ["1.1.0"]
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real corpora in {SHARED}")
@@ -315,5 +328,5 @@ def test_real_corpora(tmp_path, name, config, sizes):
     config_parts = builder.builder_config.parts
     files = builder.files(builder.builder_config, SHARED / name)
     for split in ("train", "validation"):
-        raw = builder.read(split, config_parts[split], files[split], None)
+        raw = builder.read(split, config_parts[split], files[split], None, None)
         assert builder.documents(split) == raw

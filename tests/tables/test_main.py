@@ -97,11 +97,10 @@ def test_other_gold_of_one_corpus_is_an_error_that_names_both(tmp_path, capsys):
     ("argv", "message"),
     [
         (["--workdirs=none"], "none: no such folder"),
-        (["--workdirs=,"], "--workdirs is empty"),
         (["--workdirs=RUN", "--split=validation"], "make it with python -m grel.main --mode=eval"),
         (["--workdirs=RUN", "--data=none.jsonl"], "none.jsonl: cannot read"),
         (["--workdirs=RUN", "--protocol=span"], "no spans"),
-        (["--workdirs=RUN", "--output=RUN/eval/test/gold.jsonl"], "cannot make the folder"),
+        (["--workdirs=RUN", "--output=RUN/eval/test/gold.jsonl"], "gold.jsonl: File exists"),
     ],
 )
 def test_errors_are_one_line_on_stderr(runs, capsys, argv, message):

@@ -1,0 +1,86 @@
+"""What a user can mend, and how every command ends: in one line and an exit status.
+
+A traceback is for a mistake in grel. A mistake in a file, a field or a command line is told in one
+line that names it and says what would do, and whoever calls a command from a script can rely on
+its exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+
+
+class UserError(ValueError):
+    """What a user can mend: one line that names the file, field or record, and the remedy."""
+
+
+class UsageError(UserError):
+    """A command line that cannot be run: names the flag, and says what would do."""
+
+
+def run_command(command: Callable[[], None]) -> int:
+    """Runs a command to its end and returns its exit status.
+
+    A UserError is told in one line on standard error, and so is an OSError, which is about the
+    machine: a full disk, a folder that is closed. Everything else is a bug and goes on.
+    """
+    try:
+        _check_streams()
+        command()
+        # Here and not at exit, where Python could only complain that it failed.
+        sys.stdout.flush()
+    except BrokenPipeError:
+        status = 1  # Whoever reads has seen enough, as `head` does: there is nothing to tell.
+    except UsageError as error:
+        status = _tell(str(error), 2)
+    except UserError as error:
+        status = _tell(str(error), 1)
+    except OSError as error:
+        if error.errno is None:
+            raise
+        status = _tell(f"{error.filename or 'standard output or a file'}: {error.strerror}", 1)
+    except KeyboardInterrupt:
+        status = _tell("interrupted", 130)
+    else:
+        return 0
+    _drop_unwritten()
+    return status
+
+
+def path_argument(text: str) -> str:
+    """`text`, as argparse's `type` of a path: empty, it would mean the folder one happens to be in.
+
+    Raises argparse.ArgumentTypeError.
+    """
+    if not text:
+        raise argparse.ArgumentTypeError(EMPTY_PATH)
+    return text
+
+
+EMPTY_PATH = "it is empty; name a path, or . for the current folder"
+
+
+def _check_streams() -> None:
+    # Python has None for a stream that is closed, and the next file to be opened takes its number,
+    # so that other libraries would write into that file what is meant for the stream.
+    if sys.stderr is None:
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115 - for the rest of the process
+    if sys.stdout is None:
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
+        raise UserError("standard output is closed; send it to a file, or to /dev/null")
+
+
+def _drop_unwritten() -> None:
+    """Drops what standard output does not take: at exit Python would try again, and complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _tell(problem: str, status: int) -> int:
+    print("error:", *map(str.strip, problem.splitlines()), file=sys.stderr)
+    return status

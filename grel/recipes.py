@@ -1,0 +1,115 @@
+"""Commands with a configuration: `--config=RECIPE[:VARIANT]` and `--config.FIELD=VALUE`.
+
+ml_collections makes a flag of every field of a recipe; what a user gets wrong in naming either is
+told here in one line, where it would be a traceback from the middle of that library.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib.util
+import inspect
+import re
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import absl.logging
+import ml_collections
+from absl import app, flags
+from ml_collections import config_flags
+
+from grel import config as config_lib
+from grel.errors import UsageError, run_command
+
+_RECIPE = re.compile(r"--?config(?:=(.*))?", re.DOTALL)
+_FIELD = re.compile(r"--?(?:no)?config\.([^=]+).*", re.DOTALL)
+
+
+def run(
+    main: Callable[[ml_collections.ConfigDict | None, dict[str, Any]], None],
+    *,
+    default: str | Path | None,
+    help: str,
+) -> int:
+    """Runs a command with the flags of its command line, and returns its exit status.
+
+    Args:
+        main: is called with the configuration, fields set, and with these fields by dotted name.
+        default: the recipe if none is given; None calls `main` without a configuration then.
+        help: what `--config` is to this command.
+    """
+    return run_command(lambda: main(*_parse(sys.argv, default, help)))
+
+
+def load(recipe: str) -> ml_collections.ConfigDict:
+    """What `get_config` of a recipe gives, locked; `recipe` is `PATH` or `PATH:VARIANT`.
+
+    Raises UsageError where there is no such recipe or variant.
+    """
+    name, *variant = recipe.split(":", 1)
+    path = Path(name)
+    if not path.is_file():
+        raise UsageError(f"--config={recipe}: there is no file {name!r}")
+    spec = importlib.util.spec_from_file_location(f"{path.stem}_recipe", path)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"--config={recipe}: a recipe is a Python file, such as configs/demo.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise UsageError(f"--config={recipe}: no recipe: it has no function get_config")
+    if variant and not inspect.signature(module.get_config).parameters:
+        raise UsageError(f"--config={recipe}: the recipe has no variants; leave out :{variant[0]}")
+    try:
+        return module.get_config(*variant).lock()
+    except config_lib.ConfigError as error:
+        raise UsageError(f"--config={recipe}: {error}") from None
+
+
+def _parse(
+    argv: Sequence[str], default: str | Path | None, help: str
+) -> tuple[ml_collections.ConfigDict | None, dict[str, Any]]:
+    """Sets all flags; the configuration and the fields that were set."""
+    app.define_help_flags()
+    absl.logging.use_absl_handler()
+    recipe, argv = _take_recipe(flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
+    if recipe is None:
+        recipe = default
+    config = None if recipe is None else load(str(recipe))
+    if config is not None:
+        _check_fields(argv, config)
+        config_flags.DEFINE_config_dict("config", config, help, sys_argv=argv)
+    try:
+        rest = flags.FLAGS(argv)
+    except flags.Error as error:
+        raise UsageError(str(error)) from None
+    if len(rest) > 1:
+        raise UsageError(f"unknown argument {rest[1]!r}; flags begin with --")
+    if config is None:
+        return None, {}
+    return flags.FLAGS.config, config_flags.get_override_values(flags.FLAGS["config"])
+
+
+def _take_recipe(argv: list[str]) -> tuple[str | None, list[str]]:
+    """The last value of `--config`, None where there is none, and the other arguments."""
+    recipe, rest = None, []
+    arguments = iter(argv)
+    for argument in arguments:
+        match = _RECIPE.fullmatch(argument)
+        if match is None:
+            rest.append(argument)
+        elif (recipe := match[1] if match[1] is not None else next(arguments, None)) is None:
+            raise UsageError("--config has no value; name a recipe, such as configs/demo.py")
+    return recipe, rest
+
+
+def _check_fields(argv: Sequence[str], config: ml_collections.ConfigDict) -> None:
+    """Raises UsageError for the first `--config.FIELD` that the configuration does not have."""
+    known = config_lib.leaves(config)
+    for argument in argv:
+        match = _FIELD.fullmatch(argument)
+        if match is not None and match[1] not in known:
+            close = difflib.get_close_matches(match[1], known, n=1)
+            hint = f"did you mean {close[0]}?" if close else "grel/config.py lists the fields"
+            raise UsageError(f"--config.{match[1]}: there is no such field; {hint}")

@@ -1,0 +1,129 @@
+"""How commands end: in one line and an exit status for what a user can mend, come what may."""
+
+import errno
+import importlib
+import pkgutil
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import grel
+from grel import errors
+from grel.errors import UsageError, UserError, run_command
+
+ROOT = Path(__file__).parents[1]
+
+
+def _raising(error):
+    def command():
+        print("half an output")
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "line"),
+    [
+        (UserError("a:1: bad; mend it"), 1, "a:1: bad; mend it"),
+        (UserError("several\n  lines"), 1, "several lines"),
+        (UsageError("--x: bad"), 2, "--x: bad"),
+        (OSError(errno.ENOSPC, "No space left", "dir/file"), 1, "dir/file: No space left"),
+        (OSError(errno.ENOSPC, "No space left"), 1, "standard output or a file: No space left"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_what_a_user_can_mend_is_one_line(capsys, error, status, line):
+    assert run_command(_raising(error)) == status
+    assert capsys.readouterr() == ("half an output\n", f"error: {line}\n")
+
+
+def test_a_command_that_is_done_says_nothing(capsys):
+    assert run_command(lambda: None) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("error", [ValueError("x"), KeyError("x"), OSError("without a number")])
+def test_a_bug_goes_on(error):
+    with pytest.raises(type(error)):
+        run_command(_raising(error))
+
+
+def test_all_errors_with_a_remedy_have_one_base():
+    """Those that tell a record's reader what is wrong, and are told on with its place, have not."""
+    for module in pkgutil.walk_packages(grel.__path__, "grel."):
+        if module.name.endswith("__main__"):
+            continue
+        for name, value in vars(importlib.import_module(module.name)).items():
+            if isinstance(value, type) and issubclass(value, Exception) and name.endswith("Error"):
+                own = value.__module__.startswith("grel.")
+                assert not own or issubclass(value, UserError), f"{module.name}.{name}"
+
+
+READ_RUNS = ("tables", "compare", "card", "report")
+COMMANDS = ("main", "pretrained", "convert", "score", "stats", *READ_RUNS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_ends_in_one_helper(name):
+    path = ROOT / "grel" / f"{name}.py"
+    text = (path if path.is_file() else ROOT / "grel" / name / "__main__.py").read_text()
+    assert re.search(r"return (run_command|recipes\.run)\(", text)
+    assert text.endswith('if __name__ == "__main__":\n    sys.exit(main())\n')
+
+
+def test_no_command_is_left_out_here():
+    texts = {path: path.read_text() for path in (ROOT / "grel").rglob("*.py")}
+    commands = {p for p, text in texts.items() if 'if __name__ == "__main__"' in text}
+    assert {p.parent.name if p.stem == "__main__" else p.stem for p in commands} == set(COMMANDS)
+
+
+@pytest.fixture
+def shell(tmp_path):
+    """Runs a line of bash in the checkout, with `$CORPUS` a file of many records."""
+    record = '{"id": "%d", "text": "x y", "triples": []}\n'
+    corpus = tmp_path / "corpus.jsonl"
+    corpus.write_text("".join(record % n for n in range(5000)))
+
+    def run(line):
+        command = f"unset PYTHONUNBUFFERED; PY={sys.executable} CORPUS={corpus}; {line}"
+        done = subprocess.run(
+            ["bash", "-c", command], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        return done.returncode, done.stdout, done.stderr
+
+    return run
+
+
+CONVERT = "$PY -m grel.convert --format=jsonl --input=$CORPUS --output=-"
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(shell):
+    status, out, err = shell(f"set -o pipefail; {CONVERT} | head -n 1")
+    assert (status, out.count("\n"), err) == (1, 1, "")
+
+
+def test_a_full_disk_is_one_line(shell):
+    status, _, err = shell(f"{CONVERT} > /dev/full")
+    assert (status, err) == (1, "error: -: cannot write: No space left on device\n")
+    status, _, err = shell("$PY -m grel.stats --data=$CORPUS > /dev/full")
+    assert (status, err) == (1, "error: standard output or a file: No space left on device\n")
+
+
+def test_closed_streams_are_one_line(shell):
+    status, _, err = shell("$PY -m grel.stats --data=- <&-")
+    assert (status, err) == (1, "error: -: standard input is closed; name a file\n")
+    status, _, err = shell("$PY -m grel.stats --data=$CORPUS >&-")
+    assert status == 1
+    assert err == "error: standard output is closed; send it to a file, or to /dev/null\n"
+    assert shell("$PY -m grel.stats --data=none 2>&-") == (1, "", "")
+
+
+def test_an_empty_path_is_wrong_usage(capsys):
+    with pytest.raises(SystemExit) as exit_info:
+        importlib.import_module("grel.card").main(["--workdir="])
+    assert exit_info.value.code == 2
+    assert f"argument --workdir: {errors.EMPTY_PATH}" in capsys.readouterr().err

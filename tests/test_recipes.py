@@ -1,0 +1,105 @@
+"""Recipes and their fields on a command line: what is set, and how mistakes are told."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from grel import recipes
+from grel.errors import UsageError
+
+ROOT = Path(__file__).parents[1]
+# Flags belong to a process, and importing takes seconds: all command lines share one.
+SHOW = """
+import contextlib, io, json, sys
+from absl import flags
+from grel import recipes
+flags.DEFINE_string("name", "", "A name.")
+
+def show(config, fields):
+    print(flags.FLAGS.name, config and (config.seed, config.data.buckets), dict(fields))
+
+for default, *argv in json.loads(sys.argv[1]):
+    sys.argv = ["command", *argv]
+    flags.FLAGS.name = ""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        status = recipes.run(show, default=default, help="A recipe.")
+    print(json.dumps([status, out.getvalue(), err.getvalue()]))
+    for flag in [f for f in flags.FLAGS if f.split(".")[0] == "config"]:
+        delattr(flags.FLAGS, flag)
+"""
+DEFAULT = "grel/config.py"
+FIELDS = ["--config.seed=3", "--config.data.buckets=(8, 16)", "--name=x"]
+GOOD = {
+    (DEFAULT, *FIELDS): "x (3, (8, 16)) {'seed': 3, 'data.buckets': (8, 16)}",
+    (DEFAULT, "--config=configs/demo.py", "--name=y"): "y (0, (40, 56, 96)) {}",
+    (DEFAULT, "--config", "configs/jsonl.py:small", "--config.seed=4"): (
+        " (4, (64, 96, 128, 192, 256, 512)) {'seed': 4}"
+    ),
+    (None, "--name=x"): "x None {}",
+}
+BAD = {
+    "--config.decoding.structre=on": "--config.decoding.structre: there is no such field; "
+    "did you mean decoding.structure?",
+    "--config.model=3": "--config.model: there is no such field",
+    "--config.zzz=3": "there is no such field; grel/config.py lists the fields",
+    "--config.seed=many": "flag --config.seed=many: invalid literal for int()",
+    "--config.seed": "Missing value for flag --config.seed",
+    "--config": "--config has no value",
+    "--config=configs/none.py": "there is no file 'configs/none.py'",
+    "--names=x": "Unknown command line flag 'names'",
+    "x": "unknown argument 'x'; flags begin with --",
+}
+
+
+@pytest.fixture(scope="module")
+def results():
+    """Exit status, output and errors by command line."""
+    lines = [*GOOD, *((DEFAULT, argument) for argument in BAD)]
+    command = [sys.executable, "-c", SHOW, json.dumps(lines)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return dict(zip(lines, map(json.loads, done.stdout.splitlines()), strict=True))
+
+
+@pytest.mark.parametrize("line", GOOD, ids=str)
+def test_fields_are_set_with_and_without_a_recipe(results, line):
+    assert results[line] == [0, f"{GOOD[line]}\n", ""]
+
+
+@pytest.mark.parametrize("argument", BAD)
+def test_mistakes_are_one_line_and_wrong_usage(results, argument):
+    status, out, err = results[DEFAULT, argument]
+    assert (status, out) == (2, "")
+    assert BAD[argument] in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        ("configs/jsonl.py:smal", "the recipe has no variant 'smal': leave it out, or say :small"),
+        ("configs/demo.py:tiny", "the recipe has no variants; leave out :tiny"),
+        ("configs/none.py:tiny", "there is no file 'configs/none.py'"),
+        ("configs", "there is no file 'configs'"),
+        ("README.md", "a recipe is a Python file"),
+        ("tests/tiny.py", "no recipe: it has no function get_config"),
+        ("", "there is no file ''"),
+    ],
+)
+def test_what_is_no_recipe_is_told(monkeypatch, recipe, message):
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(UsageError) as info:
+        recipes.load(recipe)
+    assert str(info.value).startswith(f"--config={recipe}: ")
+    assert message in str(info.value)
+
+
+def test_a_recipe_is_locked(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    config = recipes.load("configs/demo.py")
+    with pytest.raises(AttributeError):
+        config.sede = 1
