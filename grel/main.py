@@ -25,11 +25,18 @@ from grel import config as config_lib
 from grel import evaluate, extract, parallel, predict, recipes, records, trainer
 from grel.data import sources
 from grel.errors import EMPTY_PATH, UsageError
+from grel.textio import INPUT_FORMATS
 
 _MODE = flags.DEFINE_enum("mode", None, ["train", "eval", "predict"], "What to do.", required=True)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _INPUT = flags.DEFINE_string(
     "input", "-", "predict: JSON records or lines of text, also compressed; - is stdin."
+)
+_INPUT_FORMAT = flags.DEFINE_enum(
+    "input_format",
+    "auto",
+    INPUT_FORMATS,
+    "predict: what the input is; auto goes by its beginning.",
 )
 _OUTPUT = flags.DEFINE_string("output", "-", "predict: JSONL with triples; - is stdout.")
 _TRACE = flags.DEFINE_string(
@@ -126,6 +133,7 @@ def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> N
         _OUTPUT.value,
         trace=_TRACE.value,
         shard=shard,
+        input_format=_INPUT_FORMAT.value,
         on_error=_skip if _ON_ERROR.value == "skip" else None,
     )
     print(f"done: {json.dumps(dataclasses.asdict(summary))}", file=sys.stderr)

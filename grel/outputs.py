@@ -35,6 +35,7 @@ class Tally:
         cut: documents of which the model saw only the beginning.
         windowed: documents too long for the model, read in overlapping windows.
         below_min_score: triples dropped because they were not likely enough.
+        unknown_tokens: wordpieces of the texts that the vocabulary lacks, each [UNK] to the model.
     """
 
     malformed: int = 0
@@ -44,6 +45,7 @@ class Tally:
     cut: int = 0
     windowed: int = 0
     below_min_score: int = 0
+    unknown_tokens: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         # Once a document: `dataclasses.astuple` would cost more than all the rest of reading.
@@ -97,9 +99,22 @@ def read_document(
         cut=int(tally.cut > 0),
         windowed=int(len(parts) > 1),
         below_min_score=len(best) - len(kept),
+        unknown_tokens=_num_unknown(parts, wordpiece.unk_id),
     )
     triples = tuple(_with_all_places(document.text, kept))
     return Extraction(dataclasses.replace(document, triples=triples), tally, tuple(parts))
+
+
+def _num_unknown(parts: Iterable[Part], unk_id: int) -> int:
+    """How many wordpieces of the text are unknown, those that windows share counted once."""
+    return len(
+        {
+            offsets
+            for source, _ in parts
+            for id, offsets in zip(source.ids, source.offsets, strict=True)
+            if id == unk_id
+        }
+    )
 
 
 def read_output(

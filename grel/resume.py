@@ -20,6 +20,16 @@ from typing import Any
 from grel.textio import Fault, RecordError, member, parse_members, parse_object, quote
 
 
+def partial_of(target: Path) -> Path:
+    """What an output is called until it is complete."""
+    return target.with_name(f"{target.name}.partial")
+
+
+def progress_of(target: Path) -> Path:
+    """The file that says how far the first output is."""
+    return target.with_name(f"{target.name}.progress")
+
+
 class Journal:
     """Output files and how far they are; made by `resumable`.
 
@@ -32,10 +42,10 @@ class Journal:
     def __init__(self, targets: Sequence[str | Path], options: Mapping[str, Any]):
         # Beside the files themselves, so that a link stays a link.
         self._targets = [Path(target).resolve() for target in targets]
-        self._partials = [target.with_name(f"{target.name}.partial") for target in self._targets]
+        self._partials = [partial_of(target) for target in self._targets]
         self._options = options
         self._files = contextlib.ExitStack()
-        self.path = self._targets[0].with_name(f"{self._targets[0].name}.progress")
+        self.path = progress_of(self._targets[0])
         self.state: dict[str, Any] | None = None
         self.finished = False
 

@@ -1,5 +1,6 @@
 """The command line, as a user runs it: train, eval from the checkpoint alone, predict."""
 
+import gzip
 import json
 import os
 import subprocess
@@ -69,12 +70,8 @@ def test_eval_runs_from_the_checkpoint_alone(run_dir):
 def test_predict_reads_text_lines_and_records(run_dir, tmp_path):
     texts = "Ann Moore lives in Oslo .\nBo Li , born in Lima , lives in Rome .\n"
     done = _run("--mode=predict", f"--workdir={run_dir}", stdin=texts)
-    (tmp_path / "in.jsonl").write_text(
-        "".join(
-            json.dumps({"id": str(n), "text": text, "triples": []}) + "\n"
-            for n, text in enumerate(texts.splitlines(), start=1)
-        )
-    )
+    records = [{"id": n, "text": text} for n, text in enumerate(texts.splitlines(), start=1)]
+    (tmp_path / "in.jsonl").write_bytes(gzip.compress(json.dumps(records).encode()))
     output = tmp_path / "out.jsonl"
     _run(
         *("--mode=predict", f"--workdir={run_dir}"),
@@ -85,24 +82,24 @@ def test_predict_reads_text_lines_and_records(run_dir, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("args", "message"),
+    ("args", "status", "message"),
     [
-        (["--mode=eval", "--workdir=/nowhere/at/all"], "error: "),
-        (
-            ["--mode=train", "--config.model.size=huge"],
-            "error: config.model.size is 'huge'; one of",
-        ),
-        (["--mode=train", "--config.data.name=nyt24"], "error: nyt24/official: no manual_dir"),
-        (["--mode=train", "--config.model.sice=huge"], "sice"),
-        (["--mode=train", "--config.train.batch_size=many"], "batch_size"),
-        (["--mode=fly"], "mode"),
+        (["--mode=eval", "--workdir=/nowhere/at/all"], 1, "no such folder"),
+        (["--mode=train", "--config.model.size=huge"], 1, "config.model.size is 'huge'; one of"),
+        (["--mode=train", "--config.data.name=nyt24"], 1, "nyt24/official: no manual_dir"),
+        (["--mode=train", "--config.model.sice=huge"], 2, "did you mean model.size?"),
+        (["--mode=fly"], 2, "flag --mode=fly: value should be one of <train|eval|predict>"),
+        (["--mode=predict", "--shard=4/4"], 2, "--shard: shard is '4/4'; it must be INDEX/COUNT"),
+        (["--mode=eval", "--config.seed=3"], 2, "config.seed is part of the trained model"),
+        (["--mode=train", "--workdir="], 2, "flag --workdir=: it is empty; name a path"),
+        (["--mode=predict", "--input="], 2, "flag --input=: it is empty; name a path"),
     ],
 )
-def test_mistakes_are_one_line(args, message, tmp_path):
+def test_mistakes_are_one_line(args, status, message, tmp_path):
     if not any(arg.startswith("--workdir") for arg in args):
         args = [*args, f"--workdir={tmp_path}/run"]
-    done = _run(*args, expect=1)
+    done = _run(*args, expect=status)
+    assert done.stderr.startswith("error: ")
     assert message in done.stderr
-    assert "Traceback" not in done.stderr or message in ("sice", "batch_size")
-    if message.startswith("error"):
-        assert len(done.stderr.strip().splitlines()) == 1
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "run").exists() or message.startswith("nyt24")

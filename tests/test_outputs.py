@@ -38,6 +38,7 @@ def test_a_document_with_its_triples(wordpiece):
     ann, york = (0, 9), (19, 27)
     output = "ann moore ; new york ; place _ lived | new york ; ann moore ; place _ of _ birth"
     document, tally = read(wordpiece, text, output)
+    assert wordpiece.encode(text).ids.count(wordpiece.unk_id) == tally.unknown_tokens == 1
     assert document == Document(
         "id-1",
         text,
@@ -46,7 +47,7 @@ def test_a_document_with_its_triples(wordpiece):
             Triple("New York", BORN, "Ann Moore", *(york, ann, 1.0, 1.0), (york,), (ann,)),
         ),
     )
-    assert tally == Tally()
+    assert tally == Tally(unknown_tokens=1)
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_place_needs_all_wordpieces_side_by_side(wordpiece):
 def test_entity_that_is_not_in_the_text(wordpiece):
     document, tally = read(wordpiece, "Ann lives in York", "ann ; new york ##ville ; place _ lived")
     assert names(document) == [("Ann", (0, 3), "new yorkville", None)]
-    assert tally == Tally(not_in_text=1)
+    assert tally == Tally(not_in_text=1, unknown_tokens=1)
 
 
 def test_duplicates_once(wordpiece):
@@ -250,6 +251,16 @@ def test_windows_are_merged(wordpiece):
     assert triples[0].tail_spans == ((25, 29), (7, 11))
     assert extraction.tally == Tally(unended=1, windowed=1)
     check(extraction.document)
+
+
+def test_unknown_wordpieces_of_windows_that_overlap_count_once(wordpiece):
+    text = "Zoë in York , Zoë ."
+    source = wordpiece.encode(text)
+    windows = [type(source)(source.ids[part], source.offsets[part]) for part in
+               (slice(0, 5), slice(3, 6))]  # fmt: skip
+    parts = [Part(window, write(wordpiece, "in ; in ; place _ lived")) for window in windows]
+    assert wordpiece.encode(text).ids.count(wordpiece.unk_id) == 2
+    assert read_document(Document("a", text), parts, wordpiece).tally.unknown_tokens == 2
 
 
 def test_no_part_no_triple(wordpiece):
