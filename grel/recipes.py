@@ -80,6 +80,10 @@ def _parse(
     if config is not None:
         _check_fields(argv, config)
         config_flags.DEFINE_config_dict("config", config, help, sys_argv=argv)
+    else:
+        flags.DEFINE_string("config", None, help)
+    # --help shows the flags of the file that was called.
+    flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
     try:
         rest = flags.FLAGS(argv)
     except flags.Error as error:

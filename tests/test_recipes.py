@@ -69,6 +69,13 @@ def test_fields_are_set_with_and_without_a_recipe(results, line):
     assert results[line] == [0, f"{GOOD[line]}\n", ""]
 
 
+@pytest.mark.parametrize("module", ["grel.main", "grel.pretrained"])
+def test_help_tells_of_recipes(module):
+    command = [sys.executable, "-m", module, "--help"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert "--config: Recipe " in done.stdout
+
+
 @pytest.mark.parametrize("argument", BAD)
 def test_mistakes_are_one_line_and_wrong_usage(results, argument):
     status, out, err = results[DEFAULT, argument]
