@@ -28,7 +28,7 @@ class Tally:
     """What there is to know about outputs beside their triples; add them up over documents.
 
     Attributes:
-        malformed: pieces of the output that were not `head ; tail ; relation`.
+        malformed: pieces of the output that were no triple.
         unknown_relation: triples dropped because their relation is not in the schema.
         not_in_text: entities written that do not stand in the sentence.
         unended: documents whose output was still going on at the longest length.
@@ -112,7 +112,7 @@ def read_output(
     """
     source, written = part
     ids = [int(i) for i in written.ids]
-    parsed = linearize.parse(ids, wordpiece.part_end_id, wordpiece.triple_end_id)
+    parsed = linearize.parse(ids, wordpiece.form)
     triples: dict[tuple[str, str, str], Triple] = {}
     num_unknown = num_foreign = 0
     for slots in parsed.triples:

@@ -42,6 +42,7 @@ class System:
         """A system for a checked configuration."""
         family = FAMILIES[config.model.family]
         c = config.model
+        schema = _schema(wordpiece)
         model = family.Config(
             vocab_size=len(wordpiece.vocabulary),
             mask_id=wordpiece.mask_id,
@@ -53,8 +54,12 @@ class System:
             dtype=c.dtype,
             remat=c.remat,
             objective=c.objective,
-            mask_rate=c.mask_rate,
+            head=c.head,
+            writable_ids=schema.token_ids if c.head == "pointer" else (),
+            source_mask_rate=c.source_mask_rate,
+            target_mask_rate=c.target_mask_rate,
             alpha=c.alpha,
+            label_smoothing=c.label_smoothing,
             init_stddev=c.init_stddev,
             **{name: c[name] or value for name, value in family.SIZES[c.size].items()},
             **config_lib.SEGMENTS[c.segments],
@@ -73,6 +78,7 @@ class System:
         """
         config = config_lib.get_config()
         fields = config_lib.leaves(ml_collections.ConfigDict(json.loads(about["config"])))
+        fields = config_lib.renamed(fields)
         if unknown := fields.keys() - config_lib.leaves(config).keys():
             raise config_lib.ConfigError(
                 f"the checkpoint was written by a newer version of grel: unknown {sorted(unknown)}"
@@ -119,16 +125,17 @@ class System:
                     num_beams=c["num_beams"],
                     num_best=c["num_best"],
                     length_penalty=c["length_penalty"],
+                    head=self.config.model.head,
                 ),
                 special=(w.pad_id, w.cls_id, w.sep_id),
                 excluded_ids=w.excluded_ids,
-                schema=Schema(
-                    w.relation_ids,
-                    part_end_id=w.part_end_id,
-                    triple_end_id=w.triple_end_id,
-                    end_id=w.sep_id,
-                ),
+                schema=_schema(w),
                 relations=c["relations"] or None,
+                end_bias=c["end_bias"],
             )
         except ValueError as error:
             raise config_lib.ConfigError(f"config.decoding: {error}") from None
+
+
+def _schema(wordpiece: Wordpiece) -> Schema:
+    return Schema(wordpiece.relation_ids, wordpiece.form, wordpiece.sep_id)

@@ -20,7 +20,7 @@ import numpy as np
 from grel import config as config_lib
 from grel import parallel, runfile, training
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
-from grel.data import features, sources
+from grel.data import augment, features, sources
 from grel.data.pipeline import Batches
 from grel.extract import extract
 from grel.pretrained import port
@@ -74,6 +74,7 @@ class Trainer:
                 learning_rate=c.learning_rate,
                 warmup_steps=round(c.warmup_fraction * self.num_steps),
                 num_steps=self.num_steps,
+                schedule=c.schedule,
                 weight_decay=c.weight_decay,
                 clip_norm=c.clip_norm,
                 b2=c.adam_b2,
@@ -91,14 +92,17 @@ class Trainer:
             relations = {
                 t.relation for split in documents.values() for d in split for t in d.triples
             }
-            wordpiece = sources.make_wordpiece(c.tokenizer, documents["train"], relations)
+            wordpiece = sources.make_wordpiece(
+                c.tokenizer, documents["train"], relations, c.data.triple_form
+            )
             system = System.build(c, wordpiece)
         else:
             system = System.from_about(self._latest.about())
             _refuse_changes(system.config, c, self._latest.folder)
             system = System.build(c, system.wordpiece)
         options = features.Options(c.data.labelling, c.data.order, c.data.buckets[-1])
-        batches = {}
+        batches: dict[str, Batches] = {}
+        rates = augment.Rates(c.data.join_rate, c.data.join_max, c.data.swap_rate)
         for split, split_documents in documents.items():
             found = features.build(
                 split_documents, system.wordpiece, options, c.data.cache_dir or None
@@ -108,6 +112,9 @@ class Trainer:
                     "%s: %d of %d examples are longer than %d wordpieces and left out of the loss",
                     *(split, found.num_too_long, len(split_documents), options.max_length),
                 )
+            augmentation = None
+            if split == "train" and (rates.join or rates.swap):
+                augmentation = augment.Augmentation(found, system.wordpiece, options, rates, c.seed)
             batches[split] = Batches(
                 found,
                 system.wordpiece,
@@ -115,6 +122,7 @@ class Trainer:
                 c.data.buckets,
                 seed=c.seed if split == "train" else None,
                 shard=parallel.process(),
+                augment=augmentation,
             )
         fingerprint = features.fingerprint(documents["train"], system.wordpiece, options)
         return system, Data(
@@ -151,7 +159,11 @@ class Trainer:
         state = parallel.replicate(state)
         step_fn = parallel.on_rows(
             training.train_step(
-                self.system.family, self.system.model, self._tx, self.config.train.accumulation
+                self.system.family,
+                self.system.model,
+                self._tx,
+                self.config.train.accumulation,
+                self.config.train.ema_decay,
             ),
             donate=True,
         )
@@ -199,7 +211,12 @@ class Trainer:
         begins = self._latest.latest_step is None
         params = self._pretrained() if begins and self.config.model.init_from else None
         fresh = training.init_state(
-            self.system.family, self.system.model, self._tx, self.config.seed, params
+            self.system.family,
+            self.system.model,
+            self._tx,
+            self.config.seed,
+            params,
+            averages=self.config.train.ema_decay > 0,
         )
         if begins:
             return fresh
@@ -209,9 +226,8 @@ class Trainer:
                 f"{self._latest.folder}: the training data has changed since (fingerprint {found} "
                 f"then, {self.data.fingerprint} now); use another --workdir"
             )
-        rest = dataclasses.replace(fresh, params=None)
-        params, rest = self._latest.state(fresh.params, rest)
-        return dataclasses.replace(rest, params=params)
+        evaluated, rest = self._latest.state(*fresh.split())
+        return rest.joined(evaluated)
 
     def _pretrained(self) -> Any:
         """Parameters from `config.model.init_from`; what became of each tensor is left beside."""
@@ -220,6 +236,7 @@ class Trainer:
             self.system.model,
             self.system.wordpiece.vocabulary,
             jax.random.PRNGKey(self.config.seed),
+            self.system.wordpiece.reserved_ids,
         )
         _LOG.info("%s", report.summary())
         if parallel.process()[0] == 0:
@@ -236,17 +253,17 @@ class Trainer:
             "data_fingerprint": self.data.fingerprint,
             **extra,
         }
-        checkpoints.save(step, state.params, dataclasses.replace(state, params=None), about)
+        checkpoints.save(step, *state.split(), about)
 
     def _validate(self, step: int, state: training.TrainState, log: RunLog) -> None:
         sums = [
-            parallel.unreplicate(self._loss_fn(state.params, self.data.validation[number])[1])
+            parallel.unreplicate(self._loss_fn(state.evaluated, self.data.validation[number])[1])
             for number in range(self.data.validation.num_batches)
         ]
         metrics = training.means(jax.tree.map(lambda *parts: sum(parts), *sums))
         index, count = parallel.process()
         gold = self.data.validation_documents[index::count]
-        predictions, _ = extract(self._decoder, state.params, self.system.wordpiece, gold)
+        predictions, _ = extract(self._decoder, state.evaluated, self.system.wordpiece, gold)
         protocol = protocols.PROTOCOLS[self.config.eval.protocol]
         score = protocols.score(
             gold, predictions, protocol, relations=self.system.wordpiece.relations

@@ -46,6 +46,7 @@ class Wordpiece:
         pad_id, unk_id, cls_id, sep_id, mask_id: BERT's special ids.
         part_end_id, triple_end_id: the separators `;` and `|` of a target.
         relation_ids: relation -> the ids that write it, no two alike.
+        form: how a target puts them together.
         excluded_ids: never copied (METHOD section 6): [CLS], [SEP], [MASK], [PAD], separators.
     """
 
@@ -56,11 +57,13 @@ class Wordpiece:
         *,
         lowercase: bool = False,
         relation_as: str = "words",
+        triple_form: str = "htr",
     ):
         self.vocabulary = tuple(vocabulary)
         self.relations = tuple(sorted(set(relations)))
         self.lowercase = lowercase
         self.relation_as = relation_as
+        self.triple_form = triple_form
         ids = {token: i for i, token in enumerate(self.vocabulary)}
         if len(ids) != len(self.vocabulary):
             raise VocabularyError("the vocabulary holds a token twice; every line must differ")
@@ -83,6 +86,7 @@ class Wordpiece:
         self._backend.no_padding()
         self.part_end_id, self.triple_end_id, *free = self._reserved()
         self.relation_ids = self._write_relations(free)
+        self.form = self._make_form()
         self.excluded_ids = (
             *(self.pad_id, self.cls_id, self.sep_id, self.mask_id),
             *(self.part_end_id, self.triple_end_id),
@@ -123,6 +127,25 @@ class Wordpiece:
                 )
         return written
 
+    def _make_form(self) -> linearize.Form:
+        if self.triple_form not in linearize.TRIPLE_FORMS:
+            raise ValueError(
+                f"triple_form is {self.triple_form!r}; it can be "
+                f"{' or '.join(linearize.TRIPLE_FORMS)}"
+            )
+        relation_first = self.triple_form == "rht"
+        opens = relation_first and self.relation_as == "token"
+        openers = {i for ids in self.relation_ids.values() for i in ids} if opens else ()
+        return linearize.Form(
+            self.part_end_id, self.triple_end_id, relation_first, frozenset(openers)
+        )
+
+    @property
+    def reserved_ids(self) -> tuple[int, ...]:
+        """Ids that no text produces: the separators, and relations that are single tokens."""
+        tokens = self.relation_ids.values() if self.relation_as == "token" else ()
+        return self.part_end_id, self.triple_end_id, *(i for ids in tokens for i in ids)
+
     def encode(self, text: str) -> Encoding:
         """Wordpieces of one text, without [CLS] and [SEP]."""
         return self.encode_batch([text])[0]
@@ -149,6 +172,7 @@ class Wordpiece:
                 "relations": self.relations,
                 "lowercase": self.lowercase,
                 "relation_as": self.relation_as,
+                "triple_form": self.triple_form,
             },
             ensure_ascii=False,
         )

@@ -16,6 +16,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,7 +26,7 @@ from grel.wordpiece import Wordpiece
 
 _VERSION = 2  # of the arrays' meaning and the cache's form; part of the fingerprint
 _CHUNK = 4096
-ORDERS = ("file", "position")
+ORDERS = ("file", "position", "relation")
 
 
 class FeaturesError(ValueError):
@@ -38,7 +39,8 @@ class Options:
 
     Attributes:
         labelling: a name in `bio.LABELLINGS`.
-        order: of the triples in the target, "file" (paper) or by "position" of the head.
+        order: of the triples in the target: "file" (paper), by "position" of head and tail, or by
+            name of the "relation" and then by position.
         max_length: longest packed example, [CLS] and both [SEP] included.
     """
 
@@ -72,6 +74,15 @@ class Features:
     source_length_E: np.ndarray
     num_too_long: int
 
+    def sequences(self) -> Iterator[tuple[list[int], list[int]]]:
+        """Source and target ids of each example."""
+        for index, length in enumerate(self.source_length_E.tolist()):
+            start, end = self.start_E[index : index + 2].tolist()
+            yield (
+                self.tokens[start : start + length].tolist(),
+                self.tokens[start + length : end].tolist(),
+            )
+
     def __len__(self) -> int:
         return len(self.source_length_E)
 
@@ -86,10 +97,19 @@ class Features:
         return np.diff(self.start_E) - self.source_length_E
 
 
+class Example(NamedTuple):
+    """Ids of S1 and S2, and a BIO label for each."""
+
+    source: Sequence[int]
+    target: Sequence[int]
+    source_labels: Sequence[int]
+    target_labels: Sequence[int]
+
+
 def examples(
     documents: Sequence[Document], wordpiece: Wordpiece, options: Options
-) -> Iterator[tuple[list[int], list[int], list[int], list[int]]]:
-    """Source ids, target ids, source labels, target labels of each document (METHOD 2 and 3).
+) -> Iterator[Example]:
+    """Each document as an example (METHOD 2 and 3).
 
     Duplicate triples are dropped. Raises FeaturesError on a relation that the schema lacks, and on
     a name that has no wordpieces, because a target with an empty part cannot be read back.
@@ -116,11 +136,9 @@ def examples(
                         )
                 relation_ids = wordpiece.relation_ids[t.relation]
                 triples.append((encoded[t.head].ids, encoded[t.tail].ids, relation_ids))
-            target, slots = linearize.linearize(
-                triples, wordpiece.part_end_id, wordpiece.triple_end_id
-            )
+            target, slots = linearize.linearize(triples, wordpiece.form)
             entities = [place for slot in slots for place in (slot.head, slot.tail)]
-            yield source.ids, target, *label_fn(source.ids, target, entities)
+            yield Example(source.ids, target, *label_fn(source.ids, target, entities))
 
 
 def _ordered(document: Document, order: str) -> Document:
@@ -130,6 +148,7 @@ def _ordered(document: Document, order: str) -> Document:
     triples = sorted(
         document.triples,
         key=lambda t: (
+            t.relation if order == "relation" else "",
             _start(document.text, t.head, t.head_span),
             _start(document.text, t.tail, t.tail_span),
         ),
@@ -171,25 +190,48 @@ def fingerprint(documents: Iterable[Document], wordpiece: Wordpiece, options: Op
 
 
 def _compute(documents: Sequence[Document], wordpiece: Wordpiece, options: Options) -> Features:
-    tokens: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    lengths, source_lengths = [], []
-    num_too_long = 0
     token_dtype = np.uint16 if len(wordpiece.vocabulary) <= 1 << 16 else np.int32
-    for source, target, source_labels, target_labels in examples(documents, wordpiece, options):
-        if len(source) + len(target) + 3 > options.max_length:
-            num_too_long += 1
-            continue
-        tokens.append(np.array(source + target, token_dtype))
-        labels.append(np.array(source_labels + target_labels, np.uint8))
-        lengths.append(len(source) + len(target))
-        source_lengths.append(len(source))
+    nothing = Features(
+        np.zeros(0, token_dtype),
+        np.zeros(0, np.uint8),
+        np.zeros(1, np.int64),
+        np.zeros(0, np.int32),
+        num_too_long=0,
+    )
+    num_too_long = 0
+
+    def short_enough() -> Iterator[Example]:
+        nonlocal num_too_long
+        for example in examples(documents, wordpiece, options):
+            if len(example.source) + len(example.target) + 3 > options.max_length:
+                num_too_long += 1
+            else:
+                yield example
+
+    return dataclasses.replace(gather(short_enough(), nothing), num_too_long=num_too_long)
+
+
+def gather(chosen: Iterable[Example | int], others: Features) -> Features:
+    """Examples as arrays, one after the other; a number stands for that one of the others."""
+    tokens, labels = [others.tokens[:0]], [others.labels[:0]]
+    lengths, source_lengths = [], []
+    for one in chosen:
+        if isinstance(one, int):
+            place = slice(others.start_E[one], others.start_E[one + 1])
+            tokens.append(others.tokens[place])
+            labels.append(others.labels[place])
+            source_lengths.append(others.source_length_E[one])
+        else:
+            tokens.append(np.array([*one.source, *one.target], others.tokens.dtype))
+            labels.append(np.array([*one.source_labels, *one.target_labels], others.labels.dtype))
+            source_lengths.append(len(one.source))
+        lengths.append(len(tokens[-1]))
     return Features(
-        tokens=np.concatenate([np.zeros(0, token_dtype), *tokens]),
-        labels=np.concatenate([np.zeros(0, np.uint8), *labels]),
-        start_E=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
-        source_length_E=np.array(source_lengths, np.int32),
-        num_too_long=num_too_long,
+        np.concatenate(tokens),
+        np.concatenate(labels),
+        np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+        np.array(source_lengths, np.int32),
+        num_too_long=others.num_too_long,
     )
 
 

@@ -31,7 +31,10 @@ def load_split(data: ml_collections.ConfigDict, split: str) -> list[Document]:
 
 
 def make_wordpiece(
-    tokenizer: ml_collections.ConfigDict, documents: Sequence[Document], relations: Iterable[str]
+    tokenizer: ml_collections.ConfigDict,
+    documents: Sequence[Document],
+    relations: Iterable[str],
+    triple_form: str = "htr",
 ) -> Wordpiece:
     """The vocabulary that `config.tokenizer` names, or one learned from the documents.
 
@@ -57,5 +60,9 @@ def make_wordpiece(
             num_reserved=num_reserved,
         )
     return Wordpiece(
-        vocabulary, relations, lowercase=tokenizer.lowercase, relation_as=tokenizer.relation_as
+        vocabulary,
+        relations,
+        lowercase=tokenizer.lowercase,
+        relation_as=tokenizer.relation_as,
+        triple_form=triple_form,
     )

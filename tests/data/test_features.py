@@ -131,7 +131,7 @@ def _documents(draw):
 def test_a_target_reads_back_as_its_triples(document, relation_as):
     wordpiece = Wordpiece(VOCABULARY, synthetic.RELATIONS, relation_as=relation_as)
     ((_, target, _, labels),) = examples([document], wordpiece, Options())
-    parsed = linearize.parse(target, wordpiece.part_end_id, wordpiece.triple_end_id)
+    parsed = linearize.parse(target, wordpiece.form)
     written = [
         (target[head], wordpiece.relation(target[relation]), target[tail])
         for head, tail, relation in parsed.triples
@@ -147,7 +147,7 @@ def test_a_target_reads_back_as_its_triples(document, relation_as):
 
 def _order(document, order):
     ((_, target, *_),) = examples([document], WORDPIECE, Options(order=order))
-    parsed = linearize.parse(target, WORDPIECE.part_end_id, WORDPIECE.triple_end_id)
+    parsed = linearize.parse(target, WORDPIECE.form)
     return [WORDPIECE.decode(target[slots.head]) for slots in parsed.triples]
 
 
@@ -165,7 +165,7 @@ def test_triples_are_in_the_order_of_the_file_or_of_the_text():
     assert _order(document, "file") == ["x", "e", "d", "c", "c", "a"]
     assert _order(document, "position") == ["a", "c", "c", "d", "e", "x"]
     ((_, target, *_),) = examples([document], WORDPIECE, Options(order="position"))
-    parsed = linearize.parse(target, WORDPIECE.part_end_id, WORDPIECE.triple_end_id)
+    parsed = linearize.parse(target, WORDPIECE.form)
     tails = [WORDPIECE.decode(target[slots.tail]) for slots in parsed.triples]
     assert tails == ["b", "b", "d", "a", "a", "a"]
 

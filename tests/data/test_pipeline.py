@@ -270,7 +270,7 @@ def test_from_documents_to_batches_and_back(tmp_path):
                 continue
             source = wordpiece.decode(row[1 : source_length - 1])
             target = row[source_length : length - 1].tolist()
-            parsed = linearize.parse(target, wordpiece.part_end_id, wordpiece.triple_end_id)
+            parsed = linearize.parse(target, wordpiece.form)
             assert parsed.num_malformed == 0
             read.append((source, [
                 (wordpiece.decode(target[head]), wordpiece.relation(target[relation]),
