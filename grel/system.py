@@ -42,7 +42,6 @@ class System:
         """A system for a checked configuration."""
         family = FAMILIES[config.model.family]
         c = config.model
-        schema = _schema(wordpiece)
         model = family.Config(
             vocab_size=len(wordpiece.vocabulary),
             mask_id=wordpiece.mask_id,
@@ -55,7 +54,7 @@ class System:
             remat=c.remat,
             objective=c.objective,
             head=c.head,
-            writable_ids=schema.token_ids if c.head == "pointer" else (),
+            writable_ids=_schema(wordpiece).token_ids if c.head == "pointer" else (),
             source_mask_rate=c.source_mask_rate,
             target_mask_rate=c.target_mask_rate,
             alpha=c.alpha,

@@ -168,6 +168,9 @@ class Trainer:
             donate=True,
         )
         last_step = min(self.num_steps, stop_after or self.num_steps)
+        if self._exhausted(first_step):
+            _LOG.info("nothing left to do: %s", self._why_exhausted())
+            return
         quiet = parallel.process()[0] > 0
         log = RunLog(self.workdir, first_step, self.num_steps, quiet=quiet)
         record = runfile.recorded(self.workdir, self._facts(params_count), quiet=quiet)
@@ -177,6 +180,7 @@ class Trainer:
                 state, metrics = step_fn(state, batch)
                 log.advance(int(batch.length_B.sum()))
                 stopping = stop.asked or self._latest.reached_preemption(step)
+                validating = step % self._eval_every == 0 or step == self.num_steps
                 saving = (
                     stopping or step % self.config.train.checkpoint_every == 0 or step == last_step
                 )
@@ -189,13 +193,29 @@ class Trainer:
                             "config.train.learning_rate, or look at the data"
                         )
                     log.write("train", step, metrics)
-                if step % self._eval_every == 0 or step == self.num_steps:
+                if validating:
                     self._validate(step, state, log)
-                if saving:
+                exhausted = validating and self._exhausted(step)
+                if saving or exhausted:
                     self._save(self._latest, step, state)
                 if stopping:
                     _LOG.warning("asked to stop: saved step %d; start again to go on", step)
                     break
+                if exhausted:
+                    _LOG.info("ended at step %d: %s", step, self._why_exhausted())
+                    break
+
+    def _exhausted(self, step: int) -> bool:
+        """Whether so many validations up to this step brought no better F1 that the run ends."""
+        patience = self.config.train.patience
+        best = self._best.latest_step
+        return bool(patience) and best is not None and step - best >= patience * self._eval_every
+
+    def _why_exhausted(self) -> str:
+        return (
+            f"no better F1 in config.train.patience={self.config.train.patience} validations since "
+            f"step {self._best.latest_step}"
+        )
 
     def _facts(self, num_parameters: int) -> runfile.Facts:
         return runfile.Facts(

@@ -88,6 +88,40 @@ def test_sigterm_saves_and_stops(folder, monkeypatch):
     assert about["step"] == 5
 
 
+def test_a_run_ends_when_its_patience_does(folder, caplog):
+    """F1 stays 0 at a learning rate of 0: the first validation is the best, and two more follow."""
+    fields = {"train.learning_rate": 0.0, "train.patience": 2, "train.eval_every": 1}
+    config = tiny.config(folder, **fields, **{"train.checkpoint_every": 100})
+    for expected in ("ended at step 3: no better F1", "nothing left to do: no better F1"):
+        caplog.clear()
+        with caplog.at_level("INFO", "grel"):
+            Trainer(config, folder / "patient").run()
+        assert expected in caplog.text
+    assert list(_log(folder / "patient", "validation")) == [1, 2, 3]
+    assert extract.load(folder / "patient", "latest")[2]["step"] == 3
+
+
+def test_a_run_with_a_moving_average_resumes_bit_for_bit(folder):
+    """What extracts is the average; training goes on from the parameters beside it."""
+    config = tiny.config(folder, **{"train.ema_decay": 0.9})
+    Trainer(config, folder / "average").run()
+    Trainer(config, folder / "average_parts").run(stop_after=4)
+    trainer = Trainer(config, folder / "average_parts")
+    state = trainer._restore()
+    trainer.run()
+    for one, other in zip(
+        _arrays(folder / "average"), _arrays(folder / "average_parts"), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    apart = [
+        np.abs(one - other).max()
+        for one, other in zip(
+            jax.tree.leaves(state.params), jax.tree.leaves(state.average), strict=True
+        )
+    ]
+    assert max(apart) > 0
+
+
 @pytest.mark.parametrize(
     ("field", "value"), [("train.learning_rate", 0.5), ("data.order", "position"), ("seed", 3)]
 )
