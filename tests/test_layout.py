@@ -16,7 +16,7 @@ formats
 convert
 linearize bio
 wordpiece
-scoring.corpus
+scoring.corpus scoring.seen
 scoring.protocols
 scoring.errors
 scoring.judged
