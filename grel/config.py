@@ -30,6 +30,14 @@ class ConfigError(ValueError):
     """A configuration that cannot work: names the field and says what would."""
 
 
+# The family that has no model, and all fields that it depends on; see `grel.lookup`.
+LOOKUP = "lookup"
+LOOKUP_FIELDS = (
+    *("data.name", "data.variant", "data.manual_dir", "data.data_dir"),
+    *("data.num_train", "data.num_validation", "model.family", "eval."),
+)
+
+
 def get_config() -> ml_collections.ConfigDict:
     """The paper's settings for a model of BERT-base size trained from scratch."""
     c = ml_collections.ConfigDict()
@@ -60,7 +68,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.tokenizer.relation_as = "words"  # or "token": one reserved token for each relation
 
     c.model = ml_collections.ConfigDict()
-    c.model.family = "bert"
+    c.model.family = "bert"  # or "lookup": no model, known triples; see grel.lookup
     c.model.size = "base"  # tiny, mini, small, base, large
     c.model.init_from = ""  # checkpoint file or Hugging Face folder to start from; "" is fresh
     c.model.head = "vocabulary"  # or "pointer", which scores only what can be written
@@ -190,6 +198,24 @@ def renamed(fields: dict[str, Any]) -> dict[str, Any]:
 _RENAMED = {"model.mask_rate": ("model.source_mask_rate", "model.target_mask_rate")}
 
 
+def in_use(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The fields that a run depends on, nested, to be recorded: those of a model are all."""
+    if config.model.family != LOOKUP:
+        return config.to_dict()
+    found: dict[str, Any] = {}
+    for name, value in leaves(config).items():
+        if name.startswith(LOOKUP_FIELDS):
+            section, field = name.split(".")
+            found.setdefault(section, {})[field] = value
+    return found
+
+
+def check_min_score(min_score: float) -> None:
+    """Raises ConfigError unless it is a probability."""
+    if not 0 <= min_score <= 1:
+        raise ConfigError(f"min_score is {min_score}; it must be in [0, 1]")
+
+
 def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes: int) -> None:
     """Refuses what could not work: raises ConfigError with one line for the first such field."""
     fields = leaves(config)
@@ -212,6 +238,15 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
     for name, (low, high) in _RANGES.items():
         if not low <= fields[name] <= high:
             raise ConfigError(f"config.{name} is {fields[name]}; it must be in [{low}, {high}]")
+    if (name := fields["eval.name"]) and (name in (".", "..") or Path(name).name != name):
+        raise ConfigError(f"config.eval.name is {name!r}; it must be the name of a folder")
+    if fields["model.family"] == LOOKUP:
+        for name in fields:
+            if not name.startswith(LOOKUP_FIELDS) and fields[name] != defaults[name]:
+                raise ConfigError(
+                    f"config.{name} is {fields[name]!r}; a look-up has no use for it: leave it out"
+                )
+        return
     for name in ("train.batch_size", "decoding.batch_size"):
         parts = num_devices * num_processes
         parts *= fields["train.accumulation"] if name == "train.batch_size" else 1
@@ -220,8 +255,6 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
                 f"config.{name} is {fields[name]}; it must divide by {parts} (devices, processes "
                 "and accumulation)"
             )
-    if (name := fields["eval.name"]) and (name in (".", "..") or Path(name).name != name):
-        raise ConfigError(f"config.eval.name is {name!r}; it must be the name of a folder")
     if fields["model.objective"] == "mlm" and not fields["model.target_mask_rate"]:
         raise ConfigError(
             "config.model.target_mask_rate is 0, so that no token of a target would be learned; "
@@ -262,7 +295,7 @@ _CHOICES = {
     "data.triple_form": TRIPLE_FORMS,
     "data.order": features.ORDERS,
     "tokenizer.relation_as": RELATION_FORMS,
-    "model.family": tuple(FAMILIES),
+    "model.family": (*FAMILIES, LOOKUP),
     "model.size": tuple(bert.SIZES),
     "model.head": bert.HEADS,
     "model.objective": losses.OBJECTIVES,

@@ -26,11 +26,13 @@ from grel import (
     evaluate,
     extract,
     linearize,
+    lookup,
     parallel,
     predict,
     records,
     trainer,
     wordpiece,
+    workdir,
 )
 from grel.checkpoint import CheckpointError
 from grel.data import builders, features, sources
@@ -100,11 +102,16 @@ def _check(config: ml_collections.ConfigDict) -> None:
 
 def _train(config: ml_collections.ConfigDict) -> None:
     _check(config)
-    trainer.Trainer(config, _WORKDIR.value).run()
+    if config.model.family == config_lib.LOOKUP:
+        lookup.train(config, _WORKDIR.value)
+    else:
+        trainer.Trainer(config, _WORKDIR.value).run()
 
 
-def _open_run(flagged: ml_collections.ConfigDict, **options: Any) -> tuple[extract.Extractor, int]:
-    """The trained model and its step, with the fields set that the command line gives."""
+def _open_run(
+    flagged: ml_collections.ConfigDict, **options: Any
+) -> tuple[extract.Extractor | lookup.Lookup, dict[str, Any]]:
+    """The trained system, with the fields set that the command line gives, and its `about`."""
     overrides: dict[str, Any] = config_flags.get_override_values(flags.FLAGS["config"])
     for name in overrides:
         if not name.startswith(_AFTER_TRAINING):
@@ -118,20 +125,24 @@ def _open_run(flagged: ml_collections.ConfigDict, **options: Any) -> tuple[extra
     with system.config.unlocked():
         system.config.update_from_flattened_dict(overrides)
     _check(system.config)
-    return extract.Extractor(system, params, **options), about["step"]
+    return extract.make(system, params, **options), about
 
 
 def _eval(flagged: ml_collections.ConfigDict) -> None:
     # As the paper does: of a text that is too long the model sees the beginning.
-    extractor, step = _open_run(flagged, windows=False)
+    extractor, about = _open_run(flagged, windows=False)
     config = extractor.system.config
     gold = sources.load_split(config.data, config.eval.split)
-    predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol)
-    metrics |= {"step": step, "split": config.eval.split, "config": config.to_dict()}
+    seen = evaluate.seen_triples(about)
+    predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol, seen)
+    facts = {"split": config.eval.split, "config": config_lib.in_use(config)}
+    metrics |= {"step": about["step"], **facts}
     folder = Path(_WORKDIR.value) / "eval" / (config.eval.name or config.eval.split)
     evaluate.write(folder, gold, predictions, metrics)
     shown = {name: metrics[name] for name in ("precision", "recall", "f1")}
-    print(json.dumps({"split": config.eval.split, "copy": config.decoding.copy, **shown}))
+    classes = workdir.by_seen(metrics)
+    facts = {"split": config.eval.split, "copy": workdir.setting(metrics, "decoding.copy")}
+    print(json.dumps({**facts, **shown, "unseen_f1": classes and classes["unseen"].f1}))
 
 
 def _predict(flagged: ml_collections.ConfigDict) -> None:

@@ -98,7 +98,7 @@ def read_document(
         windowed=int(len(parts) > 1),
         below_min_score=len(best) - len(kept),
     )
-    triples = tuple(_with_all_places(document.text, kept))
+    triples = tuple(with_all_places(document.text, kept))
     return Extraction(dataclasses.replace(document, triples=triples), tally, tuple(parts))
 
 
@@ -165,8 +165,8 @@ def place(ids: Sequence[int], source: Encoding, text: str, *, last: int = -1) ->
     return start, end
 
 
-def _with_all_places(text: str, triples: Iterable[Triple]) -> Iterable[Triple]:
-    """The triples with all places of their names, the one they were copied from first."""
+def with_all_places(text: str, triples: Iterable[Triple]) -> Iterable[Triple]:
+    """The triples with all places of their names, that of the entity meant first."""
     places: dict[str, tuple[Span, ...]] = {}
 
     def spans(name: str, chosen: Span | None) -> tuple[Span, ...]:

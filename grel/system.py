@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +17,7 @@ import ml_collections
 
 from grel import config as config_lib
 from grel import parallel
+from grel.checkpoint import CheckpointError
 from grel.decoding import driver
 from grel.decoding.structure import Schema
 from grel.models import FAMILIES
@@ -75,15 +77,7 @@ class System:
 
         Raises ConfigError where it has fields that this version does not know.
         """
-        config = config_lib.get_config()
-        fields = config_lib.leaves(ml_collections.ConfigDict(json.loads(about["config"])))
-        fields = config_lib.renamed(fields)
-        if unknown := fields.keys() - config_lib.leaves(config).keys():
-            raise config_lib.ConfigError(
-                f"the checkpoint was written by a newer version of grel: unknown {sorted(unknown)}"
-            )
-        config.update_from_flattened_dict(fields)
-        return cls.build(config, Wordpiece.from_json(about["wordpiece"]))
+        return cls.build(read_config(about), Wordpiece.from_json(about["wordpiece"]))
 
     def params_like(self) -> Any:
         """Shapes and types of the parameters, without computing any."""
@@ -138,3 +132,48 @@ class System:
 
 def _schema(wordpiece: Wordpiece) -> Schema:
     return Schema(wordpiece.relation_ids, wordpiece.form, wordpiece.sep_id)
+
+
+def read_config(about: dict[str, Any]) -> ml_collections.ConfigDict:
+    """The configuration in `about` of a checkpoint; see `System.from_about`."""
+    config = config_lib.get_config()
+    fields = config_lib.leaves(ml_collections.ConfigDict(json.loads(about["config"])))
+    fields = config_lib.renamed(fields)
+    if unknown := fields.keys() - config_lib.leaves(config).keys():
+        raise config_lib.ConfigError(
+            f"the checkpoint was written by a newer version of grel: unknown {sorted(unknown)}"
+        )
+    config.update_from_flattened_dict(fields)
+    return config
+
+
+def refuse_changes(
+    then: ml_collections.ConfigDict, now: ml_collections.ConfigDict, folder: Path
+) -> None:
+    """A run goes on only as it began, but for where things lie and how often they are written.
+
+    Raises CheckpointError where a field of the configuration that `folder` began with changed.
+    """
+    old, new = config_lib.leaves(then), config_lib.leaves(now)
+    changed = [
+        f"config.{name}"
+        for name in new
+        if not name.startswith(_MAY_CHANGE) and old.get(name) != new[name]
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{folder}: the run began with another {', '.join(changed)}; use the old value or "
+            "another --workdir"
+        )
+
+
+_MAY_CHANGE = (
+    *("data.manual_dir", "data.data_dir", "data.cache_dir", "decoding.", "eval."),
+    *(
+        "train.log_every",
+        "train.eval_every",
+        "train.checkpoint_every",
+        "train.keep",
+        "train.patience",
+    ),
+)

@@ -17,7 +17,6 @@ import jax
 import ml_collections
 import numpy as np
 
-from grel import config as config_lib
 from grel import parallel, runfile, training
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.data import augment, features, sources
@@ -25,10 +24,14 @@ from grel.data.pipeline import Batches
 from grel.extract import extract
 from grel.pretrained import port
 from grel.records import Document
-from grel.runlog import RunLog
+from grel.runlog import RunLog, validation_scores
 from grel.scoring import protocols
+from grel.scoring.breakdown import by_seen
 from grel.scoring.corpus import CorpusStatistics, corpus_statistics
-from grel.system import System
+from grel.scoring.judged import judge, total
+from grel.scoring.seen import SeenTriples
+from grel.system import System, read_config, refuse_changes
+from grel.wordpiece import Wordpiece
 
 _LOG = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Data:
     train: Batches
     validation: Batches
     validation_documents: list[Document]
+    seen: SeenTriples
     fingerprint: str
     corpora: dict[str, CorpusStatistics]
 
@@ -97,9 +101,9 @@ class Trainer:
             )
             system = System.build(c, wordpiece)
         else:
-            system = System.from_about(self._latest.about())
-            _refuse_changes(system.config, c, self._latest.folder)
-            system = System.build(c, system.wordpiece)
+            about = self._latest.about()
+            refuse_changes(read_config(about), c, self._latest.folder)
+            system = System.build(c, Wordpiece.from_json(about["wordpiece"]))
         options = features.Options(c.data.labelling, c.data.order, c.data.buckets[-1])
         batches: dict[str, Batches] = {}
         rates = augment.Rates(c.data.join_rate, c.data.join_max, c.data.swap_rate)
@@ -129,6 +133,7 @@ class Trainer:
             batches["train"],
             batches["validation"],
             documents["validation"],
+            SeenTriples.of(documents["train"]),
             fingerprint,
             {split: corpus_statistics(found) for split, found in documents.items()},
         )
@@ -271,6 +276,7 @@ class Trainer:
             **self.system.about(),
             "step": step,
             "data_fingerprint": self.data.fingerprint,
+            "seen_triples": self.data.seen.to_text(),
             **extra,
         }
         checkpoints.save(step, *state.split(), about)
@@ -285,15 +291,14 @@ class Trainer:
         gold = self.data.validation_documents[index::count]
         predictions, _ = extract(self._decoder, state.evaluated, self.system.wordpiece, gold)
         protocol = protocols.PROTOCOLS[self.config.eval.protocol]
-        score = protocols.score(
-            gold, predictions, protocol, relations=self.system.wordpiece.relations
-        )
-        part = dataclasses.astuple(score.total)
-        total = protocols.Counts(*parallel.gather_processes(np.array(part)).reshape(-1, 3).sum(0))
-        metrics |= {"precision": total.precision, "recall": total.recall, "f1": total.f1}
+        judged = judge(gold, predictions, protocol, relations=self.system.wordpiece.relations)
+        parts = [total(judged), by_seen(judged, self.data.seen)["unseen"]]
+        parts = parallel.gather_processes(np.array(list(map(dataclasses.astuple, parts))))
+        found, unseen = (protocols.Counts(*c) for c in parts.reshape(-1, 2, 3).sum(0).tolist())
+        metrics |= validation_scores(found, unseen)
         log.write("validation", step, metrics)
-        if self._best.latest_step is None or total.f1 > self._best.about()["validation_f1"]:
-            self._save(self._best, step, state, validation_f1=total.f1)
+        if self._best.latest_step is None or found.f1 > self._best.about()["validation_f1"]:
+            self._save(self._best, step, state, validation_f1=found.f1)
 
 
 class _Stop:
@@ -315,26 +320,3 @@ class _Stop:
 
     def _note(self, *_: Any) -> None:
         self.asked = True
-
-
-def _refuse_changes(
-    then: ml_collections.ConfigDict, now: ml_collections.ConfigDict, folder: Path
-) -> None:
-    """A run goes on only as it began, but for where things lie and how often they are written."""
-    old, new = config_lib.leaves(then), config_lib.leaves(now)
-    changed = [
-        f"config.{name}"
-        for name in new
-        if not name.startswith(_MAY_CHANGE) and old.get(name) != new[name]
-    ]
-    if changed:
-        raise CheckpointError(
-            f"{folder}: the run began with another {', '.join(changed)}; use the old value or "
-            "another --workdir"
-        )
-
-
-_MAY_CHANGE = (
-    *("data.manual_dir", "data.data_dir", "data.cache_dir", "decoding.", "eval."),
-    *("train.log_every", "train.eval_every", "train.checkpoint_every", "train.keep"),
-)

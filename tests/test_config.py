@@ -10,7 +10,8 @@ import ml_collections
 import pytest
 
 from grel import config as config_lib
-from grel.config import ConfigError, check, get_config, leaves
+from grel.config import LOOKUP_FIELDS, ConfigError, check, get_config, leaves
+from grel.data.builders import BUILDERS
 from grel.system import System
 
 ROOT = Path(__file__).parent.parent
@@ -42,10 +43,51 @@ PARAMETERS = {
     ("webnlg",): 92_197_187,
     ("webnlg", "small"): 1_798_819,
 }
+# Those of the look-up, which has none.
+CORPORA = {
+    "nyt24": ("nyt24", ""),
+    "nyt24-reduced": ("nyt24", "reduced"),
+    "nyt29": ("nyt29", ""),
+    "nyt29-reduced": ("nyt29", "reduced"),
+    "webnlg": ("webnlg", ""),
+    "synthetic": ("synthetic", ""),
+    "jsonl": ("jsonl", ""),
+}
 
 
 def test_no_recipe_is_missing_here():
-    assert {path.stem for path in RECIPES} == {stem for stem, *_ in PARAMETERS}
+    assert {path.stem for path in RECIPES} == {stem for stem, *_ in PARAMETERS} | {"lookup"}
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_the_look_up_has_a_recipe_for_every_corpus(corpus):
+    module = _recipe(ROOT / "configs" / "lookup.py")
+    assert f"`:{corpus}`" in module.__doc__
+    config = module.get_config(corpus)
+    assert (config.data.name, config.data.variant) == CORPORA[corpus]
+    check(config, num_devices=7, num_processes=3)
+    assert module.get_config() == module.get_config("jsonl")
+    assert set(BUILDERS) == {name for name, _ in CORPORA.values()}
+
+
+def test_a_look_up_refuses_the_fields_of_models_and_records_none_of_them():
+    config = get_config()
+    assert config_lib.in_use(config) == config.to_dict()
+    config.model.family = "lookup"
+    config.eval.split = "validation"
+    config.data.num_train = 7
+    check(config, num_devices=1, num_processes=1)
+    found = config_lib.in_use(config)
+    assert found.keys() == {"data", "model", "eval"}
+    assert (found["data"]["num_train"], found["model"]) == (7, {"family": "lookup"})
+    assert "buckets" not in found["data"]
+    config.decoding.copy = "off"
+    with pytest.raises(ConfigError, match=r"config.decoding.copy is 'off'; a look-up has no use"):
+        check(config, num_devices=1, num_processes=1)
+
+
+def test_every_field_of_the_look_up_exists():
+    assert all(any(n.startswith(f) for n in leaves(get_config())) for f in LOOKUP_FIELDS)
 
 
 @pytest.mark.parametrize("recipe", PARAMETERS, ids=":".join)

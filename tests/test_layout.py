@@ -16,7 +16,7 @@ formats
 convert
 linearize bio
 wordpiece
-scoring.corpus
+scoring.corpus scoring.seen
 scoring.protocols
 scoring.errors
 scoring.judged
@@ -50,12 +50,14 @@ decoding.greedy
 decoding.beam
 decoding.driver
 outputs
-checkpoint
+texts checkpoint
 pretrained.port pretrained.similarity
 training
 config
 system
-runlog extract
+runlog
+lookup
+extract
 evaluate predict trainer
 main pretrained.__main__
 """

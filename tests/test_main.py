@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from grel.records import read_jsonl
+from grel.report.__main__ import main as report_main
+from grel.tables.__main__ import main as tables_main
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -59,11 +62,48 @@ def test_eval_runs_from_the_checkpoint_alone(run_dir):
     folder = run_dir / "eval" / "test"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["f1"] == shown["f1"]
+    assert metrics["unseen"]["f1"] == shown["unseen_f1"]
+    # Training had every triple of this corpus.
+    assert (metrics["unseen"]["gold"], metrics["seen"]["gold"]) == (0, metrics["gold"])
     assert metrics["config"]["seed"] == 5
     assert metrics["config"]["decoding"]["copy"] == shown["copy"] == "off"
     gold, predicted = (list(read_jsonl(folder / f"{n}.jsonl")) for n in ("gold", "predictions"))
     assert [d.id for d in gold] == [d.id for d in predicted]
     assert all(t.score is not None for d in predicted for t in d.triples)
+
+
+def test_what_a_checkpoint_does_not_know_of_training_is_said_to_be_unknown(run_dir, tmp_path):
+    shutil.copytree(run_dir, tmp_path / "run")
+    for about in (tmp_path / "run" / "best").glob("*/about/metadata"):
+        content = json.loads(about.read_text())
+        del content["seen_triples"]
+        about.write_text(json.dumps(content))
+    done = _run("--mode=eval", f"--workdir={tmp_path}/run")
+    assert json.loads(done.stdout)["unseen_f1"] is None
+    assert "F1 on unseen triples is unknown" in done.stderr
+    metrics = json.loads((tmp_path / "run" / "eval" / "test" / "metrics.json").read_text())
+    assert not {"unseen", "seen"} & metrics.keys()
+
+
+def test_the_look_up_is_a_run_like_any_other(tmp_path):
+    run = f"--workdir={tmp_path}/run"
+    _run(
+        *("--mode=train", "--config=configs/lookup.py", run),
+        f"--config.data.manual_dir={tiny.write_corpus(tmp_path / 'corpus')}",
+        f"--config.data.data_dir={tmp_path / 'tfds'}",
+    )
+    shown = json.loads(_run("--mode=eval", run).stdout)
+    assert (shown["f1"], shown["unseen_f1"], shown["copy"]) == (1, 0, None)
+    text = "Bo Li lives in Cairo .\n"
+    found = _run("--mode=predict", run, "--relations=/people/person/place_lived", stdin=text)
+    (triple,) = json.loads(found.stdout)["triples"]
+    assert (triple["tail"], triple["tail_spans"]) == ("Cairo", [[15, 20]])
+    done = _run("--mode=eval", run, "--config.decoding.copy=off", expect=1)
+    assert done.stderr.startswith("error: config.decoding.copy is 'off'; a look-up has no use")
+    done = _run("--mode=predict", run, f"--trace={tmp_path}/trace", stdin=text, expect=1)
+    assert "error: a look-up has no steps to trace; leave out --trace" in done.stderr
+    assert tables_main([f"--workdirs={tmp_path}/run", f"--output={tmp_path}/tables"]) == 0
+    assert report_main([f"--workdir={tmp_path}/run", f"--output={tmp_path}/report.html"]) == 0
 
 
 def test_predict_reads_text_lines_and_records(run_dir, tmp_path):

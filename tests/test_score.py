@@ -22,6 +22,7 @@ GOLD = {
 }
 SHORT = {**GOLD, "head": "Moore", "head_span": [4, 9], "score": -0.25}
 BARE = {"head": "Ann Moore", "relation": "company", "tail": "Time Inc.", "score": -0.5}
+OTHER = {"head": "Ann Moore", "relation": "likes", "tail": "Time"}
 COUNTS = ("correct", "predicted", "gold")
 
 
@@ -72,6 +73,29 @@ def test_the_protocol_is_the_one_asked_for(write, capsys, protocol, correct):
 def test_exact_is_the_default(write, capsys):
     files = write("gold", a=[GOLD]), write("pred", a=[SHORT, GOLD])
     assert _run_json(capsys, *files) == _run_json(capsys, *files, "--protocol=exact")
+
+
+def test_train_adds_triples_that_it_lacks_and_has(write, capsys):
+    files = write("gold", a=[GOLD, OTHER], b=[GOLD]), write("pred", a=[GOLD, SHORT], b=[OTHER])
+    without = _run_json(capsys, *files)
+    result = _run_json(capsys, *files, write("train", x=[BARE]))
+    unseen, seen = result.pop("unseen"), result.pop("seen")
+    assert result == without
+    assert [[one[name] for name in COUNTS] for one in (unseen, seen)] == [[0, 2, 1], [1, 1, 2]]
+    assert seen.keys() == unseen.keys() == without.keys() - {"by_length"}
+    assert (unseen["f1"], seen["precision"], seen["recall"]) == (0, 1, 0.5)
+    assert score.main([*files, write("train", x=[BARE])]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:4]]
+    assert rows[1] == ["unseen", "in", "training", *["0.0000"] * 3, "0", "2", "1"]
+    assert rows[2] == ["seen", "in", "training", "1.0000", "0.5000", "0.6667", "1", "1", "2"]
+
+
+def test_names_are_compared_in_full_whatever_the_protocol(write, capsys):
+    files = write("gold", a=[GOLD]), write("pred", a=[SHORT])
+    result = _run_json(capsys, *files, write("train", x=[BARE]), "--protocol=partial_last")
+    assert [result[name] for name in COUNTS] == [1, 1, 1]
+    assert [result["seen"][name] for name in COUNTS] == [0, 0, 1]
+    assert [result["unseen"][name] for name in COUNTS] == [0, 1, 0]
 
 
 def test_help_names_every_protocol(capsys):
@@ -130,7 +154,10 @@ def test_a_missing_file_is_one_line_on_stderr(write, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["--gold=x"], ["--gold=x", "--pred=x", "--protocol=fuzzy"], ["--gold=-", "--pred=-"]],
+    [
+        *([], ["--gold=x"], ["--gold=x", "--pred=x", "--protocol=fuzzy"], ["--gold=-", "--pred=-"]),
+        ["--gold=x", "--pred=-", "--train=-"],
+    ],
 )
 def test_wrong_usage_exits_with_two(argv, capsys):
     with pytest.raises(SystemExit) as exit_info:

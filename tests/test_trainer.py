@@ -62,11 +62,29 @@ def test_what_a_run_leaves_behind(whole):
     assert list(train) == list(range(1, 10))
     assert {"loss", "token_loss", "bio_loss", "grad_norm", "overflow"} <= train[1].keys()
     assert list(validation) == [3, 6, 9]
-    assert {"loss", "precision", "recall", "f1"} <= validation[9].keys()
+    assert {"loss", "precision", "recall", "f1", "unseen_f1"} <= validation[9].keys()
     assert all(metrics["overflow"] == 0 for metrics in train.values())
     assert list((whole / "tensorboard").glob("events*"))
     _, _, about = extract.load(whole, "best")
     assert about["validation_f1"] == max(m["f1"] for m in validation.values())
+
+
+def test_triples_that_training_did_not_have_are_scored_by_themselves(folder, monkeypatch):
+    config = tiny.config(folder, **{"data.num_train": 3, "train.num_epochs": 1.0})
+    trainer = Trainer(config, folder / "unseen")
+    gold = trainer.data.validation_documents
+    # Writes what is right for all documents but one, whose triples are not in training.
+    missed = next(d for d in gold if not any(t in trainer.data.seen for t in d.triples))
+    found = [d if d is not missed else dataclasses.replace(d, triples=()) for d in gold]
+    monkeypatch.setattr("grel.trainer.extract", lambda *_: (found, None))
+    trainer.run()
+    (metrics,) = _log(folder / "unseen", "validation").values()
+    unseen = [t for d in gold for t in d.triples if t not in trainer.data.seen]
+    assert (metrics["precision"], metrics["unseen_precision"]) == (1, 1)
+    assert metrics["unseen_recall"] == pytest.approx(1 - len(missed.triples) / len(unseen))
+    assert metrics["unseen_recall"] < metrics["recall"] < 1
+    _, _, about = extract.load(folder / "unseen", "latest")
+    assert about["seen_triples"] == trainer.data.seen.to_text()
 
 
 def test_sigterm_saves_and_stops(folder, monkeypatch):

@@ -227,6 +227,8 @@ def _load_own(folder: Path, config: bert.Config, vocabulary: Sequence[str]) -> t
         about = checkpoints.about()
         model = json.loads(about["config"])["model"]
         try:
+            if "wordpiece" not in about:
+                raise PretrainedError(f"a run of family {model['family']} has no weights")
             _check_vocabulary(json.loads(about["wordpiece"])["vocabulary"], vocabulary)
             if model["layer_norm_eps"] != config.layer_norm_eps:
                 raise PretrainedError(

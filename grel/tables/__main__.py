@@ -59,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         metavar="FILE.jsonl",
-        help="training records, for entities seen and unseen and for Table 5; with several "
-        "corpora NAME=FILE.jsonl,...",
+        help="training records, for entities seen and unseen, for Table 5, and for triples seen "
+        "and unseen where the evaluation does not tell; with several corpora NAME=FILE.jsonl,...",
     )
     parser.add_argument(
         "--protocol", choices=PROTOCOLS, default="exact", help="what counts as correct: exact, ..."
