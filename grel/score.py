@@ -13,7 +13,7 @@ import json
 import sys
 from collections.abc import Iterable, Sequence
 
-from grel.records import Document, RecordError, read_jsonl
+from grel.records import Document, RecordError, num_unlike_text, read_jsonl
 from grel.scoring.errors import ErrorCounts, count_errors
 from grel.scoring.protocols import PROTOCOLS, Score, ScoringError, score
 
@@ -28,6 +28,10 @@ protocols (sets of triples per document, micro average):
 
 by_length counts triples that have an entity of: 2 - two or more words, 3 - exactly three words,
 3+ - more than three words. Words are whitespace tokens.
+
+Names are equal if Unicode calls them canonically equal (composed and decomposed letters).
+unlike_text of --json counts gold names that their text has only with other accents or in another
+case.
 """
 
 _LENGTH_LABELS = {"2": "two or more words", "3": "exactly three", "3+": "more than three"}
@@ -100,8 +104,14 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"note: {num_bare} predicted triples have no spans, so they can't be correct",
                 file=sys.stderr,
             )
+        if unlike_text := sum(map(num_unlike_text, gold)):
+            print(
+                f"note: {unlike_text} gold names are spelled unlike their text (accents or case), "
+                "so what is copied from it can't equal them",
+                file=sys.stderr,
+            )
         if args.json:
-            print(json.dumps(result.metrics()))
+            print(json.dumps(result.metrics() | {"unlike_text": unlike_text}))
         else:
             print(format_table(result, count_errors(gold, predictions)))
     except (RecordError, ScoringError) as error:
