@@ -120,9 +120,11 @@ def locate(text: str, entity: str) -> tuple[Span, ...]:
         spans = [(start, start + len(entity)) for start in _find_all(text, entity)]
     else:
         spans = _find_letters(text, entity)
+    if len(spans) < 2:
+        return tuple(spans)
     name = canonical(entity)
     ranks = [(is_whole(text, span), canonical(text[slice(*span)]) == name) for span in spans]
-    best = max(ranks, default=None)
+    best = max(ranks)
     return tuple(span for span, rank in zip(spans, ranks, strict=True) if rank == best)
 
 

@@ -146,6 +146,16 @@ def test_a_place_is_a_whole_word_wherever_one_stands():
     assert triple.tail_spans == ((28, 33), (38, 43))
 
 
+def test_a_name_is_never_spelled_unlike_its_place():
+    """Not for a whole word either."""
+    pieces = ["Jose", "##ph", "José", "lived"]
+    wordpiece = Wordpiece([*SPECIAL, "[unused0]", "[unused1]", *pieces], ["lived"])
+    document, _ = read(wordpiece, "Joseph José", "Jose ; José ; lived")
+    (triple,) = document.triples
+    assert (triple.head, triple.head_span, triple.head_spans) == ("Jose", (0, 4), ((0, 4),))
+    assert (triple.tail, triple.tail_span, triple.tail_spans) == ("José", (7, 11), ((7, 11),))
+
+
 @pytest.mark.parametrize(
     ("text", "name"),
     [

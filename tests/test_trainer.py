@@ -132,6 +132,7 @@ def test_names_that_the_vocabulary_lacks_are_told_once_before_training(tmp_path,
         Trainer(config, tmp_path / "some")._close()
     (record,) = caplog.records
     assert "2 names have words that the vocabulary lacks, such as '\U00013000'" in record.message
+    assert "of up to 8 in a text" in record.message
 
 
 def test_a_run_starts_from_pretrained_weights_but_goes_on_from_its_own(folder, caplog):

@@ -203,8 +203,10 @@ def test_names_are_compared_in_canonical_form():
     gold = Document("a", "José in Åre", (Triple("José", "né", "Åre"),))
     predicted = Document("a", gold.text, (Triple("Jose\u0301", "ne\u0301", "\u212bre"),))
     for protocol in PROTOCOLS.values():
-        (judged,) = judge([gold], [predicted], dataclasses.replace(protocol, needs_spans=False))
-        assert judged.counts == Counts(1, 1, 1)
+        protocol = dataclasses.replace(protocol, needs_spans=False)
+        for pair in ((gold, predicted), (predicted, gold)):
+            (judged,) = judge(*([document] for document in pair), protocol)
+            assert judged.counts == Counts(1, 1, 1)
     assert breakdown.by_relation([judged]) == {"né": Counts(1, 1, 1)}
     assert breakdown.entities([gold]) == breakdown.entities([predicted])
     assert breakdown.novelty(predicted.triples[0], breakdown.entities([gold])) is Novelty.SEEN
