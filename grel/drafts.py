@@ -16,7 +16,16 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from grel.records import Document, OnError, Span, Triple, locate, read_documents, spells
+from grel.records import (
+    Document,
+    OnError,
+    Span,
+    Triple,
+    locate,
+    read_documents,
+    spelled_unlike,
+    spells,
+)
 from grel.textio import Item, quote
 
 
@@ -24,6 +33,7 @@ class NoteKind(enum.StrEnum):
     """What a reader may decide without it being an error."""
 
     MISSING = "entity that is not in its text: kept, without a span"
+    UNLIKE = "entity spelled unlike its text (accents, case): kept, though no copy can equal it"
     MISPLACED = "annotated position that does not spell its entity: searched for instead"
     NO_RELATION = "pair of entities labeled as not related: left out"
     REPEATED = "further occurrence of the same triple: left out"
@@ -102,17 +112,20 @@ def read_drafts(
 
 def _with_spans(draft: Draft, remark: Remark) -> tuple[Triple, ...]:
     @functools.cache
-    def first(entity: str) -> Span | None:
-        spans = locate(draft.text, entity)
-        if not spans:
+    def place(entity: str, span: Span | None) -> Span | None:
+        if span is None:
+            span = next(iter(locate(draft.text, entity)), None)
+        if spelled_unlike(draft.text, entity, span):
+            remark(NoteKind.UNLIKE, quote(entity))
+        elif span is None:
             remark(NoteKind.MISSING, quote(entity))
-        return spans[0] if spans else None
+        return span
 
     return tuple(
         dataclasses.replace(
             triple,
-            head_span=triple.head_span or first(triple.head),
-            tail_span=triple.tail_span or first(triple.tail),
+            head_span=place(triple.head, triple.head_span),
+            tail_span=place(triple.tail, triple.tail_span),
         )
         for triple in draft.triples
     )

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -35,6 +34,7 @@ class Tally:
         cut: documents of which the model saw only the beginning.
         windowed: documents too long for the model, read in overlapping windows.
         below_min_score: triples dropped because they were not likely enough.
+        unknown_tokens: entities written with words that the vocabulary lacks.
     """
 
     malformed: int = 0
@@ -44,6 +44,7 @@ class Tally:
     cut: int = 0
     windowed: int = 0
     below_min_score: int = 0
+    unknown_tokens: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         # Once a document: `dataclasses.astuple` would cost more than all the rest of reading.
@@ -114,15 +115,20 @@ def read_output(
     ids = [int(i) for i in written.ids]
     parsed = linearize.parse(ids, wordpiece.form)
     triples: dict[tuple[str, str, str], Triple] = {}
-    num_unknown = num_foreign = 0
+    num_unknown_relations = num_foreign = num_unknown_tokens = 0
     for slots in parsed.triples:
         relation = wordpiece.relation(ids[slots.relation])
         if relation is None:
-            num_unknown += 1
+            num_unknown_relations += 1
             continue
         names, spans = [], []
         for slot in (slots.head, slots.tail):
-            span = place(ids[slot], source, text, last=int(written.positions[slot.stop - 1]))
+            last, unknown = (
+                int(written.positions[slot.stop - 1]),
+                wordpiece.holds_unknown(ids[slot]),
+            )
+            span = place(ids[slot], source, text, last=last, unknown=unknown)
+            num_unknown_tokens += unknown
             spans.append(span)
             names.append(text[slice(*span)] if span else wordpiece.decode(ids[slot]))
         num_foreign += spans.count(None)
@@ -139,28 +145,62 @@ def read_output(
         triples.setdefault(triple.key, triple)
     tally = Tally(
         malformed=parsed.num_malformed,
-        unknown_relation=num_unknown,
+        unknown_relation=num_unknown_relations,
         not_in_text=num_foreign,
         unended=int(not written.ended),
         cut=int(written.num_cut > 0),
+        unknown_tokens=num_unknown_tokens,
     )
     return triples, tally
 
 
-def place(ids: Sequence[int], source: Encoding, text: str, *, last: int = -1) -> Span | None:
+def place(
+    ids: Sequence[int], source: Encoding, text: str, *, last: int = -1, unknown: bool = False
+) -> Span | None:
     """Characters of the place where these wordpieces stand in the source, if there is one.
 
-    `last` is the source position that the last of them was copied from, -1 where it is not known.
-    Where no place ends there, the name was put together from several, and the first place is given.
+    Of several places the best is, in this order: a whole word rather than a part of a longer one;
+    the one that was copied; one that is neither all upper nor all lower case; the first.
+
+    Args:
+        ids: wordpieces of a name.
+        source: wordpieces of the text, or of a window of it.
+        text: the whole text.
+        last: the source position that the last of `ids` was copied from, -1 where it is not known.
+            A decoder gives the first position of several that it can't tell apart, so the first
+            place says nothing of what was meant, and any other one does.
+        unknown: whether some of `ids` stand for words that the vocabulary lacks. Where the text
+            then has different names, and none of them is the one meant, there is no place: it would
+            be a guess.
+
+    Example: in `IRAN , Iranian , Iran` an uncased `iran` is at (17, 21).
     """
     starts = bio.occurrences(source.ids, ids)
-    if not starts:
-        return None
+    spans = [_characters(start, len(ids), source, text) for start in starts]
+    if len(spans) < 2:
+        return spans[0] if spans else None
     copied = last - len(ids) + 1
-    first = copied if copied in starts else starts[0]
-    start, end = source.offsets[first][0], source.offsets[first + len(ids) - 1][1]
-    # An accent that is a character of its own lies outside the wordpieces of an uncased vocabulary.
-    while end < len(text) and unicodedata.combining(text[end]):
+    meant = spans[starts.index(copied)] if copied in starts[1:] else None
+    if unknown and meant is None:
+        names = {" ".join(records.plain(text[slice(*span)]).split()) for span in spans}
+        if len(names) > 1:
+            return None
+
+    def rank(span: Span) -> tuple[bool, bool, bool]:
+        name = text[slice(*span)]
+        is_mixed = not (name.isupper() or name.islower())
+        return records.is_whole(text, span), span == meant, is_mixed
+
+    return max(spans, key=rank)
+
+
+def _characters(first: int, length: int, source: Encoding, text: str) -> Span:
+    """From wordpiece `first` on, with the marks behind the last one that no wordpiece holds."""
+    behind = first + length
+    start, end = source.offsets[first][0], source.offsets[behind - 1][1]
+    # An uncased vocabulary strips accents and vowel signs, and every one parts of emoji.
+    limit = source.offsets[behind][0] if behind < len(source.offsets) else len(text)
+    while end < limit and records.extends(text[end]):
         end += 1
     return start, end
 
@@ -173,12 +213,20 @@ def with_all_places(text: str, triples: Iterable[Triple]) -> Iterable[Triple]:
         if chosen is None:
             return ()
         if name not in places:
-            places[name] = records.locate(text, name)
-        return chosen, *(span for span in places[name] if span != chosen)
+            found = records.locate(text, name)
+            places[name] = tuple(span for span in found if text[slice(*span)] == name)
+        alike = places[name]
+        # A whole word elsewhere, which other wordpieces or windows hold, is better than a part.
+        first = chosen if chosen in alike or not alike else alike[0]
+        return first, *(span for span in alike if span != first)
 
     for triple in triples:
+        head_spans = spans(triple.head, triple.head_span)
+        tail_spans = spans(triple.tail, triple.tail_span)
         yield dataclasses.replace(
             triple,
-            head_spans=spans(triple.head, triple.head_span),
-            tail_spans=spans(triple.tail, triple.tail_span),
+            head_span=next(iter(head_spans), None),
+            tail_span=next(iter(tail_spans), None),
+            head_spans=head_spans,
+            tail_spans=tail_spans,
         )

@@ -13,6 +13,7 @@ a typo in a data file that goes unnoticed costs a training run.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import unicodedata
@@ -61,8 +62,16 @@ class Triple:
 
     @property
     def key(self) -> tuple[str, str, str]:
-        """What makes two triples the same one: names and relation, not where they stand."""
-        return self.head, self.relation, self.tail
+        """What makes two triples the same one: names and relation, not where they stand.
+
+        Strings that Unicode calls canonically equal are the same name.
+        """
+        return canonical(self.head), canonical(self.relation), canonical(self.tail)
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """Head and tail as the key has them, to be compared with names of other triples."""
+        return canonical(self.head), canonical(self.tail)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -85,27 +94,38 @@ _TRIPLE = tuple(field.name for field in dataclasses.fields(Triple))
 _DOCUMENT = tuple(field.name for field in dataclasses.fields(Document))
 
 
-def fold(text: str) -> str:
-    """Every character without its accents, one for one, so that offsets hold: `é` becomes `e`."""
-    return text if text.isascii() else "".join(map(_base, text))
+def canonical(text: str) -> str:
+    """The same for all strings that are canonically equal: `e` and its accent U+0301 become `é`.
+
+    Source: Unicode normalization form C.
+    """
+    return text if text.isascii() else unicodedata.normalize("NFC", text)
+
+
+def plain(text: str) -> str:
+    """Letters alone, without case and accents: `Medellín` becomes `medellin`."""
+    return text.lower() if text.isascii() else _letters(text.casefold())[0]
 
 
 def locate(text: str, entity: str) -> tuple[Span, ...]:
     """Where `entity` occurs in `text`, from left to right; occurrences may overlap.
 
-    Exact occurrences win over those that differ in accents, and whole words over parts of words:
-    the second choice is returned only where there is no first. Empty if there is none at all.
+    Whole words win over parts of words, and then occurrences that are canonically equal over those
+    that differ in accents: the next choice is returned only where there is none before. What splits
+    a character from its marks is no occurrence. Empty if there is none at all.
 
     Example: `ana` is found in `Dana, ana` at (6, 9) only, but in `banana` at (1, 4) and (3, 6).
     """
-    spans = [(start, start + len(entity)) for start in _find_all(text, entity)]
-    if not spans and not (text.isascii() and entity.isascii()):
-        letters, places = _letters(text)
-        wanted, _ = _letters(entity)
-        places.append(len(text))
-        spans = [(places[i], places[i + len(wanted)]) for i in _find_all(letters, wanted)]
-    whole = [span for span in spans if _is_whole(text, *span)]
-    return tuple(whole or spans)
+    if text.isascii() and entity.isascii():
+        spans = [(start, start + len(entity)) for start in _find_all(text, entity)]
+    else:
+        spans = _find_letters(text, entity)
+    if len(spans) < 2:
+        return tuple(spans)
+    name = canonical(entity)
+    ranks = [(is_whole(text, span), canonical(text[slice(*span)]) == name) for span in spans]
+    best = max(ranks)
+    return tuple(span for span, rank in zip(spans, ranks, strict=True) if rank == best)
 
 
 def spells(text: str, span: Span, entity: str) -> bool:
@@ -116,17 +136,62 @@ def spells(text: str, span: Span, entity: str) -> bool:
     return text[start:end] == entity or _letters(text[start:end])[0] == _letters(entity)[0]
 
 
-def _base(char: str) -> str:
-    base, *marks = unicodedata.normalize("NFD", char)
-    # Only accents go: Hangul syllables decompose too, but into letters.
-    return base if all(map(unicodedata.combining, marks)) else char
+def spelled_unlike(text: str, entity: str, span: Span | None = None) -> bool:
+    """Whether `text`, at `span` if given, has `entity` only with other accents or in another case.
+
+    What is copied from such a text is right, and yet no name that equals `entity`.
+    """
+    stated = text if span is None else text[slice(*span)]
+    if canonical(entity) in canonical(stated):
+        return False
+    return plain(entity) in plain(stated)
 
 
-def _letters(text: str) -> tuple[str, list[int]]:
-    """The text without accents, those that are characters of their own too, and what is where."""
-    folded = fold(text)
-    places = [i for i, char in enumerate(folded) if not unicodedata.combining(char)]
-    return "".join(folded[i] for i in places), places
+def num_unlike_text(document: Document) -> int:
+    """How many names of its triples, each counted once, are `spelled_unlike` its text."""
+    names = {
+        (name, span)
+        for triple in document.triples
+        for name, span in ((triple.head, triple.head_span), (triple.tail, triple.tail_span))
+    }
+    return len({name for name, span in names if spelled_unlike(document.text, name, span)})
+
+
+def extends(char: str) -> bool:
+    """Whether a character belongs to the one before it: accents, vowel signs, parts of emoji.
+
+    Source: the grapheme clusters of Unicode's annex 29, rules GB9 and GB9a.
+    """
+    return not char.isascii() and (char in _EXTENDING or unicodedata.category(char)[0] == "M")
+
+
+def is_whole(text: str, span: Span) -> bool:
+    """Whether no word, and no character with its marks, runs across either end of the span."""
+    cuts = (cut for cut in span if 0 < cut < len(text))
+    return not any(
+        (_in_word(text[cut - 1]) and _in_word(text[cut])) or _splits(text, cut) for cut in cuts
+    )
+
+
+_JOINER = "\u200d"
+# Beside marks: joiners, tags, skin tones, and signs of Japanese, Thai and Lao that are letters.
+_EXTENDING = frozenset(
+    [_JOINER, *"\u200c\uff9e\uff9f\u0e33\u0eb3"]
+    + [chr(code) for code in (*range(0x1F3FB, 0x1F400), *range(0xE0020, 0xE0080))]
+)
+
+
+def _in_word(char: str) -> bool:
+    return char.isalnum() or char == "_" or extends(char)
+
+
+def _splits(text: str, cut: int) -> bool:
+    """Whether a character and what belongs to it stand on different sides of `cut`."""
+    if not 0 < cut < len(text):
+        return False
+    # A joiner also takes the next pictograph along.
+    joined = text[cut - 1] == _JOINER and unicodedata.category(text[cut]) == "So"
+    return joined or extends(text[cut])
 
 
 def _find_all(text: str, part: str) -> Iterator[int]:
@@ -136,14 +201,41 @@ def _find_all(text: str, part: str) -> Iterator[int]:
         start = text.find(part, start + 1)
 
 
-def _is_whole(text: str, start: int, end: int) -> bool:
-    """Whether no word runs across either end of the span."""
-    cuts = (cut for cut in (start, end) if 0 < cut < len(text))
-    return not any(_in_word(text[cut - 1]) and _in_word(text[cut]) for cut in cuts)
+def _find_letters(text: str, entity: str) -> list[Span]:
+    """Where `entity` occurs, accents aside, that splits no character."""
+    letters, places = _letters(text)
+    wanted, _ = _letters(entity)
+    places.append(len(text))
+    found = ((i, i + len(wanted)) for i in _find_all(letters, wanted))
+    return [
+        (places[i], places[j])
+        for i, j in found
+        if not any(
+            (n > 0 and places[n - 1] == places[n]) or _splits(text, places[n]) for n in (i, j)
+        )
+    ]
 
 
-def _in_word(char: str) -> bool:
-    return char.isalnum() or char == "_" or unicodedata.combining(char) != 0
+def _letters(text: str) -> tuple[str, list[int]]:
+    """The letters of a decomposed text without accents, and of which character each is a part."""
+    letters = [_base(char) for char in text]
+    places = [place for place, parts in enumerate(letters) for _ in parts]
+    return "".join(letters), places
+
+
+@functools.lru_cache(maxsize=1 << 16)
+def _base(char: str) -> str:
+    parts = unicodedata.normalize("NFD", char)
+    return "".join(part for part in parts if not _is_accent(part))
+
+
+def _is_accent(char: str) -> bool:
+    """Whether it may be left out: an accent, or a vowel point of Hebrew or Arabic.
+
+    Marks of other classes make another letter, as in the scripts of India, Thai and Japanese.
+    """
+    combining_class = unicodedata.combining(char)
+    return combining_class >= 200 or 10 <= combining_class <= 36
 
 
 def read_jsonl(

@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-from grel.records import Document, RecordError, read_jsonl
+from grel.records import Document, RecordError, num_unlike_text, read_jsonl
 from grel.scoring.breakdown import by_seen
 from grel.scoring.errors import ErrorCounts, count_errors
 from grel.scoring.judged import judge
@@ -35,6 +35,10 @@ by_length counts triples that have an entity of: 2 - two or more words, 3 - exac
 
 unseen and seen count triples that --train lacks and has: names in full, under every protocol. F1 of
 the unseen tells reading from reciting, as much of a test split may be facts of training.
+
+Names are equal if Unicode calls them canonically equal (composed and decomposed letters).
+unlike_text of --json counts gold names that their text has only with other accents or in another
+case.
 """
 
 _LENGTH_LABELS = {"2": "two or more words", "3": "exactly three", "3+": "more than three"}
@@ -115,9 +119,15 @@ def main(argv: Sequence[str] | None = None) -> int:
                 f"note: {num_bare} predicted triples have no spans, so they can't be correct",
                 file=sys.stderr,
             )
+        if unlike_text := sum(map(num_unlike_text, gold)):
+            print(
+                f"note: {unlike_text} gold names are spelled unlike their text (accents or case), "
+                "so what is copied from it can't equal them",
+                file=sys.stderr,
+            )
         if args.json:
             found = {name: counts.metrics() for name, counts in classes.items()}
-            print(json.dumps({**result.metrics(), **found}))
+            print(json.dumps({**result.metrics(), **found, "unlike_text": unlike_text}))
         else:
             print(format_table(result, classes, count_errors(gold, predictions)))
     except (RecordError, ScoringError) as error:

@@ -128,6 +128,13 @@ class Trainer:
                 shard=parallel.process(),
                 augment=augmentation,
             )
+        everything = (*documents["train"], *documents["validation"])
+        if unknown := features.unknown_names(everything, system.wordpiece):
+            _LOG.warning(
+                "%d names have words that the vocabulary lacks, such as %r: of these the model "
+                "knows only which is which, of up to %d in a text",
+                *(len(unknown), unknown[0], len(system.wordpiece.unknown_ids)),
+            )
         fingerprint = features.fingerprint(documents["train"], system.wordpiece, options)
         return system, Data(
             batches["train"],

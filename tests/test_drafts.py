@@ -48,6 +48,23 @@ def test_only_open_spans_are_filled():
     assert notes == [Note(4, NoteKind.MISSING, "'Bob'")]
 
 
+def test_names_spelled_unlike_their_text_are_noted():
+    text = "José , Ann and Bob in Medellin"
+    stated = [
+        Triple("Jose", "r", "Jose\u0301", (0, 4)),
+        Triple("ANN", "r", "Medellín", tail_span=(22, 30)),
+        Triple("Jose", "r", "Eve"),
+    ]
+    notes = []
+    (document,) = _read(Draft(text, stated), [Item(4, b"")], on_note=notes.append)
+    spans = [(t.head_span, t.tail_span) for t in document.triples]
+    assert spans == [((0, 4), (0, 4)), (None, (22, 30)), ((0, 4), None)]
+    assert {(note.kind, note.detail) for note in notes} == {
+        *((NoteKind.UNLIKE, name) for name in ("'Jose'", "'ANN'", "'Medellín'")),
+        (NoteKind.MISSING, "'Eve'"),
+    }
+
+
 def test_a_span_of_the_file_that_is_wrong_is_an_error():
     with pytest.raises(ValueError, match=r"corpus.v1.json:1: triples\[0\]: head_span"):
         _read(Draft(TEXT, [Triple("Ann", "r", "Time", (1, 4))]), [Item(1, b"")])

@@ -28,11 +28,11 @@ COUNTS = ("correct", "predicted", "gold")
 
 @pytest.fixture
 def write(tmp_path):
-    def write_records(name, **triples_by_id):
+    def write_records(name, text=TEXT, **triples_by_id):
         path = tmp_path / f"{name}.jsonl"
         with path.open("w", encoding="utf-8") as file:
             for id, triples in triples_by_id.items():
-                file.write(json.dumps({"id": id, "text": TEXT, "triples": triples}) + "\n")
+                file.write(json.dumps({"id": id, "text": text, "triples": triples}) + "\n")
         return f"--{name}={path}"
 
     return write_records
@@ -54,7 +54,9 @@ def test_json_has_the_keys_of_the_contract(write, capsys):
         "correct": 1,
         "predicted": 3,
         "gold": 2,
+        "unlike_text": 0,
     }
+    del result["unlike_text"]
     assert list(by_length) == ["2", "3", "3+"]
     assert by_length["2"] == result
     assert all(value == 0 for value in by_length["3"].values())
@@ -126,6 +128,28 @@ def test_predictions_without_spans_are_noted_under_span(write, capsys):
     assert "note: 1 predicted" in err
     assert score.main([*files, "--json"]) == 0
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("head", "correct", "unlike"),
+    [("José", 1, 0), ("Jose\u0301", 1, 0), ("Jose", 0, 1), ("JOSÉ", 0, 1), ("Pepe", 0, 0)],
+)
+def test_names_that_gold_spells_unlike_its_text(write, capsys, protocol, head, correct, unlike):
+    """Composed and decomposed letters are equal; other differences count as wrong, and are told."""
+    text = "José lives in Oslo , José"
+    copied = {"head": "José", "relation": "lives_in", "tail": "Oslo", "tail_span": [14, 18]}
+    copied["head_span"] = [0, 4]
+    gold = {**copied, "head": head}
+    if head in ("JOSÉ", "Pepe"):
+        protocol = "exact"
+        del gold["head_span"]
+    files = write("gold", text, a=[gold, gold]), write("pred", text, a=[copied])
+    assert score.main([*files, f"--protocol={protocol}", "--json"]) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert (result["correct"], result["unlike_text"]) == (correct, unlike)
+    assert ("note: 1 gold names are spelled unlike their text" in err) == unlike
 
 
 @pytest.mark.parametrize(

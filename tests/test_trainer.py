@@ -169,6 +169,24 @@ def test_a_loss_that_is_not_finite_ends_the_run(folder):
         trainer.run()
 
 
+def test_names_that_the_vocabulary_lacks_are_told_once_before_training(tmp_path, caplog):
+    config = tiny.config(tmp_path)
+    with caplog.at_level("WARNING", "grel"):
+        Trainer(config, tmp_path / "none")._close()
+    assert caplog.text == ""
+    corpus = tmp_path / "corpus"
+    for split in ("train", "validation"):
+        path = corpus / f"{split}.jsonl"
+        path.write_text(
+            path.read_text().replace("Oslo", "\U00013000").replace("Lima", "\U00013001 x")
+        )
+    with caplog.at_level("WARNING", "grel"):
+        Trainer(config, tmp_path / "some")._close()
+    (record,) = caplog.records
+    assert "2 names have words that the vocabulary lacks, such as '\U00013000'" in record.message
+    assert "of up to 8 in a text" in record.message
+
+
 def test_a_run_starts_from_pretrained_weights_but_goes_on_from_its_own(folder, caplog):
     model = Trainer(tiny.config(folder), folder / "shape").system.model
     tensors = unilm.random_checkpoint(model)

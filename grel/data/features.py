@@ -24,7 +24,7 @@ from grel import bio, linearize
 from grel.records import Document, Span, locate, to_json
 from grel.wordpiece import Wordpiece
 
-_VERSION = 2  # of the arrays' meaning and the cache's form; part of the fingerprint
+_VERSION = 3  # of the arrays' meaning and the cache's form; part of the fingerprint
 _CHUNK = 4096
 ORDERS = ("file", "position", "relation")
 
@@ -128,17 +128,28 @@ def examples(
                         f"document {document.id!r}: relation {t.relation!r} is not in the schema "
                         f"of {len(wordpiece.relations)} relations; train with data that has it"
                     )
+                parts = []
                 for name in (t.head, t.tail):
-                    if not encoded[name].ids:
+                    ids = encoded[name].ids
+                    if not ids:
                         raise FeaturesError(
                             f"document {document.id!r}: entity {name!r} has no wordpieces, "
                             "only control characters; correct or delete its triple"
                         )
-                relation_ids = wordpiece.relation_ids[t.relation]
-                triples.append((encoded[t.head].ids, encoded[t.tail].ids, relation_ids))
+                    if wordpiece.holds_unknown(ids):
+                        ids = wordpiece.encode_name(name, document.text).ids
+                    parts.append(ids)
+                triples.append((*parts, wordpiece.relation_ids[t.relation]))
             target, slots = linearize.linearize(triples, wordpiece.form)
             entities = [place for slot in slots for place in (slot.head, slot.tail)]
             yield Example(source.ids, target, *label_fn(source.ids, target, entities))
+
+
+def unknown_names(documents: Iterable[Document], wordpiece: Wordpiece) -> list[str]:
+    """The names in the triples that have words which the vocabulary lacks; each once, sorted."""
+    names = sorted({name for d in documents for t in d.triples for name in (t.head, t.tail)})
+    encoded = zip(names, wordpiece.encode_batch(names), strict=True)
+    return [name for name, encoding in encoded if wordpiece.holds_unknown(encoding.ids)]
 
 
 def _ordered(document: Document, order: str) -> Document:

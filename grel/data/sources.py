@@ -11,7 +11,7 @@ import ml_collections
 from grel import linearize
 from grel.data import builders
 from grel.records import Document
-from grel.wordpiece import NUM_SEPARATORS, Wordpiece, read_vocabulary, train_vocabulary
+from grel.wordpiece import NUM_SEPARATORS, NUM_UNKNOWN, Wordpiece, read_vocabulary, train_vocabulary
 
 
 def load_split(data: ml_collections.ConfigDict, split: str) -> list[Document]:
@@ -45,7 +45,7 @@ def make_wordpiece(
         vocabulary = read_vocabulary(Path(tokenizer.vocab).expanduser())
     else:
         texts: Iterable[str] = (document.text for document in documents)
-        num_reserved = NUM_SEPARATORS
+        num_reserved = NUM_SEPARATORS + NUM_UNKNOWN - 1
         if tokenizer.relation_as == "token":
             num_reserved += len(relations)
         else:

@@ -64,16 +64,13 @@ def num_triples(triples: Collection[Triple]) -> str:
 def entities(documents: Iterable[Document]) -> frozenset[str]:
     """All names of heads and tails: what a system has seen that was trained on the documents."""
     return frozenset(
-        name
-        for document in documents
-        for triple in document.triples
-        for name in (triple.head, triple.tail)
+        name for document in documents for triple in document.triples for name in triple.names
     )
 
 
 def novelty(triple: Triple, seen: Collection[str]) -> Novelty:
     """Whether head and tail are among the names `seen` in training."""
-    unseen = (triple.head not in seen) + (triple.tail not in seen)
+    unseen = sum(name not in seen for name in triple.names)
     return (Novelty.SEEN, Novelty.PARTLY, Novelty.UNSEEN)[unseen]
 
 
@@ -96,7 +93,7 @@ def by_num_triples(judged: Iterable[Judged]) -> dict[str, Counts]:
 
 def by_relation(judged: Iterable[Judged]) -> dict[str, Counts]:
     """Counts of the triples of each relation, those with the most gold triples first."""
-    found = _by_triple(judged, lambda triple: triple.relation)
+    found = _by_triple(judged, lambda triple: triple.key[1])
     return dict(sorted(found.items(), key=lambda item: (-item[1].gold, item[0])))
 
 

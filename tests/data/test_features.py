@@ -91,6 +91,33 @@ def test_an_example_by_hand():
     assert labels == [[1, 2, 2, 0, 1, 2], [1, 2, 2, 0, 1, 2, 0, *(0 for _ in ending)]]
 
 
+def test_unknown_words_of_names_are_those_of_the_text():
+    text = "中 in 日 in 本"
+    triples = (Triple("日", BORN, "中"), Triple("本", BORN, "月"), Triple("中", BORN, "Oz"))
+    documents = [Document("1", text, triples), Document("2", "日 in Oz", triples[:1])]
+    found = list(examples(documents, WORDPIECE, Options()))
+    part_ends = [
+        [token for token in target if token in (*WORDPIECE.unknown_ids, WORDPIECE.part_end_id)]
+        for _, target, *_ in found
+    ]
+    first, second, third, fourth = WORDPIECE.unknown_ids[:4]
+    end = WORDPIECE.part_end_id
+    assert found[0][0][::2] == [first, second, third]
+    assert part_ends[0] == [second, end, first, end, third, end, fourth, end, first, end, end]
+    assert part_ends[1] == [first, end, second, end]
+    # Each is copied from its own place, and what is not in the text from nowhere.
+    assert found[0][2] == [1, 0, 1, 0, 1]
+    assert found[0][3][:3] == [1, 0, 1]
+    assert found[1][2] == [1, 0, 0, 0]
+
+
+def test_names_with_unknown_words_are_counted():
+    triples = (Triple("日", BORN, "Ana"), Triple("Oz 中", BORN, "日"))
+    documents = [Document("1", "日 Ana", triples), Document("2", "日", triples[:1])]
+    assert features.unknown_names(documents, WORDPIECE) == ["Oz 中", "日"]
+    assert features.unknown_names([], WORDPIECE) == []
+
+
 def test_a_large_vocabulary_has_larger_ids():
     words = [f"w{n}" for n in range((1 << 16) - len(VOCABULARY))]
     document = Document("1", "w5 last", ())
@@ -138,8 +165,12 @@ def test_a_target_reads_back_as_its_triples(document, relation_as):
     ]
     assert parsed.num_malformed == 0
     assert written == [
-        (wordpiece.encode(head).ids, relation, wordpiece.encode(tail).ids)
-        for head, relation, tail in dict.fromkeys(triple.key for triple in document.triples)
+        (
+            wordpiece.encode_name(triple.head, document.text).ids,
+            triple.relation,
+            wordpiece.encode_name(triple.tail, document.text).ids,
+        )
+        for triple in document.without_duplicates().triples
     ]
     for *_, relation in parsed.triples:
         assert set(labels[relation]) == {bio.O}

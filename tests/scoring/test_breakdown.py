@@ -1,5 +1,6 @@
 """Divisions of a score: the definitions by example, and a literal reference on random cases."""
 
+import dataclasses
 import random
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from grel.records import Document, Triple
 from grel.scoring import breakdown
 from grel.scoring.breakdown import Novelty, Overlap
+from grel.scoring.errors import ErrorCounts, count_errors
 from grel.scoring.judged import judge, total
 from grel.scoring.protocols import PROTOCOLS, Counts
 from grel.scoring.seen import SeenTriples
@@ -211,3 +213,17 @@ def test_random_cases_equal_the_literal_division():
         assert sum(found.values(), Counts()) == total(judged)
         for division in (breakdown.by_num_triples, breakdown.by_relation):
             assert sum(division(judged).values(), Counts()) == total(judged)
+
+
+def test_names_are_compared_in_canonical_form():
+    gold = Document("a", "José in Åre", (Triple("José", "né", "Åre"),))
+    predicted = Document("a", gold.text, (Triple("Jose\u0301", "ne\u0301", "\u212bre"),))
+    for protocol in PROTOCOLS.values():
+        protocol = dataclasses.replace(protocol, needs_spans=False)
+        for pair in ((gold, predicted), (predicted, gold)):
+            (judged,) = judge(*([document] for document in pair), protocol)
+            assert judged.counts == Counts(1, 1, 1)
+    assert breakdown.by_relation([judged]) == {"né": Counts(1, 1, 1)}
+    assert breakdown.entities([gold]) == breakdown.entities([predicted])
+    assert breakdown.novelty(predicted.triples[0], breakdown.entities([gold])) is Novelty.SEEN
+    assert count_errors([gold], [predicted]) == ErrorCounts(0, 0, 0, entities=2)
