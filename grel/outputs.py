@@ -123,11 +123,11 @@ def read_output(
             continue
         names, spans = [], []
         for slot in (slots.head, slots.tail):
-            last, unknown = (
-                int(written.positions[slot.stop - 1]),
-                wordpiece.holds_unknown(ids[slot]),
+            last = int(written.positions[slot.stop - 1])
+            unknown = wordpiece.holds_unknown(ids[slot])
+            span = place(
+                ids[slot], source, text, last=last, pointed=written.pointed, unknown=unknown
             )
-            span = place(ids[slot], source, text, last=last, unknown=unknown)
             num_unknown_tokens += unknown
             spans.append(span)
             names.append(text[slice(*span)] if span else wordpiece.decode(ids[slot]))
@@ -155,7 +155,13 @@ def read_output(
 
 
 def place(
-    ids: Sequence[int], source: Encoding, text: str, *, last: int = -1, unknown: bool = False
+    ids: Sequence[int],
+    source: Encoding,
+    text: str,
+    *,
+    last: int = -1,
+    pointed: bool = False,
+    unknown: bool = False,
 ) -> Span | None:
     """Characters of the place where these wordpieces stand in the source, if there is one.
 
@@ -167,8 +173,8 @@ def place(
         source: wordpieces of the text, or of a window of it.
         text: the whole text.
         last: the source position that the last of `ids` was copied from, -1 where it is not known.
-            A decoder gives the first position of several that it can't tell apart, so the first
-            place says nothing of what was meant, and any other one does.
+        pointed: whether a model chose that position. Otherwise it is the first of several that the
+            decoder can't tell apart, so that the first place says nothing of what was meant.
         unknown: whether some of `ids` stand for words that the vocabulary lacks. Where the text
             then has different names, and none of them is the one meant, there is no place: it would
             be a guess.
@@ -180,7 +186,7 @@ def place(
     if len(spans) < 2:
         return spans[0] if spans else None
     copied = last - len(ids) + 1
-    meant = spans[starts.index(copied)] if copied in starts[1:] else None
+    meant = spans[starts.index(copied)] if copied in starts[0 if pointed else 1 :] else None
     if unknown and meant is None:
         names = {" ".join(records.plain(text[slice(*span)]).split()) for span in spans}
         if len(names) > 1:

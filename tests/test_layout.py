@@ -38,8 +38,8 @@ data.synthetic data.card
 data.corpus_builder
 data.builders
 data.sources data.features
-data.pipeline
-models.losses models.attention
+data.pipeline data.augment
+models.losses models.attention models.pointer
 models.cache
 models.bert
 models

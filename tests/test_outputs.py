@@ -433,3 +433,12 @@ def test_windows_are_merged(wordpiece):
 def test_no_part_no_triple(wordpiece):
     extraction = read_document(Document("a", " ", (Triple("x", LIVES, "y"),)), [], wordpiece)
     assert (extraction.document, extraction.tally) == (Document("a", " "), Tally())
+
+
+@pytest.mark.parametrize(("pointed", "span"), [(False, (8, 13)), (True, (0, 5))])
+def test_the_first_place_counts_where_the_model_pointed_at_it(wordpiece, pointed, span):
+    """Otherwise it is only the first of several that the decoder can't tell apart."""
+    text, ids = "MOORE , Moore", [wordpiece.vocabulary.index("moore")]
+    source = wordpiece.encode(text)
+    assert place(ids, source, text, last=0, pointed=pointed) == span
+    assert place(ids, source, text, last=2, pointed=pointed) == (8, 13)

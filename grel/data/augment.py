@@ -108,7 +108,12 @@ class Augmentation:
         return Example(facts.source, target, *labels)
 
     def _joined(self, parts: Sequence[_Facts]) -> _Facts:
-        """The texts one after the other, and all their triples in the order that targets have."""
+        """The texts one after the other, and all their triples in the order that targets have.
+
+        Unknown words are numbered in each text, so that at most the first may have some.
+        """
+        unknown = self._wordpiece.holds_unknown
+        parts = [parts[0], *(part for part in parts[1:] if not unknown(part.source))]
         triples = dict.fromkeys(triple for part in parts for triple in part.triples)
         if self._options.order == "relation":
             # Sorting is stable, and within a relation the parts come in the order of the text.
@@ -128,6 +133,8 @@ class Augmentation:
         places = self._words(facts.source, old)
         others = {name for *both, _ in facts.triples for name in both} - {old}
         if not places or new == old or bio.occurrences(facts.source, new):
+            return facts
+        if self._wordpiece.holds_unknown((*old, *new)):
             return facts
         taken = {j for name in others for i in bio.occurrences(facts.source, name)
                  for j in range(i, i + len(name))}  # fmt: skip

@@ -102,6 +102,7 @@ class Written:
             that did not end is cut after its last triple that `|` follows.
         num_cut: wordpieces at the end of the source that the model did not see.
         others: what else the beams found, the best first; at most `num_best` - 1.
+        pointed: whether the model chose among equal places, so that `positions` are its choice.
     """
 
     ids: np.ndarray
@@ -111,6 +112,7 @@ class Written:
     ended: bool
     num_cut: int
     others: tuple[Written, ...] = ()
+    pointed: bool = False
 
 
 def _greedy(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
@@ -307,6 +309,7 @@ class Decoder:
             positions=generated.position_BT[:length],
             ended=ended,
             num_cut=max(0, len(source) - self.max_source),
+            pointed=self._options.head == "pointer",
         )
 
     def trace(self, source: Sequence[int], written: Written) -> list[Step]:
