@@ -126,6 +126,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.eval.name = ""  # of the folder below WORKDIR/eval; "" is the split
     c.eval.checkpoint = "best"  # or "latest"
     c.eval.protocol = "exact"  # a name in grel.scoring.protocols
+    c.eval.end_biases = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0)  # that --mode=tune tries
     return c.lock()
 
 
@@ -159,6 +160,23 @@ def train_small_from_scratch(config: ml_collections.ConfigDict) -> None:
     config.train.learning_rate = 2e-3
     config.train.adam_b2 = 0.98
     config.train.eval_every = 500
+
+
+def read_off_the_text(config: ml_collections.ConfigDict) -> None:
+    """Sets what learns and extracts best where no head was pretrained; see RESULTS.md.
+
+    The head scores only what can be written, the relation is one token and comes first, triples are
+    sorted by it, every target token is supervised, nothing but whole triples is written, and what
+    extracts is a moving average of the parameters.
+    """
+    config.data.triple_form = "rht"
+    config.data.order = "relation"
+    config.tokenizer.relation_as = "token"
+    config.model.head = "pointer"
+    config.model.objective = "causal"
+    config.model.alpha = 0.7
+    config.train.ema_decay = 0.999
+    config.decoding.structure = "on"
 
 
 def start_from_unilm(config: ml_collections.ConfigDict, size: str) -> None:
@@ -238,6 +256,8 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
     for name, (low, high) in _RANGES.items():
         if not low <= fields[name] <= high:
             raise ConfigError(f"config.{name} is {fields[name]}; it must be in [{low}, {high}]")
+    if not fields["eval.end_biases"]:
+        raise ConfigError("config.eval.end_biases is empty; (0.0,) tunes the least score alone")
     if (name := fields["eval.name"]) and (name in (".", "..") or Path(name).name != name):
         raise ConfigError(f"config.eval.name is {name!r}; it must be the name of a folder")
     if fields["model.family"] == LOOKUP:

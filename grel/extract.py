@@ -25,7 +25,7 @@ import jax
 import numpy as np
 
 from grel import config as config_lib
-from grel import lookup, outputs, parallel
+from grel import lookup, outputs, parallel, tuning
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.decoding.driver import Decoder, Written
 from grel.outputs import Extraction, Part, Tally
@@ -131,6 +131,7 @@ class Extractor(TextExtractor):
         workdir: str | Path,
         checkpoint: str = "best",
         *,
+        tuned: bool = False,
         compile_cache: str | Path | None = COMPILE_CACHE,
         **options: Any,
     ) -> Extractor | lookup.Lookup:
@@ -139,16 +140,21 @@ class Extractor(TextExtractor):
         Args:
             workdir: the run's folder.
             checkpoint: which one.
+            tuned: use the balance that `--mode=tune` found.
             compile_cache: see `cache_compilations`; None leaves JAX as it is.
             options: see `Extractor`.
 
         Raises:
             CheckpointError: there is none, or it is damaged.
+            ConfigError: it was not tuned, or with other options.
         """
         if compile_cache is not None:
             cache_compilations(compile_cache)
-        system, params, _ = load(workdir, checkpoint)
-        return make(system, params, **options)
+        system, params, about = load(workdir, checkpoint)
+        extractor = make(system, params, **options)
+        if tuned:
+            return extractor.balanced(*tuning.read(about["tuned"], extractor))
+        return extractor
 
     @property
     def relations(self) -> Sequence[str]:
@@ -166,6 +172,15 @@ class Extractor(TextExtractor):
             other._decoder = self._decoder.restricted(relations)
         except ValueError as error:
             raise config_lib.ConfigError(f"config.decoding: {error}") from None
+        return other
+
+    def balanced(self, end_bias: float, min_score: float) -> Extractor:
+        """See `TextExtractor.balanced`; of the same compiled programs."""
+        config_lib.check_min_score(min_score)
+        other = copy.copy(self)
+        other.system = _configured(self.system, {"end_bias": float(end_bias)})
+        other._decoder = self._decoder.biased(end_bias)
+        other._min_score = min_score
         return other
 
     def extractions(self, documents: Sequence[Document]) -> list[Extraction]:
@@ -294,14 +309,17 @@ def make(system: System | lookup.System, params: Any, **options: Any) -> Extract
 def load(
     workdir: str | Path, checkpoint: str
 ) -> tuple[System | lookup.System, Any, dict[str, Any]]:
-    """System, host parameters and `about` of a run's "best" or "latest" checkpoint."""
+    """System, host parameters and `about` of a run's "best" or "latest" checkpoint.
+
+    Under "tuned" `about` has what `Checkpoints.tuned` says.
+    """
     if checkpoint not in FOLDERS:
         raise CheckpointError(f"checkpoint is {checkpoint!r}; one of {', '.join(FOLDERS)}")
     folder = Path(workdir) / FOLDERS[checkpoint]
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; train first, or check --workdir")
     with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
-        about = checkpoints.about()
+        about = checkpoints.about() | {"tuned": checkpoints.tuned()}
         is_lookup = read_config(about).model.family == config_lib.LOOKUP
         system = (lookup.System if is_lookup else System).from_about(about)
         return system, checkpoints.params(system.params_like()), about

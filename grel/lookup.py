@@ -212,6 +212,15 @@ class Lookup(TextExtractor):
         other._wanted = frozenset(relations)
         return other
 
+    def balanced(self, end_bias: float, min_score: float) -> Lookup:
+        """See `TextExtractor.balanced`; there is no end to bias."""
+        if end_bias:
+            raise config_lib.ConfigError("a look-up writes no end: end_bias must be 0")
+        config_lib.check_min_score(min_score)
+        other = copy.copy(self)
+        other._min_score = min_score
+        return other
+
     def extractions(self, documents: Sequence[Document]) -> list[Extraction]:
         """The same documents with looked-up triples one by one; nothing else can go wrong."""
         check_texts(documents)

@@ -8,10 +8,12 @@ Flags and dispatch, nothing else. Any field of the configuration can be set on t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,16 +32,20 @@ from grel import (
     parallel,
     predict,
     records,
+    texts,
     trainer,
+    tuning,
     wordpiece,
     workdir,
 )
-from grel.checkpoint import CheckpointError
+from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.data import builders, features, sources
 from grel.pretrained import foreign, port
 from grel.scoring.protocols import ScoringError
 
-_MODE = flags.DEFINE_enum("mode", None, ["train", "eval", "predict"], "What to do.", required=True)
+_MODE = flags.DEFINE_enum(
+    "mode", None, ["train", "tune", "eval", "predict"], "What to do.", required=True
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _CONFIG = config_flags.DEFINE_config_file(
     "config",
@@ -55,6 +61,9 @@ _TRACE = flags.DEFINE_string(
 )
 _MIN_SCORE = flags.DEFINE_float(
     "min_score", 0.0, "predict: leave out triples whose score, a probability, is lower; count them."
+)
+_TUNED = flags.DEFINE_bool(
+    "tuned", False, "predict: with the end bias and least score that --mode=tune found."
 )
 _RELATIONS = flags.DEFINE_list(
     "relations", None, "predict: write these only; needs --config.decoding.structure=on."
@@ -128,6 +137,37 @@ def _open_run(
     return extract.make(system, params, **options), about
 
 
+def _tune(flagged: ml_collections.ConfigDict) -> None:
+    extractor, _ = _open_run(flagged, windows=False)
+    config = extractor.system.config
+    gold = sources.load_split(config.data, "validation")
+    end_biases = config.eval.end_biases if config.model.family != config_lib.LOOKUP else (0.0,)
+    tuned = tuning.tune(extractor, gold, config.eval.protocol, end_biases)
+    folder = Path(_WORKDIR.value) / FOLDERS[config.eval.checkpoint]
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+        checkpoints.write_tuned(tuned)
+    shown = (*tuning.Balance._fields, "precision", "recall", "f1")
+    print(json.dumps({"split": "validation", **{name: tuned[name] for name in shown}}))
+
+
+def _eval_tuned(
+    extractor: texts.TextExtractor,
+    about: Mapping[str, Any],
+    gold: Sequence[records.Document],
+    *how: Any,
+) -> dict[str, Any] | None:
+    """Scores with the tuned balance; None where the checkpoint has none for this extractor."""
+    if about["tuned"] is None:
+        return None
+    try:
+        balance = tuning.read(about["tuned"], extractor)
+    except config_lib.ConfigError as error:
+        logging.getLogger("grel").warning("without tuned scores: %s", error)
+        return None
+    _, metrics = evaluate.evaluate(extractor.balanced(*balance), gold, *how)
+    return {**balance._asdict(), **metrics}
+
+
 def _eval(flagged: ml_collections.ConfigDict) -> None:
     # As the paper does: of a text that is too long the model sees the beginning.
     extractor, about = _open_run(flagged, windows=False)
@@ -137,12 +177,19 @@ def _eval(flagged: ml_collections.ConfigDict) -> None:
     predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol, seen)
     facts = {"split": config.eval.split, "config": config_lib.in_use(config)}
     metrics |= {"step": about["step"], **facts}
+    tuned = _eval_tuned(extractor, about, gold, config.eval.protocol, seen)
+    if tuned is not None:
+        metrics["tuned"] = tuned
     folder = Path(_WORKDIR.value) / "eval" / (config.eval.name or config.eval.split)
     evaluate.write(folder, gold, predictions, metrics)
     shown = {name: metrics[name] for name in ("precision", "recall", "f1")}
     classes = workdir.by_seen(metrics)
     facts = {"split": config.eval.split, "copy": workdir.setting(metrics, "decoding.copy")}
     print(json.dumps({**facts, **shown, "unseen_f1": classes and classes["unseen"].f1}))
+    if tuned is not None:
+        shown = {name: tuned[name] for name in (*tuning.Balance._fields, *shown)}
+        unseen = tuned.get("unseen", {}).get("f1")
+        print(json.dumps({**facts, "tuned": True, **shown, "unseen_f1": unseen}))
 
 
 def _predict(flagged: ml_collections.ConfigDict) -> None:
@@ -150,7 +197,11 @@ def _predict(flagged: ml_collections.ConfigDict) -> None:
         shard = predict.Shard.parse(_SHARD.value)
     except ValueError as error:
         raise config_lib.ConfigError(f"--shard: {error}") from None
-    extractor, _ = _open_run(flagged, windows=_WINDOWS.value, min_score=_MIN_SCORE.value)
+    extractor, about = _open_run(flagged, windows=_WINDOWS.value, min_score=_MIN_SCORE.value)
+    if _TUNED.value:
+        if _MIN_SCORE.value:
+            raise config_lib.ConfigError("--tuned has a least score of its own: no --min_score")
+        extractor = extractor.balanced(*tuning.read(about["tuned"], extractor))
     if _RELATIONS.value is not None:
         extractor = extractor.restricted(_RELATIONS.value)
     summary = predict.predict(
@@ -176,7 +227,7 @@ def main(argv: list[str]) -> None:
     logging.getLogger("grel").setLevel(logging.INFO)
     if _DISTRIBUTED.value:
         parallel.initialize()
-    modes = {"train": _train, "eval": _eval, "predict": _predict}
+    modes = {"train": _train, "tune": _tune, "eval": _eval, "predict": _predict}
     try:
         extract.cache_compilations()
         modes[_MODE.value](_CONFIG.value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Sequence
+from typing import Any
 
 from grel.outputs import Extraction, Tally
 from grel.records import Document
@@ -24,6 +25,21 @@ class TextExtractor(abc.ABC):
     @abc.abstractmethod
     def extractions(self, documents: Sequence[Document]) -> list[Extraction]:
         """The same documents with extracted triples one by one, each with what went wrong."""
+
+    @abc.abstractmethod
+    def identity(self) -> dict[str, Any]:
+        """JSON that is the same for two extractors only if they extract the same."""
+
+    @abc.abstractmethod
+    def balanced(self, end_bias: float, min_score: float) -> TextExtractor:
+        """The same extractor with another balance of precision and recall.
+
+        Args:
+            end_bias: is added to the logit of the end token; below 0 more is written.
+            min_score: triples with a lower `score` are dropped and counted.
+
+        Raises ConfigError where it has no such balance.
+        """
 
     def __call__(self, texts: Sequence[str]) -> list[Document]:
         """A document for each text, with ids "0", "1", ...; one of white space has no triples.

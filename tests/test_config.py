@@ -12,6 +12,7 @@ import pytest
 from grel import config as config_lib
 from grel.config import LOOKUP_FIELDS, ConfigError, check, get_config, leaves
 from grel.data.builders import BUILDERS
+from grel.linearize import Form
 from grel.system import System
 
 ROOT = Path(__file__).parent.parent
@@ -25,13 +26,14 @@ def _recipe(path):
     return module
 
 
+MINILM_CORPORA = ("nyt24", "nyt24-reduced", "nyt29", "nyt29-reduced", "webnlg", "jsonl")
 # Every recipe and variant, with the parameters of its model over a full vocabulary.
 PARAMETERS = {
     ("demo",): 511_479,
     ("jsonl",): 92_197_187,
     ("jsonl", "small"): 1_798_819,
-    ("minilm_nyt24",): 22_745_661,
-    ("minilm_nyt24", "demo"): 22_745_661,
+    ("minilm",): 23_041_341,
+    **{("minilm", corpus): 23_041_341 for corpus in MINILM_CORPORA},
     ("nyt24",): 92_197_187,
     ("nyt24", "reduced"): 1_798_819,
     ("nyt29",): 92_197_187,
@@ -99,9 +101,18 @@ def test_every_recipe_passes_the_checks_and_has_so_many_parameters(recipe):
     config = module.get_config(*variant)
     check(config, num_devices=1, num_processes=1)
     vocabulary = range(config.tokenizer.vocab_size)
-    wordpiece = types.SimpleNamespace(vocabulary=vocabulary, mask_id=4, sep_id=3)
+    wordpiece = types.SimpleNamespace(
+        vocabulary=vocabulary, mask_id=4, sep_id=3, relation_ids={}, form=Form(5, 6)
+    )
     shapes = System.build(config, wordpiece).params_like()
     assert sum(x.size for x in jax.tree.leaves(shapes)) == PARAMETERS[recipe]
+
+
+def test_fields_of_an_older_checkpoint_have_their_new_names():
+    fields = config_lib.renamed({"model.mask_rate": 0.3, "model.alpha": 0.2})
+    rates = {"model.source_mask_rate": 0.3, "model.target_mask_rate": 0.3}
+    assert fields == {**rates, "model.alpha": 0.2}
+    assert fields.keys() <= leaves(get_config()).keys()
 
 
 def test_an_unknown_variant_is_refused():
@@ -118,7 +129,12 @@ def test_the_defaults_pass():
     [
         ("data.name", "nyt", "config.data.name is 'nyt'; one of nyt24"),
         ("model.size", "huge", "one of tiny"),
-        ("model.objective", "nsp", "one of mlm, causal"),
+        ("model.objective", "nsp", "one of mlm, causal, pseudo"),
+        ("model.head", "softmax", "config.model.head is 'softmax'; one of vocabulary, pointer"),
+        ("model.target_mask_rate", 0.0, "no token of a target would be learned"),
+        ("data.triple_form", "hrt", "config.data.triple_form is 'hrt'; one of htr, rht"),
+        ("train.schedule", "step", "config.train.schedule is 'step'; one of linear, cosine"),
+        ("eval.end_biases", (), "config.eval.end_biases is empty"),
         ("decoding.copy", "yes", "config.decoding.copy is 'yes'; one of on, off, su"),
         ("decoding.structure", "yes", "config.decoding.structure is 'yes'; one of off, on"),
         ("decoding.label", "best", "config.decoding.label is 'best'; one of argmax, joint"),

@@ -55,7 +55,7 @@ pretrained.port pretrained.similarity
 training
 config
 system
-runlog
+runlog tuning
 lookup
 extract
 evaluate predict trainer

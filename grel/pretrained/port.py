@@ -201,12 +201,11 @@ def load(
         filled, entries = _fill(found, shapes, config)
     except PretrainedError as error:
         raise PretrainedError(f"{file}: {error}") from None
-    init_key, reserved_key = jax.random.split(key)
-    fresh = traverse_util.flatten_dict(bert.init(config, init_key), sep="/")
+    fresh = traverse_util.flatten_dict(bert.init(config, key), sep="/")
     params = fresh | filled
     if reserved_ids:
         words = "words/embedding"
-        params[words] = _redrawn(params[words], reserved_ids, reserved_key)
+        params[words] = _redrawn(params[words], reserved_ids, jax.random.fold_in(key, 1))
         shape = (len(reserved_ids), config.hidden_size)
         entries.append(Entry("fresh", "", words, shape, "rows of separators and relation tokens"))
     return traverse_util.unflatten_dict(params, sep="/"), Report(file, tuple(entries))
