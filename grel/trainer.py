@@ -106,16 +106,13 @@ class Trainer:
             system = System.build(c, Wordpiece.from_json(about["wordpiece"]))
         options = features.Options(c.data.labelling, c.data.order, c.data.buckets[-1])
         batches: dict[str, Batches] = {}
+        made: dict[str, features.Features] = {}
         rates = augment.Rates(c.data.join_rate, c.data.join_max, c.data.swap_rate)
         for split, split_documents in documents.items():
             found = features.build(
                 split_documents, system.wordpiece, options, c.data.cache_dir or None
             )
-            if found.num_too_long:
-                _LOG.warning(
-                    "%s: %d of %d examples are longer than %d wordpieces and left out of the loss",
-                    *(split, found.num_too_long, len(split_documents), options.max_length),
-                )
+            made[split] = found
             augmentation = None
             if split == "train" and (rates.join or rates.swap):
                 augmentation = augment.Augmentation(found, system.wordpiece, options, rates, c.seed)
@@ -128,13 +125,8 @@ class Trainer:
                 shard=parallel.process(),
                 augment=augmentation,
             )
-        everything = (*documents["train"], *documents["validation"])
-        if unknown := features.unknown_names(everything, system.wordpiece):
-            _LOG.warning(
-                "%d names have words that the vocabulary lacks, such as %r: of these the model "
-                "knows only which is which, of up to %d in a text",
-                *(len(unknown), unknown[0], len(system.wordpiece.unknown_ids)),
-            )
+        for note in features.notes(documents, made, system.wordpiece):
+            _LOG.warning("%s", note)
         fingerprint = features.fingerprint(documents["train"], system.wordpiece, options)
         return system, Data(
             batches["train"],

@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 
 from grel import bio, linearize
 from grel.data import features, synthetic
-from grel.data.features import FeaturesError, Options, build, examples, fingerprint
-from grel.records import Document, Triple
+from grel.data.features import (
+    FeaturesError,
+    LeftOut,
+    Options,
+    build,
+    examples,
+    fingerprint,
+    notes,
+)
+from grel.records import Document, Triple, locate
+from grel.windows import windows
 from grel.wordpiece import SPECIAL, Wordpiece
 
 _CHARS = "".join(map(chr, range(33, 127))) + "é"
@@ -22,7 +31,8 @@ VOCABULARY = (
     *("the", "born", "in", "##an", "capital"),
 )
 WORDPIECE = Wordpiece(VOCABULARY, synthetic.RELATIONS)
-BORN, CONTAINS = synthetic.RELATIONS[-2], "/location/location/contains"
+BORN, LIVES = synthetic.RELATIONS[-2:]
+CONTAINS = "/location/location/contains"
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +80,7 @@ def test_features_against_examples_written_out(documents, labelling, relation_as
     assert list(examples(documents, wordpiece, options)) == expected
     found = build(documents, wordpiece, options)
     assert len(found) == len(documents)
-    assert found.num_too_long == 0
+    assert found.left_out == LeftOut()
     assert list(_contents(found)) == expected
     targets = [len(target) for _, target, *_ in expected]
     packed = [len(source) + len(target) + 3 for source, target, *_ in expected]
@@ -206,23 +216,77 @@ def test_a_span_says_more_than_the_first_occurrence():
     assert _order(Document("1", "a b a", triples), "position") == ["b", "a"]
 
 
-def test_too_long_examples_are_left_out_and_counted(documents):
+def test_a_document_that_is_too_long_is_written_in_windows(documents):
+    """By hand: a window has the triples whose names both stand in it; the others stay whole."""
+    first, last = documents[0], documents[1]
+    far = Triple(first.triples[0].head, BORN, last.triples[0].tail)
+    triples = (far, *first.triples, *last.triples)
+    text = f"{first.text} {'the capital . ' * 40}{last.text}"
+    documents = [*documents, Document("long", text, triples)]
     lengths = build(documents, WORDPIECE, Options()).packed_length_E
     limit = int(np.sort(lengths)[len(lengths) // 2])
     found = build(documents, WORDPIECE, Options(max_length=limit))
-    kept = [d for d, length in zip(documents, lengths, strict=True) if length <= limit]
-    assert found.packed_length_E.max() == limit
-    assert found.num_too_long == len(documents) - len(kept) > 0
-    assert list(_contents(found)) == [_literal(document, WORDPIECE) for document in kept]
+    assert found.packed_length_E.max() <= limit
+    expected, left_out = [], LeftOut()
+    for document, length in zip(documents, lengths, strict=True):
+        if length <= limit:
+            expected.append(_literal(document, WORDPIECE))
+            continue
+        left_out.windowed += 1
+        offsets = WORDPIECE.encode(document.text).offsets
+        held = set()
+        for part in windows(document.text, offsets, limit - limit // 4):
+            start, end = offsets[part.start][0], offsets[part.stop - 1][1]
+            inside = tuple(
+                t
+                for t in document.triples
+                if all(
+                    any(start <= a and b <= end for a, b in locate(document.text, name))
+                    for name in (t.head, t.tail)
+                )
+            )
+            held |= {t.key for t in inside}
+            cut = Document("", document.text[start:end], inside)
+            contents = _literal(cut, WORDPIECE)
+            if len(contents[0]) + len(contents[1]) + 3 <= limit:
+                expected.append(contents)
+            else:
+                left_out.too_long += 1
+        left_out.apart += len({t.key for t in document.triples} - held)
+    assert found.left_out == left_out
+    assert left_out.windowed > 10
+    assert left_out.apart >= 1
+    assert list(_contents(found)) == expected
 
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_nothing_makes_nothing(documents, tmp_path, cached):
     cache_dir = tmp_path if cached else None
     assert len(build([], WORDPIECE, Options(), cache_dir)) == 0
-    none = build(documents, WORDPIECE, Options(max_length=4), cache_dir)
-    assert (len(none), none.num_too_long) == (0, len(documents))
+    none = build(documents, WORDPIECE, Options(max_length=3), cache_dir)
+    assert (len(none), none.left_out.windowed) == (0, len(documents))
+    assert none.left_out.too_long >= len(documents)
     assert none.packed_length_E.tolist() == []
+
+
+def test_what_there_is_to_know_before_training():
+    def told(train, validation, **options):
+        documents = {"train": train, "validation": validation}
+        options = Options(**options)
+        found = {split: build(part, WORDPIECE, options) for split, part in documents.items()}
+        return list(notes(documents, found, WORDPIECE))
+
+    good = Document("1", "a b", (Triple("a", BORN, "b"),))
+    other = Document("2", "a b", (Triple("a", LIVES, "b"),))
+    assert told([good], [good]) == []
+    (note,) = told([good], [good, other])
+    assert note == f"1 relations occur in validation only and can't be learned: {LIVES}"
+    (note,) = told([good, Document("3", "a b " * 20, (Triple("a", BORN, "b"),))], [], max_length=24)
+    assert note.startswith("train: 1 of 2 documents are too long and are written in windows; 0 ")
+    (note,) = told([Document("4", "a \u2603", (Triple("a", BORN, "\u2603"),))], [good])
+    assert note.startswith("1 names have words that the vocabulary lacks, such as '\u2603'")
+    with pytest.raises(FeaturesError, match="none of the 1 training documents has a triple"):
+        told([Document("5", "a b")], [good])
 
 
 def _assert_same(one, other):
@@ -235,7 +299,7 @@ def _assert_same(one, other):
 def test_the_cache_returns_what_was_computed_and_computes_it_once(documents, tmp_path, monkeypatch):
     options = Options(max_length=90)
     plain = build(documents, WORDPIECE, options)
-    assert plain.num_too_long > 0
+    assert plain.left_out.windowed > 0
     _assert_same(build(documents, WORDPIECE, options, tmp_path / "new" / "cache"), plain)
 
     def compute_again(*args):
