@@ -261,7 +261,9 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
         CheckpointError: the folder has a run that began with other fields or data.
     """
     workdir = Path(workdir)
-    documents = {s: sources.load_split(config.data, s) for s in ("train", "validation")}
+    documents = {
+        s: sources.load_split(config.data, s, limited=True) for s in ("train", "validation")
+    }
     fingerprint = _fingerprint(documents["train"])
     with (
         contextlib.closing(Checkpoints(workdir / FOLDERS["best"])) as best,

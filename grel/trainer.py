@@ -91,7 +91,9 @@ class Trainer:
 
     def _prepare(self) -> tuple[System, Data]:
         c = self.config
-        documents = {s: sources.load_split(c.data, s) for s in ("train", "validation")}
+        documents = {
+            s: sources.load_split(c.data, s, limited=True) for s in ("train", "validation")
+        }
         if self._latest.latest_step is None:
             relations = {
                 t.relation for split in documents.values() for d in split for t in d.triples

@@ -72,6 +72,26 @@ def test_eval_runs_from_the_checkpoint_alone(run_dir):
     assert all(t.score is not None for d in predicted for t in d.triples)
 
 
+def test_a_balance_is_tuned_kept_with_the_checkpoint_and_used(run_dir, tmp_path):
+    shutil.copytree(run_dir, tmp_path / "run")
+    run = f"--workdir={tmp_path}/run"
+    done = _run("--mode=predict", run, "--tuned", stdin="Ann lives .\n", expect=1)
+    assert "error: this checkpoint was not tuned: python -m grel.main --mode=tune" in done.stderr
+    tuned = json.loads(_run("--mode=tune", run, "--config.eval.end_biases=(0.0,-3.0)").stdout)
+    assert tuned["end_bias"] in (0, -3)
+    first, second = map(json.loads, _run("--mode=eval", run).stdout.splitlines())
+    assert {name: second[name] for name in ("tuned", "end_bias", "min_score")} == {
+        "tuned": True,
+        "end_bias": tuned["end_bias"],
+        "min_score": tuned["min_score"],
+    }
+    metrics = json.loads((tmp_path / "run" / "eval" / "test" / "metrics.json").read_text())
+    assert (metrics["f1"], metrics["tuned"]["f1"]) == (first["f1"], second["f1"])
+    done = _run("--mode=eval", run, "--config.decoding.copy=off")
+    assert len(done.stdout.splitlines()) == 1
+    assert "without tuned scores: this checkpoint was tuned with another copy" in done.stderr
+
+
 def test_what_a_checkpoint_does_not_know_of_training_is_said_to_be_unknown(run_dir, tmp_path):
     shutil.copytree(run_dir, tmp_path / "run")
     for about in (tmp_path / "run" / "best").glob("*/about/metadata"):
@@ -94,8 +114,11 @@ def test_the_look_up_is_a_run_like_any_other(tmp_path):
     )
     shown = json.loads(_run("--mode=eval", run).stdout)
     assert (shown["f1"], shown["unseen_f1"], shown["copy"]) == (1, 0, None)
+    assert json.loads(_run("--mode=tune", run).stdout)["end_bias"] == 0
     text = "Bo Li lives in Cairo .\n"
-    found = _run("--mode=predict", run, "--relations=/people/person/place_lived", stdin=text)
+    found = _run(
+        "--mode=predict", run, "--relations=/people/person/place_lived", "--tuned", stdin=text
+    )
     (triple,) = json.loads(found.stdout)["triples"]
     assert (triple["tail"], triple["tail_spans"]) == ("Cairo", [[15, 20]])
     done = _run("--mode=eval", run, "--config.decoding.copy=off", expect=1)

@@ -14,8 +14,12 @@ from grel.records import Document
 from grel.wordpiece import NUM_SEPARATORS, NUM_UNKNOWN, Wordpiece, read_vocabulary, train_vocabulary
 
 
-def load_split(data: ml_collections.ConfigDict, split: str) -> list[Document]:
+def load_split(
+    data: ml_collections.ConfigDict, split: str, *, limited: bool = False
+) -> list[Document]:
     """Documents of a split under `config.data`, without duplicate triples.
+
+    All of them, or where `limited`, for training, as many as `num_train` and `num_validation` say.
 
     Raises builders.CorpusError or records.RecordError where the files are missing or faulty.
     """
@@ -26,7 +30,8 @@ def load_split(data: ml_collections.ConfigDict, split: str) -> list[Document]:
         manual_dir=data.manual_dir or None,
         data_dir=data.data_dir or None,
     )
-    limit = {"train": data.num_train, "validation": data.num_validation}.get(split, 0)
+    limits = {"train": data.num_train, "validation": data.num_validation}
+    limit = limits.get(split, 0) if limited else 0
     return [document.without_duplicates() for document in documents[: limit or None]]
 
 

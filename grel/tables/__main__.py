@@ -26,6 +26,7 @@ A DIR is the folder of a run, of which every evaluation of the split is a system
 single DIR/eval/NAME. For the table with and without copying, evaluate a second time:
 
   python -m grel.main --mode=eval --workdir=DIR --config.decoding.copy=off \\
+      --config.decoding.structure=off \\
       --config.eval.name=test_copy_off
 
 Tables 1 to 5 have the rows that the paper published beside those measured, marked as such.

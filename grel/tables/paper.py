@@ -87,6 +87,7 @@ def ablation(systems: Sequence[System], protocol: str) -> Table:
     notes = tuple(
         f"{system.name} was not evaluated without copying: add the folder that python -m grel.main "
         f"--mode=eval --workdir={system.evaluation.workdir} --config.decoding.copy=off "
+        "--config.decoding.structure=off "
         f"--config.eval.name={system.evaluation.split}_copy_off makes."
         for system in lonely
     )

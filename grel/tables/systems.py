@@ -107,9 +107,16 @@ def without_copy(system: System, systems: Sequence[System]) -> System | None:
 
 
 def _but_for_copy(system: System) -> tuple[Any, ...]:
-    """What must agree for two evaluations to differ in copying alone."""
+    """What must agree for two evaluations to differ in copying alone, and in structure with it.
+
+    Structure copies, so that there is none without copying.
+    """
     evaluation = system.evaluation
-    decoding = {**evaluation.metrics["config"]["decoding"], "copy": None}
+    decoding = {
+        **evaluation.metrics["config"]["decoding"],
+        "copy": None,
+        "structure": None,
+    }
     return evaluation.workdir, evaluation.corpus, evaluation.metrics.get("step"), decoding
 
 
