@@ -116,15 +116,16 @@ def locate(text: str, entity: str) -> tuple[Span, ...]:
 
     Example: `ana` is found in `Dana, ana` at (6, 9) only, but in `banana` at (1, 4) and (3, 6).
     """
-    if text.isascii() and entity.isascii():
-        spans = [(start, start + len(entity)) for start in _find_all(text, entity)]
-    else:
-        spans = _find_letters(text, entity)
-    if len(spans) < 2:
-        return tuple(spans)
     name = canonical(entity)
+    if unicodedata.is_normalized("NFC", text) and not extends(name[:1]):
+        # What is canonically equal is equal here, and nothing is better than such whole words.
+        spans = [(start, start + len(name)) for start in _find_all(text, name)]
+        whole = [span for span in spans if is_whole(text, span)]
+        if whole or (text.isascii() and name.isascii()):
+            return tuple(whole or spans)
+    spans = _find_letters(text, entity)
     ranks = [(is_whole(text, span), canonical(text[slice(*span)]) == name) for span in spans]
-    best = max(ranks)
+    best = max(ranks, default=None)
     return tuple(span for span, rank in zip(spans, ranks, strict=True) if rank == best)
 
 
@@ -190,8 +191,8 @@ def _splits(text: str, cut: int) -> bool:
     if not 0 < cut < len(text):
         return False
     # A joiner also takes the next pictograph along.
-    joined = text[cut - 1] == _JOINER and unicodedata.category(text[cut]) == "So"
-    return joined or extends(text[cut])
+    joins = text[cut - 1] == _JOINER and unicodedata.category(text[cut]) == "So"
+    return joins or extends(text[cut])
 
 
 def _find_all(text: str, part: str) -> Iterator[int]:
@@ -205,7 +206,6 @@ def _find_letters(text: str, entity: str) -> list[Span]:
     """Where `entity` occurs, accents aside, that splits no character."""
     letters, places = _letters(text)
     wanted, _ = _letters(entity)
-    places.append(len(text))
     found = ((i, i + len(wanted)) for i in _find_all(letters, wanted))
     return [
         (places[i], places[j])
@@ -216,11 +216,15 @@ def _find_letters(text: str, entity: str) -> list[Span]:
     ]
 
 
+@functools.lru_cache(maxsize=2)  # of a text and one name: many names are looked up in one text
 def _letters(text: str) -> tuple[str, list[int]]:
-    """The letters of a decomposed text without accents, and of which character each is a part."""
+    """The letters of a decomposed text without accents, and of which character each is a part.
+
+    Behind the last letter stands the end of the text.
+    """
     letters = [_base(char) for char in text]
     places = [place for place, parts in enumerate(letters) for _ in parts]
-    return "".join(letters), places
+    return "".join(letters), [*places, len(text)]
 
 
 @functools.lru_cache(maxsize=1 << 16)
