@@ -170,7 +170,7 @@ class Decoder:
         end_bias: float = 0.0,
     ):
         if schema is None and (options.structure == "on" or options.head == "pointer"):
-            raise ValueError("structure='on' and a pointer need the schema of relations")
+            raise ValueError("structure='on' needs the schema of relations, and so does a pointer")
         writes_others = options.structure == "on" or options.head == "pointer"
         other_ids = schema.token_ids if schema is not None and writes_others else ()
         self._options = options
