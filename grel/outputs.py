@@ -123,10 +123,8 @@ def read_output(
             continue
         names, spans = [], []
         for slot in (slots.head, slots.tail):
-            last, unknown = (
-                int(written.positions[slot.stop - 1]),
-                wordpiece.holds_unknown(ids[slot]),
-            )
+            last = int(written.positions[slot.stop - 1])
+            unknown = wordpiece.holds_unknown(ids[slot])
             span = place(ids[slot], source, text, last=last, unknown=unknown)
             num_unknown_tokens += unknown
             spans.append(span)
