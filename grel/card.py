@@ -20,7 +20,7 @@ from grel.errors import path_argument, run_command
 from grel.scoring.corpus import LENGTH_CLASSES
 from grel.tables.render import markdown_rows, plain
 from grel.textio import replacing
-from grel.workdir import WorkdirError, read_metrics, setting
+from grel.workdir import WorkdirError, by_seen, read_metrics, setting
 
 _SCORES = ("precision", "recall", "f1", "correct", "predicted", "gold")
 
@@ -28,6 +28,10 @@ _USE = """\
 The model reads a sentence and writes (head, relation, tail) triples, relations from the closed set
 of its training data. It is made for text like that of its corpus; scores elsewhere are unknown. A
 triple that it writes is a claim about the sentence, not about the world.
+"""
+
+_UNSEEN = """
+The last column is the F1 of triples that training did not have.
 """
 
 _DATASET_CARD = """
@@ -81,16 +85,16 @@ def markdown(
 
 
 def _model(run: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
-    for label, field in (
+    yield from _settings(
+        known,
         ("Family", "model.family"),
         ("Size", "model.size"),
         ("Objective", "model.objective"),
         ("Copy mechanism", "decoding.copy"),
-    ):
-        yield label, setting(known, field)
+    )
     yield "Parameters", run.get("num_parameters")
-    start = setting(known, "model.init_from")
-    yield "Started from", start or ("fresh parameters" if start == "" else None)
+    for label, start in _settings(known, ("Started from", "model.init_from")):
+        yield label, "fresh parameters" if start == "" else start
 
 
 def _data(run: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -122,15 +126,25 @@ def _corpora(run: Mapping[str, Any]) -> str:
 
 def _training(run: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "Steps", run.get("num_steps")
-    for label, field in (
+    yield from _settings(
+        known,
         ("Batch size", "train.batch_size"),
         ("Learning rate", "train.learning_rate"),
         ("Precision", "model.dtype"),
         ("Seed", "seed"),
-    ):
-        yield label, setting(known, field)
+    )
     yield "Devices", run.get("devices")
     yield "Time", _time(run.get("sessions"))
+
+
+def _settings(known: Mapping[str, Any], *fields: tuple[str, str]) -> Iterator[tuple[str, Any]]:
+    """Fields of the configuration under their labels, without those that it does not have.
+
+    It has all that a run depends on, so only where there is none at all is something unknown.
+    """
+    for label, name in fields:
+        if (value := setting(known, name)) is not None or not known:
+            yield label, value
 
 
 def _time(sessions: Mapping[str, Any] | None) -> str | None:
@@ -149,8 +163,11 @@ def _scores(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
     for name, metrics in evaluations.items():
         values = [metrics.get(n) for n in ("split", "protocol", "step")]
         values += [setting(metrics, "decoding.copy"), *(metrics.get(n) for n in _SCORES)]
+        classes = by_seen(metrics)
+        values.append(classes and classes["unseen"].f1)
         rows.append((name, *(v if isinstance(v, str | int | float) else None for v in values)))
-    return markdown_rows(("evaluation", "split", "protocol", "step", "copy", *_SCORES), rows)
+    columns = ("evaluation", "split", "protocol", "step", "copy", *_SCORES, "unseen f1")
+    return markdown_rows(columns, rows) + _UNSEEN
 
 
 def _config(known: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ opens on one.
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ import orbax.checkpoint as ocp
 from orbax.checkpoint.checkpoint_managers import preservation_policy
 
 from grel.errors import UserError
+from grel.textio import Fault, parse_object, replacing
 
 # The checkpoints of a run: of the best validation F1, and the newest.
 FOLDERS = {"best": "best", "latest": "checkpoints"}
@@ -110,6 +112,22 @@ class Checkpoints:
         """(params, training) of the newest checkpoint, in the shapes of the two templates."""
         trees = self._trees(params=params_like, training=training_like)
         return trees["params"], trees["training"]
+
+    def tuned(self) -> dict[str, Any] | None:
+        """What `write_tuned` added to the newest checkpoint, None where nothing was."""
+        path = self._tuned_path()
+        try:
+            return parse_object(path.read_bytes()) if path.exists() else None
+        except (OSError, Fault) as error:
+            raise CheckpointError(f"{path}: {error}; delete it and tune again") from None
+
+    def write_tuned(self, record: dict[str, Any]) -> None:
+        """Adds JSON to the newest checkpoint, in place of what was added before."""
+        with replacing(self._tuned_path()) as file:
+            file.write((json.dumps(record, indent=1) + "\n").encode())
+
+    def _tuned_path(self) -> Path:
+        return self.folder / str(self.latest_step) / "tuned.json"
 
     def close(self) -> None:
         """Waits for saves under way and lets go of the folder."""

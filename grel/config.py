@@ -20,13 +20,23 @@ from grel.data.builders import BUILDERS
 from grel.data.synthetic import SPLITS
 from grel.decoding import copying
 from grel.errors import UserError
+from grel.linearize import TRIPLE_FORMS
 from grel.models import FAMILIES, bert, losses
 from grel.scoring.protocols import PROTOCOLS
+from grel.training import SCHEDULES
 from grel.wordpiece import RELATION_FORMS
 
 
 class ConfigError(UserError):
     """A configuration that cannot work: names the field and says what would."""
+
+
+# The family that has no model, and all fields that it depends on; see `grel.lookup`.
+LOOKUP = "lookup"
+LOOKUP_FIELDS = (
+    *("data.name", "data.variant", "data.manual_dir", "data.data_dir"),
+    *("data.num_train", "data.num_validation", "model.family", "eval."),
+)
 
 
 def get_config() -> ml_collections.ConfigDict:
@@ -44,7 +54,13 @@ def get_config() -> ml_collections.ConfigDict:
     c.data.num_validation = 0  # likewise, for scoring during training
     c.data.buckets = (64, 96, 128, 192, 256, 512)  # packed lengths to pad to
     c.data.labelling = "per_entity"  # or "global_lcs", the letter of the paper
-    c.data.order = "file"  # of triples in the target; or "position"
+    c.data.triple_form = "htr"  # head, tail, relation; "rht" writes the relation first
+    c.data.order = "file"  # of triples in the target; or by "position", or by "relation" first
+    # Of training examples: the share that is joined with others, how many at most; and the share in
+    # which names are swapped for others of the same relation and role.
+    c.data.join_rate = 0.0
+    c.data.join_max = 4
+    c.data.swap_rate = 0.0
 
     c.tokenizer = ml_collections.ConfigDict()
     c.tokenizer.vocab = ""  # a BERT vocab.txt; "" learns a vocabulary from the training split
@@ -53,10 +69,11 @@ def get_config() -> ml_collections.ConfigDict:
     c.tokenizer.relation_as = "words"  # or "token": one reserved token for each relation
 
     c.model = ml_collections.ConfigDict()
-    c.model.family = "bert"
+    c.model.family = "bert"  # or "lookup": no model, known triples; see grel.lookup
     c.model.size = "base"  # tiny, mini, small, base, large
     c.model.init_from = ""  # checkpoint file or Hugging Face folder to start from; "" is fresh
-    c.model.objective = "mlm"  # or "causal"
+    c.model.head = "vocabulary"  # or "pointer", which scores only what can be written
+    c.model.objective = "mlm"  # or "causal", or "pseudo"
     # The shape; 0 is what the size says.
     c.model.num_layers = 0
     c.model.hidden_size = 0
@@ -70,18 +87,23 @@ def get_config() -> ml_collections.ConfigDict:
     c.model.attention_dropout = 0.1
     c.model.dtype = "float32"  # of the computation; bfloat16 on accelerators
     c.model.remat = False  # recompute layers in the backward pass, for memory
-    c.model.mask_rate = 0.15
+    c.model.source_mask_rate = 0.15  # of the source's positions, for "mlm"
+    c.model.target_mask_rate = 0.15  # of the target's
     c.model.alpha = 0.1  # weight of the token loss against the label loss
+    c.model.label_smoothing = 0.0  # of target tokens
 
     c.train = ml_collections.ConfigDict()
     c.train.batch_size = 64  # over all devices of all processes
     c.train.accumulation = 1  # slices that a device's rows are run in
     c.train.num_epochs = 30.0
     c.train.learning_rate = 3e-5
+    c.train.schedule = "linear"  # after the warm-up: down to 0; or "cosine", or "constant"
     c.train.warmup_fraction = 0.1  # of all steps
     c.train.weight_decay = 0.01
     c.train.clip_norm = 1.0
     c.train.adam_b2 = 0.999  # lower for runs of few steps
+    c.train.ema_decay = 0.0  # of the parameters' moving average, which then is what extracts
+    c.train.patience = 0  # validations without a better F1 after which a run ends; 0 is never
     c.train.log_every = 50  # steps
     c.train.eval_every = 0  # steps; 0 is once an epoch
     c.train.checkpoint_every = 500  # steps
@@ -96,6 +118,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.decoding.num_beams = 1  # of the search; 1 is greedy
     c.decoding.num_best = 1  # outputs kept of those that the beams found
     c.decoding.length_penalty = 0.0  # of beams, as UniLM's: score / ((5 + length) / 6) ** this
+    c.decoding.end_bias = 0.0  # added to the end token's logit: below 0 more is written
     c.decoding.max_target = 128  # most wordpieces written for a sentence
     c.decoding.batch_size = 64  # over all devices of all processes
 
@@ -104,6 +127,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.eval.name = ""  # of the folder below WORKDIR/eval; "" is the split
     c.eval.checkpoint = "best"  # or "latest"
     c.eval.protocol = "exact"  # a name in grel.scoring.protocols
+    c.eval.end_biases = (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0)  # that --mode=tune tries
     return c.lock()
 
 
@@ -139,6 +163,23 @@ def train_small_from_scratch(config: ml_collections.ConfigDict) -> None:
     config.train.eval_every = 500
 
 
+def read_off_the_text(config: ml_collections.ConfigDict) -> None:
+    """Sets what learns and extracts best where no head was pretrained; see RESULTS.md.
+
+    The head scores only what can be written, the relation is one token and comes first, triples are
+    sorted by it, every target token is supervised, nothing but whole triples is written, and what
+    extracts is a moving average of the parameters.
+    """
+    config.data.triple_form = "rht"
+    config.data.order = "relation"
+    config.tokenizer.relation_as = "token"
+    config.model.head = "pointer"
+    config.model.objective = "causal"
+    config.model.alpha = 0.7
+    config.train.ema_decay = 0.999
+    config.decoding.structure = "on"
+
+
 def start_from_unilm(config: ml_collections.ConfigDict, size: str) -> None:
     """Sets UniLM v1 of the size "base" or "large", cased, with the paper's training."""
     config.tokenizer.vocab = f"weights/unilm1-{size}-cased-vocab.txt"
@@ -167,6 +208,33 @@ def leaves(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any
     return found
 
 
+def renamed(fields: dict[str, Any]) -> dict[str, Any]:
+    """Fields as an older checkpoint has them, under the names that they have now."""
+    new = {old: (old,) for old in fields} | _RENAMED
+    return {name: value for old, value in fields.items() for name in new[old]}
+
+
+_RENAMED = {"model.mask_rate": ("model.source_mask_rate", "model.target_mask_rate")}
+
+
+def in_use(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """The fields that a run depends on, nested, to be recorded: those of a model are all."""
+    if config.model.family != LOOKUP:
+        return config.to_dict()
+    found: dict[str, Any] = {}
+    for name, value in leaves(config).items():
+        if name.startswith(LOOKUP_FIELDS):
+            section, field = name.split(".")
+            found.setdefault(section, {})[field] = value
+    return found
+
+
+def check_min_score(min_score: float) -> None:
+    """Raises ConfigError unless it is a probability."""
+    if not 0 <= min_score <= 1:
+        raise ConfigError(f"min_score is {min_score}; it must be in [0, 1]")
+
+
 def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes: int) -> None:
     """Refuses what could not work: raises ConfigError with one line for the first such field."""
     fields = leaves(config)
@@ -189,6 +257,17 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
     for name, (low, high) in _RANGES.items():
         if not low <= fields[name] <= high:
             raise ConfigError(f"config.{name} is {fields[name]}; it must be in [{low}, {high}]")
+    if not fields["eval.end_biases"]:
+        raise ConfigError("config.eval.end_biases is empty; (0.0,) tunes the least score alone")
+    if (name := fields["eval.name"]) and (name in (".", "..") or Path(name).name != name):
+        raise ConfigError(f"config.eval.name is {name!r}; it must be the name of a folder")
+    if fields["model.family"] == LOOKUP:
+        for name in fields:
+            if not name.startswith(LOOKUP_FIELDS) and fields[name] != defaults[name]:
+                raise ConfigError(
+                    f"config.{name} is {fields[name]!r}; a look-up has no use for it: leave it out"
+                )
+        return
     shape = {n: fields[f"model.{n}"] or v for n, v in bert.SIZES[fields["model.size"]].items()}
     if shape["hidden_size"] % shape["num_heads"]:
         raise ConfigError(
@@ -203,8 +282,11 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
                 f"config.{name} is {fields[name]}; it must divide by {parts} (devices, processes "
                 "and accumulation)"
             )
-    if (name := fields["eval.name"]) and (name in (".", "..") or Path(name).name != name):
-        raise ConfigError(f"config.eval.name is {name!r}; it must be the name of a folder")
+    if fields["model.objective"] == "mlm" and not fields["model.target_mask_rate"]:
+        raise ConfigError(
+            "config.model.target_mask_rate is 0, so that no token of a target would be learned; "
+            "the paper's is 0.15"
+        )
     buckets = fields["data.buckets"]
     if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 4:
         raise ConfigError(f"config.data.buckets is {buckets}; it must ascend from 4 or more")
@@ -237,13 +319,16 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
 _CHOICES = {
     "data.name": tuple(BUILDERS),
     "data.labelling": tuple(bio.LABELLINGS),
+    "data.triple_form": TRIPLE_FORMS,
     "data.order": features.ORDERS,
     "tokenizer.relation_as": RELATION_FORMS,
-    "model.family": tuple(FAMILIES),
+    "model.family": (*FAMILIES, LOOKUP),
     "model.size": tuple(bert.SIZES),
+    "model.head": bert.HEADS,
     "model.objective": losses.OBJECTIVES,
     "model.segments": tuple(SEGMENTS),
     "model.dtype": ("float32", "bfloat16"),
+    "train.schedule": tuple(SCHEDULES),
     **{f"decoding.{name}": choices for name, choices in copying.CHOICES.items()},
     "eval.split": SPLITS,
     "eval.checkpoint": tuple(CHECKPOINTS),
@@ -254,6 +339,9 @@ _RANGES = {
     "seed": (0, 2**31 - 1),
     "data.num_train": (0, math.inf),
     "data.num_validation": (0, math.inf),
+    "data.join_rate": (0.0, 1.0),
+    "data.join_max": (1, 64),
+    "data.swap_rate": (0.0, 1.0),
     "tokenizer.vocab_size": (64, 1 << 20),
     "model.num_layers": (0, math.inf),
     "model.hidden_size": (0, math.inf),
@@ -264,8 +352,10 @@ _RANGES = {
     "model.layer_norm_eps": (1e-15, 1e-1),
     "model.dropout": (0.0, 0.9),
     "model.attention_dropout": (0.0, 0.9),
-    "model.mask_rate": (0.01, 1.0),
+    "model.source_mask_rate": (0.0, 1.0),
+    "model.target_mask_rate": (0.0, 1.0),
     "model.alpha": (0.0, 1.0),
+    "model.label_smoothing": (0.0, 0.9),
     "train.batch_size": (1, math.inf),
     "train.accumulation": (1, math.inf),
     "train.num_epochs": (1e-6, math.inf),
@@ -274,6 +364,8 @@ _RANGES = {
     "train.weight_decay": (0.0, 1.0),
     "train.clip_norm": (1e-6, math.inf),
     "train.adam_b2": (0.0, 0.999999),
+    "train.ema_decay": (0.0, 0.999999),
+    "train.patience": (0, math.inf),
     "train.log_every": (1, math.inf),
     "train.eval_every": (0, math.inf),
     "train.checkpoint_every": (1, math.inf),
@@ -281,6 +373,7 @@ _RANGES = {
     "decoding.num_beams": (1, 64),
     "decoding.num_best": (1, 64),
     "decoding.length_penalty": (0.0, 10.0),
+    "decoding.end_bias": (-100.0, 100.0),
     "decoding.max_target": (1, math.inf),
     "decoding.batch_size": (1, math.inf),
 }

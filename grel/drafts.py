@@ -12,12 +12,20 @@ import enum
 import functools
 import itertools
 import re
-import unicodedata
 from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
-from grel.records import Document, OnError, Span, Triple, locate, read_documents, spells
+from grel.records import (
+    Document,
+    OnError,
+    Span,
+    Triple,
+    locate,
+    read_documents,
+    spelled_unlike,
+    spells,
+)
 from grel.textio import Item, quote
 
 
@@ -25,8 +33,8 @@ class NoteKind(enum.StrEnum):
     """What a reader may decide without it being an error."""
 
     MISSING = "entity that is not in its text: kept, without a span"
+    UNLIKE = "entity spelled unlike its text (accents, case, blanks): kept, but no copy equals it"
     MISPLACED = "annotated position that does not spell its entity: searched for instead"
-    UNLIKE = "entity spelled unlike its text: kept, but a copy of the text will not equal it"
     TRIMMED = "name or position with blanks around it: trimmed"
     NO_RELATION = "pair of entities labeled as not related (None, NA, no_relation, Other): left out"
     REPEATED = "further occurrence of the same triple: left out"
@@ -154,10 +162,11 @@ def _place(
             span, spans = None, ()
     if span is None:
         span = next(iter(locate(text, name)), None)
-    if span is None:
+    if spelled_unlike(text, name, span):
+        found = f" for {quote(text[slice(*span)])}" if span else ""
+        remark(NoteKind.UNLIKE, f"{quote(name)}{found}")
+    elif span is None:
         remark(NoteKind.MISSING, quote(name))
-    elif not _is_same(text[slice(*span)], name):
-        remark(NoteKind.UNLIKE, f"{quote(name)} for {quote(text[slice(*span)])}")
     return span, spans
 
 
@@ -167,11 +176,6 @@ def _without_blank_ends(text: str, span: Span) -> Span:
         return span
     inside = text[start:end]
     return end - len(inside.lstrip()), start + len(inside.rstrip())
-
-
-def _is_same(one: str, other: str) -> bool:
-    """Whether two strings are the same characters, composed or not."""
-    return one == other or unicodedata.normalize("NFC", one) == unicodedata.normalize("NFC", other)
 
 
 class Words(NamedTuple):

@@ -8,14 +8,42 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Collection, Sequence
+import logging
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from grel import records
-from grel.extract import Extractor, Tally
+from grel.checkpoint import CheckpointError
+from grel.outputs import Tally
 from grel.records import Document
 from grel.scoring import errors, protocols
+from grel.scoring.breakdown import by_seen
+from grel.scoring.judged import judge
+from grel.scoring.seen import SeenTriples
+from grel.texts import TextExtractor
+
+_LOG = logging.getLogger(__name__)
+
+
+def seen_triples(about: Mapping[str, Any]) -> SeenTriples | None:
+    """The triples that a checkpoint was trained on, by its `about`; None where it does not know.
+
+    Raises CheckpointError where they are damaged.
+    """
+    if "seen_triples" not in about:
+        _LOG.warning(
+            "the checkpoint does not know its training triples, being of an earlier version: F1 on "
+            "unseen triples is unknown; python -m grel.score --train=FILE.jsonl computes it"
+        )
+        return None
+    try:
+        return SeenTriples.from_text(about["seen_triples"])
+    except ValueError as error:
+        raise CheckpointError(
+            f"step {about['step']}: its training triples are damaged ({error}); delete this step "
+            "to use the one before it"
+        ) from None
 
 
 def metrics(
@@ -24,11 +52,21 @@ def metrics(
     tally: Tally,
     protocol: str,
     relations: Collection[str],
+    seen: SeenTriples | None,
 ) -> dict[str, Any]:
-    """Precision, recall and F1 (also by entity length), error classes and what went wrong."""
-    score = protocols.score(gold, predictions, protocols.PROTOCOLS[protocol], relations=relations)
+    """Precision, recall and F1 (also by entity length), error classes and what went wrong.
+
+    Where `seen`, the triples of training, is known, under "unseen" and "seen" also the score of the
+    triples that are not and that are among them.
+    """
+    rules = protocols.PROTOCOLS[protocol]
+    score = protocols.score(gold, predictions, rules, relations=relations)
+    classes = {}
+    if seen is not None:
+        classes = by_seen(judge(gold, predictions, rules, relations=relations), seen)
     return {
         **score.metrics(),
+        **{name: counts.metrics() for name, counts in classes.items()},
         "protocol": protocol,
         "entity_errors": dataclasses.asdict(errors.count_errors(gold, predictions)),
         "decoding": dataclasses.asdict(tally),
@@ -36,12 +74,14 @@ def metrics(
 
 
 def evaluate(
-    extractor: Extractor, gold: Sequence[Document], protocol: str
+    extractor: TextExtractor,
+    gold: Sequence[Document],
+    protocol: str,
+    seen: SeenTriples | None = None,
 ) -> tuple[list[Document], dict[str, Any]]:
-    """Predictions for the texts of `gold`, and their metrics."""
+    """Predictions for the texts of `gold`, and their `metrics`."""
     predictions, tally = extractor.documents(gold)
-    relations = extractor.system.wordpiece.relations
-    return predictions, metrics(gold, predictions, tally, protocol, relations)
+    return predictions, metrics(gold, predictions, tally, protocol, extractor.relations, seen)
 
 
 def write(

@@ -25,12 +25,13 @@ import jax
 import numpy as np
 
 from grel import config as config_lib
-from grel import outputs, parallel
+from grel import lookup, outputs, parallel, tuning
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.decoding.driver import Decoder, Written
 from grel.outputs import Extraction, Part, Tally
 from grel.records import Document
-from grel.system import System
+from grel.system import System, read_config
+from grel.texts import TextExtractor, check_texts, summarize
 from grel.windows import windows
 from grel.wordpiece import Encoding, Wordpiece
 
@@ -90,13 +91,7 @@ def _sources(text: str, encoding: Encoding, window: int | None) -> list[Encoding
     ]
 
 
-def summarize(extractions: Sequence[Extraction]) -> tuple[list[Document], Tally]:
-    """The documents alone, and what went wrong with all of them."""
-    documents = [extraction.document for extraction in extractions]
-    return documents, sum((extraction.tally for extraction in extractions), Tally())
-
-
-class Extractor:
+class Extractor(TextExtractor):
     """Extracts triples from texts with a trained model; may be called from several threads.
 
     Args:
@@ -123,8 +118,7 @@ class Extractor:
         min_score: float = 0.0,
         **decoding: Any,
     ):
-        if not 0 <= min_score <= 1:
-            raise config_lib.ConfigError(f"min_score is {min_score}; it must be in [0, 1]")
+        config_lib.check_min_score(min_score)
         self.system = _configured(system, decoding)
         self._windows, self._min_score = windows, min_score
         self._decoder = self.system.decoder()
@@ -137,24 +131,35 @@ class Extractor:
         workdir: str | Path,
         checkpoint: str = "best",
         *,
+        tuned: bool = False,
         compile_cache: str | Path | None = COMPILE_CACHE,
         **options: Any,
-    ) -> Extractor:
-        """Opens the "best" or the "latest" checkpoint of a training run.
+    ) -> Extractor | lookup.Lookup:
+        """Opens the "best" or the "latest" checkpoint of a run: `make` of its system.
 
         Args:
             workdir: the run's folder.
             checkpoint: which one.
+            tuned: use the balance that `--mode=tune` found.
             compile_cache: see `cache_compilations`; None leaves JAX as it is.
             options: see `Extractor`.
 
         Raises:
             CheckpointError: there is none, or it is damaged.
+            ConfigError: it was not tuned, or with other options.
         """
         if compile_cache is not None:
             cache_compilations(compile_cache)
-        system, params, _ = load(workdir, checkpoint)
-        return cls(system, params, **options)
+        system, params, about = load(workdir, checkpoint)
+        extractor = make(system, params, **options)
+        if tuned:
+            return extractor.balanced(*tuning.read(about["tuned"], extractor))
+        return extractor
+
+    @property
+    def relations(self) -> Sequence[str]:
+        """All relations of the schema."""
+        return self.system.wordpiece.relations
 
     def restricted(self, relations: Sequence[str]) -> Extractor:
         """The same extractor for these relations only, of the same compiled programs.
@@ -169,25 +174,18 @@ class Extractor:
             raise config_lib.ConfigError(f"config.decoding: {error}") from None
         return other
 
-    def __call__(self, texts: Sequence[str]) -> list[Document]:
-        """A document for each text, with ids "0", "1", ...; one of white space has no triples.
-
-        Raises:
-            TypeError: `texts` is no sequence of strings.
-            ValueError: a text holds half of a surrogate pair, which no encoding has.
-        """
-        if isinstance(texts, str):
-            raise TypeError("texts is one string; give a list of strings")
-        return self.documents([Document(str(i), text) for i, text in enumerate(texts)])[0]
-
-    def documents(self, documents: Sequence[Document]) -> tuple[list[Document], Tally]:
-        """The same documents with extracted instead of given triples, and what went wrong."""
-        return summarize(self.extractions(documents))
+    def balanced(self, end_bias: float, min_score: float) -> Extractor:
+        """See `TextExtractor.balanced`; of the same compiled programs."""
+        config_lib.check_min_score(min_score)
+        other = copy.copy(self)
+        other.system = _configured(self.system, {"end_bias": float(end_bias)})
+        other._decoder = self._decoder.biased(end_bias)
+        other._min_score = min_score
+        return other
 
     def extractions(self, documents: Sequence[Document]) -> list[Extraction]:
         """The same one by one, each with what went wrong and the outputs it was read from."""
-        for index, document in enumerate(documents):
-            _check_text(index, document.text)
+        check_texts(documents)
         return extract_each(
             self._decode,
             self.system.wordpiece,
@@ -283,18 +281,6 @@ def _configured(system: System, decoding: dict[str, Any]) -> System:
     return dataclasses.replace(system, config=config)
 
 
-def _check_text(index: int, text: str) -> None:
-    if not isinstance(text, str):
-        raise TypeError(f"texts[{index}] is of type {type(text).__name__}; it must be a string")
-    try:
-        text.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError(
-            f"texts[{index}] holds half of a surrogate pair at character {error.start}: decode it "
-            "as UTF-8, or UTF-16 where it came from JavaScript or Windows"
-        ) from None
-
-
 def _digest(tree: Any) -> str:
     digest = hashlib.sha256()
     for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
@@ -314,14 +300,26 @@ def cache_compilations(folder: str | Path = COMPILE_CACHE) -> None:
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 
-def load(workdir: str | Path, checkpoint: str) -> tuple[System, Any, dict[str, Any]]:
-    """System, host parameters and `about` of a run's "best" or "latest" checkpoint."""
+def make(system: System | lookup.System, params: Any, **options: Any) -> Extractor | lookup.Lookup:
+    """The extractor of a system, with the options that the one of its family has."""
+    cls = lookup.Lookup if isinstance(system, lookup.System) else Extractor
+    return cls(system, params, **options)
+
+
+def load(
+    workdir: str | Path, checkpoint: str
+) -> tuple[System | lookup.System, Any, dict[str, Any]]:
+    """System, host parameters and `about` of a run's "best" or "latest" checkpoint.
+
+    Under "tuned" `about` has what `Checkpoints.tuned` says.
+    """
     if checkpoint not in FOLDERS:
         raise CheckpointError(f"checkpoint is {checkpoint!r}; one of {', '.join(FOLDERS)}")
     folder = Path(workdir) / FOLDERS[checkpoint]
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; train first, or check --workdir")
     with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
-        about = checkpoints.about()
-        system = System.from_about(about)
+        about = checkpoints.about() | {"tuned": checkpoints.tuned()}
+        is_lookup = read_config(about).model.family == config_lib.LOOKUP
+        system = (lookup.System if is_lookup else System).from_about(about)
         return system, checkpoints.params(system.params_like()), about

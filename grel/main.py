@@ -1,4 +1,4 @@
-"""Command line: train, evaluate, predict.
+"""Command line: train, tune, evaluate, predict.
 
     python -m grel.main --mode=train --config=configs/demo.py --workdir=runs/demo
 
@@ -8,11 +8,12 @@ Flags and dispatch, nothing else. Any field of the configuration can be set on t
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,27 @@ import ml_collections
 from absl import flags
 
 from grel import config as config_lib
-from grel import evaluate, extract, parallel, predict, recipes, records, trainer
+from grel import (
+    evaluate,
+    extract,
+    lookup,
+    parallel,
+    predict,
+    recipes,
+    records,
+    texts,
+    trainer,
+    tuning,
+    workdir,
+)
+from grel.checkpoint import FOLDERS, Checkpoints
 from grel.data import sources
 from grel.errors import EMPTY_PATH, UsageError
 from grel.textio import INPUT_FORMATS
 
-_MODE = flags.DEFINE_enum("mode", None, ["train", "eval", "predict"], "What to do.", required=True)
+_MODE = flags.DEFINE_enum(
+    "mode", None, ["train", "tune", "eval", "predict"], "What to do.", required=True
+)
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
 _INPUT = flags.DEFINE_string(
     "input", "-", "predict: JSON records or lines of text, also compressed; - is stdin."
@@ -44,6 +60,9 @@ _TRACE = flags.DEFINE_string(
 )
 _MIN_SCORE = flags.DEFINE_float(
     "min_score", 0.0, "predict: leave out triples whose score, a probability, is lower; count them."
+)
+_TUNED = flags.DEFINE_bool(
+    "tuned", False, "predict: with the end bias and least score that --mode=tune found."
 )
 _RELATIONS = flags.DEFINE_list(
     "relations", None, "predict: write these only; needs --config.decoding.structure=on."
@@ -68,11 +87,11 @@ for _name in ("workdir", "input", "output", "trace"):
     flags.register_validator(_name, lambda given: given != "", EMPTY_PATH)
 
 _CONFIG_HELP = (
-    "Recipe of a training run, such as configs/demo.py; eval and predict take that of the run. "
+    "Recipe of a training run, such as configs/demo.py; the other modes take that of the run. "
     "--config.FIELD=VALUE sets a field."
 )
 
-# What eval and predict may set; the rest is part of the trained model.
+# What tune, eval and predict may set; the rest is part of the trained model.
 _AFTER_TRAINING = ("data.", "decoding.", "eval.")
 
 
@@ -84,13 +103,16 @@ def _check(config: ml_collections.ConfigDict) -> None:
 def _train(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     del fields  # set already
     _check(config)
-    trainer.Trainer(config, _WORKDIR.value).run()
+    if config.model.family == config_lib.LOOKUP:
+        lookup.train(config, _WORKDIR.value)
+    else:
+        trainer.Trainer(config, _WORKDIR.value).run()
 
 
 def _open_run(
     flagged: ml_collections.ConfigDict, fields: Mapping[str, Any], **options: Any
-) -> tuple[extract.Extractor, int]:
-    """The trained model and its step, with the fields set that the command line gives."""
+) -> tuple[extract.Extractor | lookup.Lookup, dict[str, Any]]:
+    """The trained system, with the fields set that the command line gives, and its `about`."""
     for name in fields:
         if not name.startswith(_AFTER_TRAINING):
             raise UsageError(
@@ -103,20 +125,62 @@ def _open_run(
     with system.config.unlocked():
         system.config.update_from_flattened_dict(dict(fields))
     _check(system.config)
-    return extract.Extractor(system, params, **options), about["step"]
+    return extract.make(system, params, **options), about
+
+
+def _tune(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
+    extractor, _ = _open_run(flagged, fields, windows=False)
+    config = extractor.system.config
+    gold = sources.load_split(config.data, "validation")
+    end_biases = config.eval.end_biases if config.model.family != config_lib.LOOKUP else (0.0,)
+    tuned = tuning.tune(extractor, gold, config.eval.protocol, end_biases)
+    folder = Path(_WORKDIR.value) / FOLDERS[config.eval.checkpoint]
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+        checkpoints.write_tuned(tuned)
+    shown = (*tuning.Balance._fields, "precision", "recall", "f1")
+    print(json.dumps({"split": "validation", **{name: tuned[name] for name in shown}}))
+
+
+def _eval_tuned(
+    extractor: texts.TextExtractor,
+    about: Mapping[str, Any],
+    gold: Sequence[records.Document],
+    *how: Any,
+) -> dict[str, Any] | None:
+    """Scores with the tuned balance; None where the checkpoint has none for this extractor."""
+    if about["tuned"] is None:
+        return None
+    try:
+        balance = tuning.read(about["tuned"], extractor)
+    except config_lib.ConfigError as error:
+        logging.getLogger("grel").warning("without tuned scores: %s", error)
+        return None
+    _, metrics = evaluate.evaluate(extractor.balanced(*balance), gold, *how)
+    return {**balance._asdict(), **metrics}
 
 
 def _eval(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     # As the paper does: of a text that is too long the model sees the beginning.
-    extractor, step = _open_run(flagged, fields, windows=False)
+    extractor, about = _open_run(flagged, fields, windows=False)
     config = extractor.system.config
     gold = sources.load_split(config.data, config.eval.split)
-    predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol)
-    metrics |= {"step": step, "split": config.eval.split, "config": config.to_dict()}
+    seen = evaluate.seen_triples(about)
+    predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol, seen)
+    facts = {"split": config.eval.split, "config": config_lib.in_use(config)}
+    metrics |= {"step": about["step"], **facts}
+    tuned = _eval_tuned(extractor, about, gold, config.eval.protocol, seen)
+    if tuned is not None:
+        metrics["tuned"] = tuned
     folder = Path(_WORKDIR.value) / "eval" / (config.eval.name or config.eval.split)
     evaluate.write(folder, gold, predictions, metrics)
     shown = {name: metrics[name] for name in ("precision", "recall", "f1")}
-    print(json.dumps({"split": config.eval.split, "copy": config.decoding.copy, **shown}))
+    classes = workdir.by_seen(metrics)
+    facts = {"split": config.eval.split, "copy": workdir.setting(metrics, "decoding.copy")}
+    print(json.dumps({**facts, **shown, "unseen_f1": classes and classes["unseen"].f1}))
+    if tuned is not None:
+        shown = {name: tuned[name] for name in (*tuning.Balance._fields, *shown)}
+        unseen = tuned.get("unseen", {}).get("f1")
+        print(json.dumps({**facts, "tuned": True, **shown, "unseen_f1": unseen}))
 
 
 def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
@@ -124,7 +188,13 @@ def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> N
         shard = predict.Shard.parse(_SHARD.value)
     except ValueError as error:
         raise UsageError(f"--shard: {error}") from None
-    extractor, _ = _open_run(flagged, fields, windows=_WINDOWS.value, min_score=_MIN_SCORE.value)
+    if _TUNED.value and _MIN_SCORE.value:
+        raise UsageError("--tuned has a least score of its own: no --min_score")
+    extractor, about = _open_run(
+        flagged, fields, windows=_WINDOWS.value, min_score=_MIN_SCORE.value
+    )
+    if _TUNED.value:
+        extractor = extractor.balanced(*tuning.read(about["tuned"], extractor))
     if _RELATIONS.value is not None:
         extractor = extractor.restricted(_RELATIONS.value)
     summary = predict.predict(
@@ -149,7 +219,7 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     logging.getLogger("grel").setLevel(logging.INFO)
     if _DISTRIBUTED.value:
         parallel.initialize()
-    modes = {"train": _train, "eval": _eval, "predict": _predict}
+    modes = {"train": _train, "tune": _tune, "eval": _eval, "predict": _predict}
     extract.cache_compilations()
     modes[_MODE.value](config, fields)
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import dataclasses
 import math
 import operator
-import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -28,14 +27,15 @@ class Tally:
     """What there is to know about outputs beside their triples; add them up over documents.
 
     Attributes:
-        malformed: pieces of the output that were not `head ; tail ; relation`.
+        malformed: pieces of the output that were no triple.
         unknown_relation: triples dropped because their relation is not in the schema.
         not_in_text: entities written that do not stand in the sentence.
         unended: documents whose output was still going on at the longest length.
         cut: documents of which the model saw only the beginning.
         windowed: documents too long for the model, read in overlapping windows.
         below_min_score: triples dropped because they were not likely enough.
-        unknown_tokens: wordpieces of the texts that the vocabulary lacks, each [UNK] to the model.
+        unknown_names: entities written with words that the vocabulary lacks.
+        unknown_tokens: wordpieces of the texts that the vocabulary lacks.
     """
 
     malformed: int = 0
@@ -45,6 +45,7 @@ class Tally:
     cut: int = 0
     windowed: int = 0
     below_min_score: int = 0
+    unknown_names: int = 0
     unknown_tokens: int = 0
 
     def __add__(self, other: Tally) -> Tally:
@@ -99,20 +100,20 @@ def read_document(
         cut=int(tally.cut > 0),
         windowed=int(len(parts) > 1),
         below_min_score=len(best) - len(kept),
-        unknown_tokens=_num_unknown(parts, wordpiece.unk_id),
+        unknown_tokens=_num_unknown(parts, wordpiece),
     )
-    triples = tuple(_with_all_places(document.text, kept))
+    triples = tuple(with_all_places(document.text, kept))
     return Extraction(dataclasses.replace(document, triples=triples), tally, tuple(parts))
 
 
-def _num_unknown(parts: Iterable[Part], unk_id: int) -> int:
+def _num_unknown(parts: Iterable[Part], wordpiece: Wordpiece) -> int:
     """How many wordpieces of the text are unknown, those that windows share counted once."""
     return len(
         {
             offsets
             for source, _ in parts
             for id, offsets in zip(source.ids, source.offsets, strict=True)
-            if id == unk_id
+            if id in wordpiece.unknown_ids
         }
     )
 
@@ -127,17 +128,22 @@ def read_output(
     """
     source, written = part
     ids = [int(i) for i in written.ids]
-    parsed = linearize.parse(ids, wordpiece.part_end_id, wordpiece.triple_end_id)
+    parsed = linearize.parse(ids, wordpiece.form)
     triples: dict[tuple[str, str, str], Triple] = {}
-    num_unknown = num_foreign = 0
+    num_unknown_relations = num_foreign = num_unknown_names = 0
     for slots in parsed.triples:
         relation = wordpiece.relation(ids[slots.relation])
         if relation is None:
-            num_unknown += 1
+            num_unknown_relations += 1
             continue
         names, spans = [], []
         for slot in (slots.head, slots.tail):
-            span = place(ids[slot], source, text, last=int(written.positions[slot.stop - 1]))
+            last = int(written.positions[slot.stop - 1])
+            unknown = wordpiece.holds_unknown(ids[slot])
+            span = place(
+                ids[slot], source, text, last=last, pointed=written.pointed, unknown=unknown
+            )
+            num_unknown_names += unknown
             spans.append(span)
             names.append(text[slice(*span)] if span else wordpiece.decode(ids[slot]))
         num_foreign += spans.count(None)
@@ -154,46 +160,94 @@ def read_output(
         triples.setdefault(triple.key, triple)
     tally = Tally(
         malformed=parsed.num_malformed,
-        unknown_relation=num_unknown,
+        unknown_relation=num_unknown_relations,
         not_in_text=num_foreign,
         unended=int(not written.ended),
         cut=int(written.num_cut > 0),
+        unknown_names=num_unknown_names,
     )
     return triples, tally
 
 
-def place(ids: Sequence[int], source: Encoding, text: str, *, last: int = -1) -> Span | None:
+def place(
+    ids: Sequence[int],
+    source: Encoding,
+    text: str,
+    *,
+    last: int = -1,
+    pointed: bool = False,
+    unknown: bool = False,
+) -> Span | None:
     """Characters of the place where these wordpieces stand in the source, if there is one.
 
-    `last` is the source position that the last of them was copied from, -1 where it is not known.
-    Where no place ends there, the name was put together from several, and the first place is given.
+    Of several places the best is, in this order: a whole word rather than a part of a longer one;
+    the one that was copied; one that is neither all upper nor all lower case; the first.
+
+    Args:
+        ids: wordpieces of a name.
+        source: wordpieces of the text, or of a window of it.
+        text: the whole text.
+        last: the source position that the last of `ids` was copied from, -1 where it is not known.
+        pointed: whether a model chose that position. Otherwise it is the first of several that the
+            decoder can't tell apart, so that the first place says nothing of what was meant.
+        unknown: whether some of `ids` stand for words that the vocabulary lacks. Where the text
+            then has different names, and none of them is the one meant, there is no place: it would
+            be a guess.
+
+    Example: in `IRAN , Iranian , Iran` an uncased `iran` is at (17, 21).
     """
     starts = bio.occurrences(source.ids, ids)
-    if not starts:
-        return None
+    spans = [_characters(start, len(ids), source, text) for start in starts]
+    if len(spans) < 2:
+        return spans[0] if spans else None
     copied = last - len(ids) + 1
-    first = copied if copied in starts else starts[0]
-    start, end = source.offsets[first][0], source.offsets[first + len(ids) - 1][1]
-    # An accent that is a character of its own lies outside the wordpieces of an uncased vocabulary.
-    while end < len(text) and unicodedata.combining(text[end]):
+    meant = spans[starts.index(copied)] if copied in starts[0 if pointed else 1 :] else None
+    if unknown and meant is None:
+        names = {" ".join(records.plain(text[slice(*span)]).split()) for span in spans}
+        if len(names) > 1:
+            return None
+
+    def rank(span: Span) -> tuple[bool, bool, bool]:
+        name = text[slice(*span)]
+        is_mixed = not (name.isupper() or name.islower())
+        return records.is_whole(text, span), span == meant, is_mixed
+
+    return max(spans, key=rank)
+
+
+def _characters(first: int, length: int, source: Encoding, text: str) -> Span:
+    """From wordpiece `first` on, with the marks behind the last one that no wordpiece holds."""
+    behind = first + length
+    start, end = source.offsets[first][0], source.offsets[behind - 1][1]
+    # An uncased vocabulary strips accents and vowel signs, and every one parts of emoji.
+    limit = source.offsets[behind][0] if behind < len(source.offsets) else len(text)
+    while end < limit and records.extends(text[end]):
         end += 1
     return start, end
 
 
-def _with_all_places(text: str, triples: Iterable[Triple]) -> Iterable[Triple]:
-    """The triples with all places of their names, the one they were copied from first."""
+def with_all_places(text: str, triples: Iterable[Triple]) -> Iterable[Triple]:
+    """The triples with all places of their names, that of the entity meant first."""
     places: dict[str, tuple[Span, ...]] = {}
 
     def spans(name: str, chosen: Span | None) -> tuple[Span, ...]:
         if chosen is None:
             return ()
         if name not in places:
-            places[name] = records.locate(text, name)
-        return chosen, *(span for span in places[name] if span != chosen)
+            found = records.locate(text, name)
+            places[name] = tuple(span for span in found if text[slice(*span)] == name)
+        alike = places[name]
+        # A whole word elsewhere, which other wordpieces or windows hold, is better than a part.
+        first = chosen if chosen in alike or not alike else alike[0]
+        return first, *(span for span in alike if span != first)
 
     for triple in triples:
+        head_spans = spans(triple.head, triple.head_span)
+        tail_spans = spans(triple.tail, triple.tail_span)
         yield dataclasses.replace(
             triple,
-            head_spans=spans(triple.head, triple.head_span),
-            tail_spans=spans(triple.tail, triple.tail_span),
+            head_span=next(iter(head_spans), None),
+            tail_span=next(iter(tail_spans), None),
+            head_spans=head_spans,
+            tail_spans=tail_spans,
         )

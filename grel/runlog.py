@@ -10,6 +10,17 @@ from typing import Any
 import tqdm
 from tensorboardX import SummaryWriter
 
+from grel.scoring.protocols import Counts
+
+
+def validation_scores(total: Counts, unseen: Counts) -> dict[str, float]:
+    """Precision, recall and F1 of all triples, and of those that training did not have."""
+    return {
+        f"{prefix}{name}": getattr(counts, name)
+        for prefix, counts in (("", total), ("unseen_", unseen))
+        for name in ("precision", "recall", "f1")
+    }
+
 
 class RunLog:
     """Log of one run; to be used in a `with` block.
@@ -59,5 +70,5 @@ class RunLog:
         self._shown["tokens/s"] = f"{self._tokens / max(elapsed, 1e-9):,.0f}"
         shown = ("loss", "f1") if split == "validation" else ("loss",)
         prefix = "val_" if split == "validation" else ""
-        self._shown |= {f"{prefix}{name}": f"{values[name]:.4f}" for name in shown}
+        self._shown |= {f"{prefix}{n}": f"{values[n]:.4f}" for n in shown if n in values}
         self._bar.set_postfix(self._shown, refresh=True)

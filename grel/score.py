@@ -1,8 +1,9 @@
 """Command line: precision, recall and F1 of predicted triples against gold ones.
 
-    python -m grel.score --gold=FILE.jsonl --pred=FILE.jsonl [--protocol=NAME] [--json]
+    python -m grel.score --gold=FILE.jsonl --pred=FILE.jsonl [--train=FILE.jsonl] \\
+        [--protocol=NAME] [--json]
 
-It reads two files of records and nothing else, so that anybody's predictions can be scored,
+It reads files of records and nothing else, so that anybody's predictions can be scored,
 without a model, an accelerator or JAX.
 """
 
@@ -11,12 +12,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from grel.errors import run_command
-from grel.records import Document, read_jsonl
+from grel.records import Document, num_unlike_text, read_jsonl
+from grel.scoring.breakdown import by_seen
 from grel.scoring.errors import ErrorCounts, count_errors
-from grel.scoring.protocols import PROTOCOLS, Score, score
+from grel.scoring.judged import judge
+from grel.scoring.protocols import PROTOCOLS, Counts, Score, score
+from grel.scoring.seen import SeenTriples
 
 _EPILOG = """\
 protocols (sets of triples per document, micro average):
@@ -29,6 +33,12 @@ protocols (sets of triples per document, micro average):
 
 by_length counts triples that have an entity of: 2 - two or more words, 3 - exactly three words,
 3+ - more than three words. Words are whitespace tokens.
+
+unseen and seen count triples that --train lacks and has: names in full, under every protocol. F1 of
+the unseen tells reading from reciting, as much of a test split may be facts of training.
+
+Names are equal if Unicode calls them canonically equal (composed and decomposed letters).
+unlike_text of --json counts gold names that their text has only with other accents, case or blanks.
 """
 
 _LENGTH_LABELS = {"2": "two or more words", "3": "exactly three", "3+": "more than three"}
@@ -47,15 +57,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--pred", required=True, metavar="FILE.jsonl", help="predicted; likewise")
     parser.add_argument(
+        "--train", metavar="FILE.jsonl", help="also score triples that this file lacks and has"
+    )
+    parser.add_argument(
         "--protocol", choices=PROTOCOLS, default="exact", help="what counts as correct: see below"
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object, not a table")
     return parser
 
 
-def format_table(result: Score, errors: ErrorCounts) -> str:
-    """The score, its length classes and the error classes of entities as aligned lines."""
+def format_table(result: Score, classes: Mapping[str, Counts], errors: ErrorCounts) -> str:
+    """The score, that of the `by_seen` classes if any, and errors of entities, as aligned lines."""
     rows = [("all triples", result.total)]
+    rows += [(f"  {name} in training", counts) for name, counts in classes.items()]
     rows += [(f"  {_LENGTH_LABELS[name]}", counts) for name, counts in result.by_length.items()]
     lines = [
         f"{'':<22}{'precision':>10}{'recall':>10}{'F1':>10}"
@@ -90,23 +104,34 @@ def _run(args: argparse.Namespace) -> None:
     gold, predictions = list(read_jsonl(args.gold)), list(read_jsonl(args.pred))
     protocol = PROTOCOLS[args.protocol]
     result = score(gold, predictions, protocol)
+    classes = {}
+    if args.train is not None:
+        seen = SeenTriples.of(read_jsonl(args.train))
+        classes = by_seen(judge(gold, predictions, protocol), seen)
     if protocol.needs_spans and (num_bare := _num_without_spans(predictions)):
         print(
             f"note: {num_bare} predicted triples have no spans, so they can't be correct",
             file=sys.stderr,
         )
+    if unlike_text := sum(map(num_unlike_text, gold)):
+        print(
+            f"note: {unlike_text} gold names are spelled unlike their text (accents, case or "
+            "blanks), so what is copied from it can't equal them",
+            file=sys.stderr,
+        )
     if args.json:
-        print(json.dumps(result.metrics()))
+        found = {name: counts.metrics() for name, counts in classes.items()}
+        print(json.dumps({**result.metrics(), **found, "unlike_text": unlike_text}))
     else:
-        print(format_table(result, count_errors(gold, predictions)))
+        print(format_table(result, classes, count_errors(gold, predictions)))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command on `argv` (without the program name) and returns its exit status."""
     parser = _parser()
     args = parser.parse_args(argv)
-    if args.gold == args.pred == "-":
-        parser.error("only one of --gold and --pred can be standard input")
+    if [args.gold, args.pred, args.train].count("-") > 1:
+        parser.error("only one of --gold, --pred and --train can be standard input")
     return run_command(lambda: _run(args))
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -16,6 +17,7 @@ import ml_collections
 
 from grel import config as config_lib
 from grel import parallel
+from grel.checkpoint import CheckpointError
 from grel.decoding import driver
 from grel.decoding.structure import Schema
 from grel.models import FAMILIES
@@ -53,8 +55,12 @@ class System:
             dtype=c.dtype,
             remat=c.remat,
             objective=c.objective,
-            mask_rate=c.mask_rate,
+            head=c.head,
+            writable_ids=_schema(wordpiece).token_ids if c.head == "pointer" else (),
+            source_mask_rate=c.source_mask_rate,
+            target_mask_rate=c.target_mask_rate,
             alpha=c.alpha,
+            label_smoothing=c.label_smoothing,
             init_stddev=c.init_stddev,
             **{name: c[name] or value for name, value in family.SIZES[c.size].items()},
             **config_lib.SEGMENTS[c.segments],
@@ -71,14 +77,7 @@ class System:
 
         Raises ConfigError where it has fields that this version does not know.
         """
-        config = config_lib.get_config()
-        fields = config_lib.leaves(ml_collections.ConfigDict(json.loads(about["config"])))
-        if unknown := fields.keys() - config_lib.leaves(config).keys():
-            raise config_lib.ConfigError(
-                f"the checkpoint was written by a newer version of grel: unknown {sorted(unknown)}"
-            )
-        config.update_from_flattened_dict(fields)
-        return cls.build(config, Wordpiece.from_json(about["wordpiece"]))
+        return cls.build(read_config(about), Wordpiece.from_json(about["wordpiece"]))
 
     def params_like(self) -> Any:
         """Shapes and types of the parameters, without computing any."""
@@ -119,16 +118,62 @@ class System:
                     num_beams=c["num_beams"],
                     num_best=c["num_best"],
                     length_penalty=c["length_penalty"],
+                    head=self.config.model.head,
                 ),
                 special=(w.pad_id, w.cls_id, w.sep_id),
                 excluded_ids=w.excluded_ids,
-                schema=Schema(
-                    w.relation_ids,
-                    part_end_id=w.part_end_id,
-                    triple_end_id=w.triple_end_id,
-                    end_id=w.sep_id,
-                ),
+                schema=_schema(w),
                 relations=c["relations"] or None,
+                end_bias=c["end_bias"],
             )
         except ValueError as error:
             raise config_lib.ConfigError(f"config.decoding: {error}") from None
+
+
+def _schema(wordpiece: Wordpiece) -> Schema:
+    return Schema(wordpiece.relation_ids, wordpiece.form, wordpiece.sep_id)
+
+
+def read_config(about: dict[str, Any]) -> ml_collections.ConfigDict:
+    """The configuration in `about` of a checkpoint; see `System.from_about`."""
+    config = config_lib.get_config()
+    fields = config_lib.leaves(ml_collections.ConfigDict(json.loads(about["config"])))
+    fields = config_lib.renamed(fields)
+    if unknown := fields.keys() - config_lib.leaves(config).keys():
+        raise config_lib.ConfigError(
+            f"the checkpoint was written by a newer version of grel: unknown {sorted(unknown)}"
+        )
+    config.update_from_flattened_dict(fields)
+    return config
+
+
+def refuse_changes(
+    then: ml_collections.ConfigDict, now: ml_collections.ConfigDict, folder: Path
+) -> None:
+    """A run goes on only as it began, but for where things lie and how often they are written.
+
+    Raises CheckpointError where a field of the configuration that `folder` began with changed.
+    """
+    old, new = config_lib.leaves(then), config_lib.leaves(now)
+    changed = [
+        f"config.{name}"
+        for name in new
+        if not name.startswith(_MAY_CHANGE) and old.get(name) != new[name]
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{folder}: the run began with another {', '.join(changed)}; use the old value or "
+            "another --workdir"
+        )
+
+
+_MAY_CHANGE = (
+    *("data.manual_dir", "data.data_dir", "data.cache_dir", "decoding.", "eval."),
+    *(
+        "train.log_every",
+        "train.eval_every",
+        "train.checkpoint_every",
+        "train.keep",
+        "train.patience",
+    ),
+)

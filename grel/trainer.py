@@ -17,19 +17,22 @@ import jax
 import ml_collections
 import numpy as np
 
-from grel import config as config_lib
 from grel import parallel, runfile, training
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
-from grel.data import features, sources
+from grel.data import augment, features, sources
 from grel.data.pipeline import Batches
 from grel.errors import UserError
 from grel.extract import extract
 from grel.pretrained import port
 from grel.records import Document
-from grel.runlog import RunLog
+from grel.runlog import RunLog, validation_scores
 from grel.scoring import protocols
+from grel.scoring.breakdown import by_seen
 from grel.scoring.corpus import CorpusStatistics, corpus_statistics
-from grel.system import System
+from grel.scoring.judged import judge, total
+from grel.scoring.seen import SeenTriples
+from grel.system import System, read_config, refuse_changes
+from grel.wordpiece import Wordpiece
 
 _LOG = logging.getLogger(__name__)
 
@@ -45,6 +48,7 @@ class Data:
     train: Batches
     validation: Batches
     validation_documents: list[Document]
+    seen: SeenTriples
     fingerprint: str
     corpora: dict[str, CorpusStatistics]
 
@@ -75,6 +79,7 @@ class Trainer:
                 learning_rate=c.learning_rate,
                 warmup_steps=round(c.warmup_fraction * self.num_steps),
                 num_steps=self.num_steps,
+                schedule=c.schedule,
                 weight_decay=c.weight_decay,
                 clip_norm=c.clip_norm,
                 b2=c.adam_b2,
@@ -87,30 +92,33 @@ class Trainer:
 
     def _prepare(self) -> tuple[System, Data]:
         c = self.config
-        documents = {s: sources.load_split(c.data, s) for s in ("train", "validation")}
-        if not any(document.triples for document in documents["train"]):
-            raise TrainingError("no triple in the training split: there is nothing to learn")
+        documents = {
+            s: sources.load_split(c.data, s, limited=True) for s in ("train", "validation")
+        }
         if self._latest.latest_step is None:
             relations = {
                 t.relation for split in documents.values() for d in split for t in d.triples
             }
-            wordpiece = sources.make_wordpiece(c.tokenizer, documents["train"], relations)
+            wordpiece = sources.make_wordpiece(
+                c.tokenizer, documents["train"], relations, c.data.triple_form
+            )
             system = System.build(c, wordpiece)
         else:
-            system = System.from_about(self._latest.about())
-            _refuse_changes(system.config, c, self._latest.folder)
-            system = System.build(c, system.wordpiece)
+            about = self._latest.about()
+            refuse_changes(read_config(about), c, self._latest.folder)
+            system = System.build(c, Wordpiece.from_json(about["wordpiece"]))
         options = features.Options(c.data.labelling, c.data.order, c.data.buckets[-1])
-        batches = {}
+        batches: dict[str, Batches] = {}
+        made: dict[str, features.Features] = {}
+        rates = augment.Rates(c.data.join_rate, c.data.join_max, c.data.swap_rate)
         for split, split_documents in documents.items():
             found = features.build(
                 split_documents, system.wordpiece, options, c.data.cache_dir or None
             )
-            if found.num_too_long:
-                _LOG.warning(
-                    "%s: %d of %d examples are longer than %d wordpieces and left out of the loss",
-                    *(split, found.num_too_long, len(split_documents), options.max_length),
-                )
+            made[split] = found
+            augmentation = None
+            if split == "train" and (rates.join or rates.swap):
+                augmentation = augment.Augmentation(found, system.wordpiece, options, rates, c.seed)
             batches[split] = Batches(
                 found,
                 system.wordpiece,
@@ -118,12 +126,16 @@ class Trainer:
                 c.data.buckets,
                 seed=c.seed if split == "train" else None,
                 shard=parallel.process(),
+                augment=augmentation,
             )
+        for note in features.notes(documents, made, system.wordpiece):
+            _LOG.warning("%s", note)
         fingerprint = features.fingerprint(documents["train"], system.wordpiece, options)
         return system, Data(
             batches["train"],
             batches["validation"],
             documents["validation"],
+            SeenTriples.of(documents["train"]),
             fingerprint,
             {split: corpus_statistics(found) for split, found in documents.items()},
         )
@@ -154,11 +166,18 @@ class Trainer:
         state = parallel.replicate(state)
         step_fn = parallel.on_rows(
             training.train_step(
-                self.system.family, self.system.model, self._tx, self.config.train.accumulation
+                self.system.family,
+                self.system.model,
+                self._tx,
+                self.config.train.accumulation,
+                self.config.train.ema_decay,
             ),
             donate=True,
         )
         last_step = min(self.num_steps, stop_after or self.num_steps)
+        if self._exhausted(first_step):
+            _LOG.info("nothing left to do: %s", self._why_exhausted())
+            return
         quiet = parallel.process()[0] > 0
         log = RunLog(self.workdir, first_step, self.num_steps, quiet=quiet)
         record = runfile.recorded(self.workdir, self._facts(params_count), quiet=quiet)
@@ -168,6 +187,7 @@ class Trainer:
                 state, metrics = step_fn(state, batch)
                 log.advance(int(batch.length_B.sum()))
                 stopping = stop.asked or self._latest.reached_preemption(step)
+                validating = step % self._eval_every == 0 or step == self.num_steps
                 saving = (
                     stopping or step % self.config.train.checkpoint_every == 0 or step == last_step
                 )
@@ -180,13 +200,29 @@ class Trainer:
                             "config.train.learning_rate, or look at the data"
                         )
                     log.write("train", step, metrics)
-                if step % self._eval_every == 0 or step == self.num_steps:
+                if validating:
                     self._validate(step, state, log)
-                if saving:
+                exhausted = validating and self._exhausted(step)
+                if saving or exhausted:
                     self._save(self._latest, step, state)
                 if stopping:
                     _LOG.warning("asked to stop: saved step %d; start again to go on", step)
                     break
+                if exhausted:
+                    _LOG.info("ended at step %d: %s", step, self._why_exhausted())
+                    break
+
+    def _exhausted(self, step: int) -> bool:
+        """Whether so many validations up to this step brought no better F1 that the run ends."""
+        patience = self.config.train.patience
+        best = self._best.latest_step
+        return bool(patience) and best is not None and step - best >= patience * self._eval_every
+
+    def _why_exhausted(self) -> str:
+        return (
+            f"no better F1 in config.train.patience={self.config.train.patience} validations since "
+            f"step {self._best.latest_step}"
+        )
 
     def _facts(self, num_parameters: int) -> runfile.Facts:
         return runfile.Facts(
@@ -202,7 +238,12 @@ class Trainer:
         begins = self._latest.latest_step is None
         params = self._pretrained() if begins and self.config.model.init_from else None
         fresh = training.init_state(
-            self.system.family, self.system.model, self._tx, self.config.seed, params
+            self.system.family,
+            self.system.model,
+            self._tx,
+            self.config.seed,
+            params,
+            averages=self.config.train.ema_decay > 0,
         )
         if begins:
             return fresh
@@ -212,9 +253,8 @@ class Trainer:
                 f"{self._latest.folder}: the training data has changed since (fingerprint {found} "
                 f"then, {self.data.fingerprint} now); use another --workdir"
             )
-        rest = dataclasses.replace(fresh, params=None)
-        params, rest = self._latest.state(fresh.params, rest)
-        return dataclasses.replace(rest, params=params)
+        evaluated, rest = self._latest.state(*fresh.split())
+        return rest.joined(evaluated)
 
     def _pretrained(self) -> Any:
         """Parameters from `config.model.init_from`; what became of each tensor is left beside."""
@@ -223,6 +263,7 @@ class Trainer:
             self.system.model,
             self.system.wordpiece.vocabulary,
             jax.random.PRNGKey(self.config.seed),
+            self.system.wordpiece.reserved_ids,
         )
         _LOG.info("%s", report.summary())
         if parallel.process()[0] == 0:
@@ -237,29 +278,29 @@ class Trainer:
             **self.system.about(),
             "step": step,
             "data_fingerprint": self.data.fingerprint,
+            "seen_triples": self.data.seen.to_text(),
             **extra,
         }
-        checkpoints.save(step, state.params, dataclasses.replace(state, params=None), about)
+        checkpoints.save(step, *state.split(), about)
 
     def _validate(self, step: int, state: training.TrainState, log: RunLog) -> None:
         sums = [
-            parallel.unreplicate(self._loss_fn(state.params, self.data.validation[number])[1])
+            parallel.unreplicate(self._loss_fn(state.evaluated, self.data.validation[number])[1])
             for number in range(self.data.validation.num_batches)
         ]
         metrics = training.means(jax.tree.map(lambda *parts: sum(parts), *sums))
         index, count = parallel.process()
         gold = self.data.validation_documents[index::count]
-        predictions, _ = extract(self._decoder, state.params, self.system.wordpiece, gold)
+        predictions, _ = extract(self._decoder, state.evaluated, self.system.wordpiece, gold)
         protocol = protocols.PROTOCOLS[self.config.eval.protocol]
-        score = protocols.score(
-            gold, predictions, protocol, relations=self.system.wordpiece.relations
-        )
-        part = dataclasses.astuple(score.total)
-        total = protocols.Counts(*parallel.gather_processes(np.array(part)).reshape(-1, 3).sum(0))
-        metrics |= {"precision": total.precision, "recall": total.recall, "f1": total.f1}
+        judged = judge(gold, predictions, protocol, relations=self.system.wordpiece.relations)
+        parts = [total(judged), by_seen(judged, self.data.seen)["unseen"]]
+        parts = parallel.gather_processes(np.array(list(map(dataclasses.astuple, parts))))
+        found, unseen = (protocols.Counts(*c) for c in parts.reshape(-1, 2, 3).sum(0).tolist())
+        metrics |= validation_scores(found, unseen)
         log.write("validation", step, metrics)
-        if self._best.latest_step is None or total.f1 > self._best.about()["validation_f1"]:
-            self._save(self._best, step, state, validation_f1=total.f1)
+        if self._best.latest_step is None or found.f1 > self._best.about()["validation_f1"]:
+            self._save(self._best, step, state, validation_f1=found.f1)
 
 
 class _Stop:
@@ -281,26 +322,3 @@ class _Stop:
 
     def _note(self, *_: Any) -> None:
         self.asked = True
-
-
-def _refuse_changes(
-    then: ml_collections.ConfigDict, now: ml_collections.ConfigDict, folder: Path
-) -> None:
-    """A run goes on only as it began, but for where things lie and how often they are written."""
-    old, new = config_lib.leaves(then), config_lib.leaves(now)
-    changed = [
-        f"config.{name}"
-        for name in new
-        if not name.startswith(_MAY_CHANGE) and old.get(name) != new[name]
-    ]
-    if changed:
-        raise CheckpointError(
-            f"{folder}: the run began with another {', '.join(changed)}; use the old value or "
-            "another --workdir"
-        )
-
-
-_MAY_CHANGE = (
-    *("data.manual_dir", "data.data_dir", "data.cache_dir", "decoding.", "eval."),
-    *("train.log_every", "train.eval_every", "train.checkpoint_every", "train.keep"),
-)

@@ -19,16 +19,17 @@ import optax
 
 from grel import parallel
 from grel.data.pipeline import Batch
-from grel.models.losses import Sums
+from grel.models.losses import COUNTED, Sums
 
 
 @dataclasses.dataclass(frozen=True)
 class OptimizerConfig:
-    """AdamW with linear warm-up, linear decay and clipping, as the paper trains.
+    """AdamW with linear warm-up, decay and clipping; the defaults are the paper's.
 
     Attributes:
         learning_rate: at the end of the warm-up.
-        warmup_steps, num_steps: from 0 up to the rate, then down to 0 at `num_steps`.
+        warmup_steps, num_steps: from 0 up to the rate, then on to `num_steps`.
+        schedule: a name in `SCHEDULES`: how it goes on.
         weight_decay: decoupled; not on biases and layer norms.
         clip_norm: global norm that gradients are scaled down to.
         b2: decay of Adam's second moment; lower it for runs of few steps.
@@ -37,6 +38,7 @@ class OptimizerConfig:
     learning_rate: float
     warmup_steps: int
     num_steps: int
+    schedule: str = "linear"
     weight_decay: float = 0.01
     clip_norm: float = 1.0
     b2: float = 0.999
@@ -44,21 +46,52 @@ class OptimizerConfig:
 
 @flax.struct.dataclass
 class TrainState:
-    """All that training changes. `key` is the seed that every step's randomness is derived from."""
+    """All that training changes.
+
+    Attributes:
+        key: the seed that every step's randomness is derived from.
+        average: moving average of the parameters; None where none is kept.
+    """
 
     step: jax.Array
     params: Any
     opt_state: Any
     key: jax.Array
+    average: Any = None
+
+    @property
+    def evaluated(self) -> Any:
+        """The parameters that validation, evaluation and extraction use."""
+        return self.params if self.average is None else self.average
+
+    def split(self) -> tuple[Any, TrainState]:
+        """`evaluated` and the rest, to be saved apart."""
+        if self.average is None:
+            return self.params, dataclasses.replace(self, params=None)
+        return self.average, dataclasses.replace(self, average=None)
+
+    def joined(self, evaluated: Any) -> TrainState:
+        """The inverse of `split`, on the rest."""
+        if self.params is None:
+            return dataclasses.replace(self, params=evaluated)
+        return dataclasses.replace(self, average=evaluated)
+
+
+# After the warm-up: (peak, number of steps) -> rate by step.
+SCHEDULES: dict[str, Callable[[float, int], optax.Schedule]] = {
+    "linear": lambda peak, steps: optax.linear_schedule(peak, 0.0, steps),
+    "cosine": optax.cosine_decay_schedule,
+    "constant": lambda peak, steps: optax.constant_schedule(peak),
+}
 
 
 def schedule(config: OptimizerConfig) -> optax.Schedule:
-    """Learning rate by step: up from 0 to the peak at `warmup_steps`, down to 0 at `num_steps`."""
+    """Learning rate by step: up from 0 to the peak at `warmup_steps`, then as it is configured."""
     decay_steps = max(1, config.num_steps - config.warmup_steps)
     return optax.join_schedules(
         [
             optax.linear_schedule(0.0, config.learning_rate, max(1, config.warmup_steps)),
-            optax.linear_schedule(config.learning_rate, 0.0, decay_steps),
+            SCHEDULES[config.schedule](config.learning_rate, decay_steps),
         ],
         [config.warmup_steps],
     )
@@ -93,24 +126,32 @@ def init_state(
     tx: optax.GradientTransformation,
     seed: int,
     params: Any = None,
+    averages: bool = False,
 ) -> TrainState:
     """The state before the first step, the same for a seed on any number of devices.
 
-    It has fresh parameters where no others are given.
+    It has fresh parameters where no others are given. With `averages` it keeps a moving average.
     """
     init_key, key = jax.random.split(jax.random.PRNGKey(seed))
     if params is None:
         params = family.init(config, init_key)
-    return TrainState(jnp.int32(0), params, tx.init(params), key)
+    average = jax.tree.map(jnp.copy, params) if averages else None
+    return TrainState(jnp.int32(0), params, tx.init(params), key, average)
 
 
 def train_step(
-    family: ModuleType, config: Any, tx: optax.GradientTransformation, accumulation: int
+    family: ModuleType,
+    config: Any,
+    tx: optax.GradientTransformation,
+    accumulation: int,
+    ema_decay: float = 0.0,
 ) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
     """The step of one device, to be mapped by `parallel.on_rows`.
 
     `accumulation` slices of the device's rows go through the model one after the other. Metrics
-    come back as means over the whole batch, with `grad_norm` before clipping.
+    come back as means over the whole batch, with `grad_norm` before clipping. A state that keeps an
+    average moves it by 1 - `ema_decay`, and faster in the first steps, so that it forgets where it
+    started.
     """
 
     def step_fn(state: TrainState, batch: Batch):
@@ -139,9 +180,13 @@ def train_step(
         gradient = jax.tree.map(lambda g: g / count, gradient)
         updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         metrics = means(sums) | {"grad_norm": optax.tree.norm(gradient)}
-        state = TrainState(
-            state.step + 1, optax.apply_updates(state.params, updates), opt_state, state.key
-        )
+        params = optax.apply_updates(state.params, updates)
+        average = state.average
+        if average is not None:
+            step = state.step.astype(jnp.float32)
+            rate = 1 - jnp.minimum(ema_decay, (1 + step) / (10 + step))
+            average = optax.incremental_update(params, average, rate)
+        state = TrainState(state.step + 1, params, opt_state, state.key, average)
         return state, metrics
 
     return step_fn
@@ -160,6 +205,6 @@ def loss_step(family: ModuleType, config: Any, seed: int) -> Callable:
 def means(sums: Sums) -> dict[str, jax.Array]:
     """Sums divided by their counts; what was only counted stays a count."""
     return {
-        name: total if name == "overflow" else total / jnp.maximum(count, 1)
+        name: total if name in COUNTED else total / jnp.maximum(count, 1)
         for name, (total, count) in sums.items()
     }

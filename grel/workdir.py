@@ -13,9 +13,11 @@ from typing import Any
 
 from grel.errors import UserError
 from grel.records import Document, read_jsonl
-from grel.scoring.protocols import ScoringError, pair
+from grel.scoring.breakdown import SEEN_CLASSES
+from grel.scoring.protocols import Counts, ScoringError, pair
 from grel.textio import Fault, RecordError, member, parse_object
 
+_COUNTS = tuple(field.name for field in dataclasses.fields(Counts))
 _RECORDS = ("gold.jsonl", "predictions.jsonl")
 
 
@@ -73,6 +75,22 @@ def setting(facts: Mapping[str, Any], name: str) -> Any:
     for part in name.split("."):
         value = value.get(part) if isinstance(value, dict) else None
     return value
+
+
+def by_seen(metrics: dict[str, Any], protocol: str | None = None) -> dict[str, Counts] | None:
+    """The counts of `breakdown.by_seen` in `metrics.json` of an evaluation.
+
+    None where it does not know what was in training, or counted by another than the given protocol.
+    Raises Fault where it is faulty.
+    """
+    if not metrics.keys() & set(SEEN_CLASSES):
+        return None
+    if protocol is not None and metrics.get("protocol") != protocol:
+        return None
+    return {
+        name: Counts(*(member(member(metrics, name, dict), number, int) for number in _COUNTS))
+        for name in SEEN_CLASSES
+    }
 
 
 def read_evaluations(paths: list[Path], split: str) -> list[Evaluation]:
@@ -149,6 +167,7 @@ def read_metrics(folder: Path) -> dict[str, Any]:
     try:
         metrics = parse_object(path.read_bytes())
         member(metrics, "split", str)
+        by_seen(metrics)
     except OSError as error:
         reason = f"cannot read: {error.strerror}; evaluate again with --mode=eval"
         raise RecordError(path, None, reason) from None

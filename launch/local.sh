@@ -29,7 +29,7 @@ grel=(.venv/bin/python -m grel.main)
 run "${grel[@]}" --mode=train --config=configs/demo.py --workdir="$workdir" "$@"
 
 run "${grel[@]}" --mode=eval --workdir="$workdir" --config.decoding.copy=off \
-  --config.eval.name=test_copy_off
+  --config.decoding.structure=off --config.eval.name=test_copy_off
 run "${grel[@]}" --mode=eval --workdir="$workdir"
 
 printf -v quoted '%q' "$workdir"

@@ -4,6 +4,10 @@ import json
 from pathlib import Path
 
 from grel.records import Document, Triple, write_jsonl
+from grel.scoring.breakdown import by_seen
+from grel.scoring.judged import judge
+from grel.scoring.protocols import PROTOCOLS
+from grel.scoring.seen import SeenTriples
 
 TEXTS = {
     "1": "Ann Moore , chairman of Time Inc. , lives in New York .",
@@ -41,9 +45,19 @@ def documents(triples_by_id) -> list[Document]:
 
 
 def write_evaluation(
-    workdir: Path, name="test", predictions=GOOD, gold=GOLD, split="test", copy="on", data=None
+    workdir: Path,
+    name="test",
+    predictions=GOOD,
+    gold=GOLD,
+    split="test",
+    copy="on",
+    data=None,
+    trained=None,
 ) -> Path:
-    """Writes `workdir/eval/name` and returns it; `data` are fields of `config.data`."""
+    """Writes `workdir/eval/name` and returns it.
+
+    `data` are fields of `config.data`; `trained` the triples that training is known to have had.
+    """
     folder = workdir / "eval" / name
     folder.mkdir(parents=True)
     write_jsonl(folder / "gold.jsonl", documents(gold))
@@ -54,5 +68,9 @@ def write_evaluation(
         "model": {"family": "bert", "init_from": ""},
     }
     metrics = {"split": split, "step": 40, "protocol": "exact", "f1": 0.5, "config": config}
+    if trained is not None:
+        judged = judge(documents(gold), documents(predictions), PROTOCOLS["exact"])
+        classes = by_seen(judged, SeenTriples.of(documents(trained)))
+        metrics |= {name: counts.metrics() for name, counts in classes.items()}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return folder

@@ -4,7 +4,7 @@ import pytest
 
 from grel import card, runfile
 from grel.scoring.corpus import CorpusStatistics
-from tests.evaluated import write_evaluation
+from tests.evaluated import GOLD, write_evaluation
 
 FACTS = runfile.Facts(
     config={
@@ -25,7 +25,7 @@ FACTS = runfile.Facts(
 @pytest.fixture
 def run(tmp_path):
     write_evaluation(tmp_path)
-    write_evaluation(tmp_path, "copy_off", copy="off")
+    write_evaluation(tmp_path, "copy_off", copy="off", trained={"1": GOLD["1"]})
     ticks = iter((0.0, 4500.0))
     with runfile.recorded(tmp_path, FACTS, clock=lambda: next(ticks)):
         pass
@@ -51,15 +51,15 @@ def test_the_card_tells_what_is_known(run, capsys):
         "- Seed: 5",
         "- Devices: 8 x cpu",
         "- Time: 1 h 15 min",
-        "| copy_off | test | exact | 40 | off | - | - | 0.500 | - | - | - |",
-        "| test | test | exact | 40 | on | - | - | 0.500 | - | - | - |",
+        "| copy_off | test | exact | 40 | off | - | - | 0.500 | - | - | - | 0.800 |",
+        "| test | test | exact | 40 | on | - | - | 0.500 | - | - | - | - |",
         f"- grel: {runfile.versions()['grel']}",
         '        "batch_size": 32,',
     ):
         assert line in text.splitlines(), line
-    assert "unknown" not in text.replace("scores elsewhere are unknown", "").replace(
-        "- Objective: unknown", ""
-    )
+    assert "unknown" not in text.replace("scores elsewhere are unknown", "")
+    # The configuration has no such field, which is no gap in what is known.
+    assert "Objective" not in text
 
 
 def test_sessions_without_an_end_are_told_of(run, capsys):

@@ -10,7 +10,9 @@ import ml_collections
 import pytest
 
 from grel import config as config_lib
-from grel.config import ConfigError, check, get_config, leaves
+from grel.config import LOOKUP_FIELDS, ConfigError, check, get_config, leaves
+from grel.data.builders import BUILDERS
+from grel.linearize import Form
 from grel.system import System
 
 ROOT = Path(__file__).parent.parent
@@ -24,13 +26,14 @@ def _recipe(path):
     return module
 
 
+MINILM_CORPORA = ("nyt24", "nyt24-reduced", "nyt29", "nyt29-reduced", "webnlg", "jsonl")
 # Every recipe and variant, with the parameters of its model over a full vocabulary.
 PARAMETERS = {
     ("demo",): 511_479,
     ("jsonl",): 92_197_187,
     ("jsonl", "small"): 1_798_819,
-    ("minilm_nyt24",): 22_745_661,
-    ("minilm_nyt24", "demo"): 22_745_661,
+    ("minilm",): 23_041_341,
+    **{("minilm", corpus): 23_041_341 for corpus in MINILM_CORPORA},
     ("nyt24",): 92_197_187,
     ("nyt24", "reduced"): 1_798_819,
     ("nyt29",): 92_197_187,
@@ -42,10 +45,51 @@ PARAMETERS = {
     ("webnlg",): 92_197_187,
     ("webnlg", "small"): 1_798_819,
 }
+# Those of the look-up, which has none.
+CORPORA = {
+    "nyt24": ("nyt24", ""),
+    "nyt24-reduced": ("nyt24", "reduced"),
+    "nyt29": ("nyt29", ""),
+    "nyt29-reduced": ("nyt29", "reduced"),
+    "webnlg": ("webnlg", ""),
+    "synthetic": ("synthetic", ""),
+    "jsonl": ("jsonl", ""),
+}
 
 
 def test_no_recipe_is_missing_here():
-    assert {path.stem for path in RECIPES} == {stem for stem, *_ in PARAMETERS}
+    assert {path.stem for path in RECIPES} == {stem for stem, *_ in PARAMETERS} | {"lookup"}
+
+
+@pytest.mark.parametrize("corpus", CORPORA)
+def test_the_look_up_has_a_recipe_for_every_corpus(corpus):
+    module = _recipe(ROOT / "configs" / "lookup.py")
+    assert f"`:{corpus}`" in module.__doc__
+    config = module.get_config(corpus)
+    assert (config.data.name, config.data.variant) == CORPORA[corpus]
+    check(config, num_devices=7, num_processes=3)
+    assert module.get_config() == module.get_config("jsonl")
+    assert set(BUILDERS) == {name for name, _ in CORPORA.values()}
+
+
+def test_a_look_up_refuses_the_fields_of_models_and_records_none_of_them():
+    config = get_config()
+    assert config_lib.in_use(config) == config.to_dict()
+    config.model.family = "lookup"
+    config.eval.split = "validation"
+    config.data.num_train = 7
+    check(config, num_devices=1, num_processes=1)
+    found = config_lib.in_use(config)
+    assert found.keys() == {"data", "model", "eval"}
+    assert (found["data"]["num_train"], found["model"]) == (7, {"family": "lookup"})
+    assert "buckets" not in found["data"]
+    config.decoding.copy = "off"
+    with pytest.raises(ConfigError, match=r"config.decoding.copy is 'off'; a look-up has no use"):
+        check(config, num_devices=1, num_processes=1)
+
+
+def test_every_field_of_the_look_up_exists():
+    assert all(any(n.startswith(f) for n in leaves(get_config())) for f in LOOKUP_FIELDS)
 
 
 @pytest.mark.parametrize("recipe", PARAMETERS, ids=":".join)
@@ -57,9 +101,18 @@ def test_every_recipe_passes_the_checks_and_has_so_many_parameters(recipe):
     config = module.get_config(*variant)
     check(config, num_devices=1, num_processes=1)
     vocabulary = range(config.tokenizer.vocab_size)
-    wordpiece = types.SimpleNamespace(vocabulary=vocabulary, mask_id=4, sep_id=3)
+    wordpiece = types.SimpleNamespace(
+        vocabulary=vocabulary, mask_id=4, sep_id=3, relation_ids={}, form=Form(5, 6)
+    )
     shapes = System.build(config, wordpiece).params_like()
     assert sum(x.size for x in jax.tree.leaves(shapes)) == PARAMETERS[recipe]
+
+
+def test_fields_of_an_older_checkpoint_have_their_new_names():
+    fields = config_lib.renamed({"model.mask_rate": 0.3, "model.alpha": 0.2})
+    rates = {"model.source_mask_rate": 0.3, "model.target_mask_rate": 0.3}
+    assert fields == {**rates, "model.alpha": 0.2}
+    assert fields.keys() <= leaves(get_config()).keys()
 
 
 def test_an_unknown_variant_is_refused():
@@ -76,7 +129,12 @@ def test_the_defaults_pass():
     [
         ("data.name", "nyt", "config.data.name is 'nyt'; one of nyt24"),
         ("model.size", "huge", "one of tiny"),
-        ("model.objective", "nsp", "one of mlm, causal"),
+        ("model.objective", "nsp", "one of mlm, causal, pseudo"),
+        ("model.head", "softmax", "config.model.head is 'softmax'; one of vocabulary, pointer"),
+        ("model.target_mask_rate", 0.0, "no token of a target would be learned"),
+        ("data.triple_form", "hrt", "config.data.triple_form is 'hrt'; one of htr, rht"),
+        ("train.schedule", "step", "config.train.schedule is 'step'; one of linear, cosine"),
+        ("eval.end_biases", (), "config.eval.end_biases is empty"),
         ("decoding.copy", "yes", "config.decoding.copy is 'yes'; one of on, off, su"),
         ("decoding.structure", "yes", "config.decoding.structure is 'yes'; one of off, on"),
         ("decoding.label", "best", "config.decoding.label is 'best'; one of argmax, joint"),

@@ -317,7 +317,8 @@ def test_local_dry_run():
     assert lines[0] == "bash launch/setup.sh"
     assert lines[1] == f"{TRAIN} --config=configs/demo.py '--workdir=runs/my demo' --config.seed=3"
     settings = [line.split("demo'")[1] for line in lines if "--mode=eval" in line]
-    assert settings == [" --config.decoding.copy=off --config.eval.name=test_copy_off", ""]
+    off = " --config.decoding.copy=off --config.decoding.structure=off"
+    assert settings == [f"{off} --config.eval.name=test_copy_off", ""]
     assert lines[-1] == ".venv/bin/python launch/summary.py 'runs/my demo'"
 
 

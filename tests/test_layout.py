@@ -17,7 +17,7 @@ formats
 convert
 linearize bio
 wordpiece
-scoring.corpus
+scoring.corpus scoring.seen
 scoring.protocols
 scoring.errors
 scoring.judged
@@ -39,8 +39,8 @@ data.synthetic data.card
 data.corpus_builder
 data.builders
 data.sources data.features
-data.pipeline
-models.losses models.attention
+data.pipeline data.augment
+models.losses models.attention models.pointer
 models.cache
 models.bert
 models
@@ -51,12 +51,14 @@ decoding.greedy
 decoding.beam
 decoding.driver
 outputs
-checkpoint
+texts checkpoint
 pretrained.port pretrained.similarity
 training
 config
 system recipes
-runlog extract
+runlog tuning
+lookup
+extract
 evaluate predict trainer
 main pretrained.__main__
 """

@@ -4,35 +4,58 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from grel.linearize import Parsed, RelationError, Slots, linearize, parse, relation_words
+from grel.linearize import Form, Parsed, RelationError, Slots, linearize, parse, relation_words
 
 # Separators are symbols that no text yields; here objects, in practice reserved ids.
 PART_END, TRIPLE_END = object(), object()
+FORM = Form(";", "|")
+OPENED = Form(";", "|", relation_first=True, openers=frozenset("RS"))
 
+_RELATIONS = [object() for _ in range(3)]
 _names = st.text(st.one_of(st.characters(), st.sampled_from(";| ")), min_size=1, max_size=8)
 
 
 @settings(deadline=None)
-@given(st.lists(st.tuples(_names, _names, _names), max_size=5))
-@example([(";", "|", " ; | "), ("a ; b ; c", "a | b", ";;||")])
-def test_parse_inverts_linearize_for_arbitrary_texts(triples):
-    target, slots = linearize(triples, PART_END, TRIPLE_END)
-    parsed = parse(target, PART_END, TRIPLE_END)
+@given(st.lists(st.tuples(_names, _names, _names), max_size=5), st.booleans())
+@example([(";", "|", " ; | "), ("a ; b ; c", "a | b", ";;||")], False)
+def test_parse_inverts_linearize_for_arbitrary_texts(triples, relation_first):
+    form = Form(PART_END, TRIPLE_END, relation_first)
+    target, slots = linearize(triples, form)
+    parsed = parse(target, form)
     assert parsed == Parsed(slots, 0)
     assert [tuple("".join(target[place]) for place in s) for s in parsed.triples] == triples
 
 
+@settings(deadline=None)
+@given(st.lists(st.tuples(_names, _names, st.sampled_from(_RELATIONS)), max_size=5))
+def test_parse_inverts_linearize_where_relations_open_triples(triples):
+    form = Form(PART_END, TRIPLE_END, True, frozenset(_RELATIONS))
+    target, slots = linearize([(head, tail, [r]) for head, tail, r in triples], form)
+    assert parse(target, form) == Parsed(slots, 0)
+    assert TRIPLE_END not in target
+    assert target.count(PART_END) == len(triples)
+    for (head, tail, relation), slot in zip(triples, slots, strict=True):
+        assert ("".join(target[slot.head]), "".join(target[slot.tail])) == (head, tail)
+        assert target[slot.relation] == [relation]
+
+
 def test_example_of_linearize():
-    target, slots = linearize([("ab", "c", "r")], ";", "|")
+    target, slots = linearize([("ab", "c", "r")], FORM)
     assert " ".join(target) == "a b ; c ; r"
     assert slots == [Slots(slice(0, 2), slice(3, 4), slice(5, 6))]
+    target, slots = linearize([("ab", "c", "r")], Form(";", "|", relation_first=True))
+    assert " ".join(target) == "r ; a b ; c"
+    assert slots == [Slots(slice(2, 4), slice(5, 6), slice(0, 1))]
+    target, slots = linearize([("ab", "c", "R"), ("d", "e", "S")], OPENED)
+    assert " ".join(target) == "R a b ; c S d ; e"
+    assert slots[0] == Slots(slice(1, 3), slice(4, 5), slice(0, 1))
 
 
 def test_triples_are_separated_and_the_last_is_not_followed():
-    target, slots = linearize([("a", "b", "rs"), ("cd", "e", "t")], ";", "|")
+    target, slots = linearize([("a", "b", "rs"), ("cd", "e", "t")], FORM)
     assert "".join(target) == "a;b;rs|cd;e;t"
     assert slots[1] == Slots(slice(7, 9), slice(10, 11), slice(12, 13))
-    assert linearize([], ";", "|") == ([], [])
+    assert linearize([], FORM) == ([], [])
 
 
 @pytest.mark.parametrize(
@@ -53,7 +76,30 @@ def test_triples_are_separated_and_the_last_is_not_followed():
     ],
 )
 def test_malformed_pieces_are_counted(target, num_triples, num_malformed):
-    parsed = parse(target, ";", "|")
+    parsed = parse(target, FORM)
+    assert (len(parsed.triples), parsed.num_malformed) == (num_triples, num_malformed)
+
+
+@pytest.mark.parametrize(
+    ("target", "num_triples", "num_malformed"),
+    [
+        ("", 0, 0),
+        ("Ra;bSc;d", 2, 0),
+        ("Ra;b|", 0, 1),
+        ("a;bRa;b", 1, 1),
+        ("RSa;b", 1, 1),
+        ("Ra", 0, 1),
+        ("Ra;", 0, 1),
+        ("R;b", 0, 1),
+        ("Ra;b;c", 0, 1),
+        ("Ra;|;", 0, 1),
+        ("a", 0, 1),
+        (";", 0, 1),
+        ("RRR", 0, 3),
+    ],
+)
+def test_malformed_pieces_between_openers_are_counted(target, num_triples, num_malformed):
+    parsed = parse(target, OPENED)
     assert (len(parsed.triples), parsed.num_malformed) == (num_triples, num_malformed)
 
 
@@ -62,7 +108,7 @@ def test_malformed_pieces_are_counted(target, num_triples, num_malformed):
 def test_parse_against_splitting(target):
     pieces = [piece.split(";") for piece in target.split("|")] if target else []
     formed = [parts for parts in pieces if len(parts) == 3 and all(parts)]
-    parsed = parse(target, ";", "|")
+    parsed = parse(target, FORM)
     assert [[target[place] for place in slots] for slots in parsed.triples] == formed
     assert parsed.num_malformed == len(pieces) - len(formed)
 

@@ -3,6 +3,7 @@
 import gzip
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,8 @@ from pathlib import Path
 import pytest
 
 from grel.records import read_jsonl
+from grel.report.__main__ import main as report_main
+from grel.tables.__main__ import main as tables_main
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -60,11 +63,71 @@ def test_eval_runs_from_the_checkpoint_alone(run_dir):
     folder = run_dir / "eval" / "test"
     metrics = json.loads((folder / "metrics.json").read_text())
     assert metrics["f1"] == shown["f1"]
+    assert metrics["unseen"]["f1"] == shown["unseen_f1"]
+    # Training had every triple of this corpus.
+    assert (metrics["unseen"]["gold"], metrics["seen"]["gold"]) == (0, metrics["gold"])
     assert metrics["config"]["seed"] == 5
     assert metrics["config"]["decoding"]["copy"] == shown["copy"] == "off"
     gold, predicted = (list(read_jsonl(folder / f"{n}.jsonl")) for n in ("gold", "predictions"))
     assert [d.id for d in gold] == [d.id for d in predicted]
     assert all(t.score is not None for d in predicted for t in d.triples)
+
+
+def test_a_balance_is_tuned_kept_with_the_checkpoint_and_used(run_dir, tmp_path):
+    shutil.copytree(run_dir, tmp_path / "run")
+    run = f"--workdir={tmp_path}/run"
+    done = _run("--mode=predict", run, "--tuned", stdin="Ann lives .\n", expect=1)
+    assert "error: this checkpoint was not tuned: python -m grel.main --mode=tune" in done.stderr
+    tuned = json.loads(_run("--mode=tune", run, "--config.eval.end_biases=(0.0,-3.0)").stdout)
+    assert tuned["end_bias"] in (0, -3)
+    first, second = map(json.loads, _run("--mode=eval", run).stdout.splitlines())
+    assert {name: second[name] for name in ("tuned", "end_bias", "min_score")} == {
+        "tuned": True,
+        "end_bias": tuned["end_bias"],
+        "min_score": tuned["min_score"],
+    }
+    metrics = json.loads((tmp_path / "run" / "eval" / "test" / "metrics.json").read_text())
+    assert (metrics["f1"], metrics["tuned"]["f1"]) == (first["f1"], second["f1"])
+    done = _run("--mode=eval", run, "--config.decoding.copy=off")
+    assert len(done.stdout.splitlines()) == 1
+    assert "without tuned scores: this checkpoint was tuned with another copy" in done.stderr
+
+
+def test_what_a_checkpoint_does_not_know_of_training_is_said_to_be_unknown(run_dir, tmp_path):
+    shutil.copytree(run_dir, tmp_path / "run")
+    for about in (tmp_path / "run" / "best").glob("*/about/metadata"):
+        content = json.loads(about.read_text())
+        del content["seen_triples"]
+        about.write_text(json.dumps(content))
+    done = _run("--mode=eval", f"--workdir={tmp_path}/run")
+    assert json.loads(done.stdout)["unseen_f1"] is None
+    assert "F1 on unseen triples is unknown" in done.stderr
+    metrics = json.loads((tmp_path / "run" / "eval" / "test" / "metrics.json").read_text())
+    assert not {"unseen", "seen"} & metrics.keys()
+
+
+def test_the_look_up_is_a_run_like_any_other(tmp_path):
+    run = f"--workdir={tmp_path}/run"
+    _run(
+        *("--mode=train", "--config=configs/lookup.py", run),
+        f"--config.data.manual_dir={tiny.write_corpus(tmp_path / 'corpus')}",
+        f"--config.data.data_dir={tmp_path / 'tfds'}",
+    )
+    shown = json.loads(_run("--mode=eval", run).stdout)
+    assert (shown["f1"], shown["unseen_f1"], shown["copy"]) == (1, 0, None)
+    assert json.loads(_run("--mode=tune", run).stdout)["end_bias"] == 0
+    text = "Bo Li lives in Cairo .\n"
+    found = _run(
+        "--mode=predict", run, "--relations=/people/person/place_lived", "--tuned", stdin=text
+    )
+    (triple,) = json.loads(found.stdout)["triples"]
+    assert (triple["tail"], triple["tail_spans"]) == ("Cairo", [[15, 20]])
+    done = _run("--mode=eval", run, "--config.decoding.copy=off", expect=1)
+    assert done.stderr.startswith("error: config.decoding.copy is 'off'; a look-up has no use")
+    done = _run("--mode=predict", run, f"--trace={tmp_path}/trace", stdin=text, expect=1)
+    assert "error: a look-up has no steps to trace; leave out --trace" in done.stderr
+    assert tables_main([f"--workdirs={tmp_path}/run", f"--output={tmp_path}/tables"]) == 0
+    assert report_main([f"--workdir={tmp_path}/run", f"--output={tmp_path}/report.html"]) == 0
 
 
 def test_predict_reads_text_lines_and_records(run_dir, tmp_path):
@@ -88,7 +151,10 @@ def test_predict_reads_text_lines_and_records(run_dir, tmp_path):
         (["--mode=train", "--config.model.size=huge"], 1, "config.model.size is 'huge'; one of"),
         (["--mode=train", "--config.data.name=nyt24"], 1, "nyt24/official: no manual_dir"),
         (["--mode=train", "--config.model.sice=huge"], 2, "did you mean model.size?"),
-        (["--mode=fly"], 2, "flag --mode=fly: value should be one of <train|eval|predict>"),
+        (["--mode=fly"], 2, "flag --mode=fly: value should be one of <train|tune|eval|predict>"),
+        (["--mode=train", "--config=configs/minilm.py:nyt25"], 1, "'nyt25'; one of nyt24, nyt29"),
+        (["--mode=train", "--config=configs/lookup.py:nyt24-x"], 1, "'x'; one of official, red"),
+        (["--mode=predict", "--tuned", "--min_score=0.5"], 2, "--tuned has a least score of its"),
         (["--mode=predict", "--shard=4/4"], 2, "--shard: shard is '4/4'; it must be INDEX/COUNT"),
         (["--mode=eval", "--config.seed=3"], 2, "config.seed is part of the trained model"),
         (["--mode=train", "--workdir="], 2, "flag --workdir=: it is empty; name a path"),

@@ -22,16 +22,17 @@ GOLD = {
 }
 SHORT = {**GOLD, "head": "Moore", "head_span": [4, 9], "score": -0.25}
 BARE = {"head": "Ann Moore", "relation": "company", "tail": "Time Inc.", "score": -0.5}
+OTHER = {"head": "Ann Moore", "relation": "likes", "tail": "Time"}
 COUNTS = ("correct", "predicted", "gold")
 
 
 @pytest.fixture
 def write(tmp_path):
-    def write_records(name, **triples_by_id):
+    def write_records(name, text=TEXT, **triples_by_id):
         path = tmp_path / f"{name}.jsonl"
         with path.open("w", encoding="utf-8") as file:
             for id, triples in triples_by_id.items():
-                file.write(json.dumps({"id": id, "text": TEXT, "triples": triples}) + "\n")
+                file.write(json.dumps({"id": id, "text": text, "triples": triples}) + "\n")
         return f"--{name}={path}"
 
     return write_records
@@ -53,7 +54,9 @@ def test_json_has_the_keys_of_the_contract(write, capsys):
         "correct": 1,
         "predicted": 3,
         "gold": 2,
+        "unlike_text": 0,
     }
+    del result["unlike_text"]
     assert list(by_length) == ["2", "3", "3+"]
     assert by_length["2"] == result
     assert all(value == 0 for value in by_length["3"].values())
@@ -72,6 +75,29 @@ def test_the_protocol_is_the_one_asked_for(write, capsys, protocol, correct):
 def test_exact_is_the_default(write, capsys):
     files = write("gold", a=[GOLD]), write("pred", a=[SHORT, GOLD])
     assert _run_json(capsys, *files) == _run_json(capsys, *files, "--protocol=exact")
+
+
+def test_train_adds_triples_that_it_lacks_and_has(write, capsys):
+    files = write("gold", a=[GOLD, OTHER], b=[GOLD]), write("pred", a=[GOLD, SHORT], b=[OTHER])
+    without = _run_json(capsys, *files)
+    result = _run_json(capsys, *files, write("train", x=[BARE]))
+    unseen, seen = result.pop("unseen"), result.pop("seen")
+    assert result == without
+    assert [[one[name] for name in COUNTS] for one in (unseen, seen)] == [[0, 2, 1], [1, 1, 2]]
+    assert seen.keys() == unseen.keys() == without.keys() - {"by_length", "unlike_text"}
+    assert (unseen["f1"], seen["precision"], seen["recall"]) == (0, 1, 0.5)
+    assert score.main([*files, write("train", x=[BARE])]) == 0
+    rows = [line.split() for line in capsys.readouterr().out.splitlines()[1:4]]
+    assert rows[1] == ["unseen", "in", "training", *["0.0000"] * 3, "0", "2", "1"]
+    assert rows[2] == ["seen", "in", "training", "1.0000", "0.5000", "0.6667", "1", "1", "2"]
+
+
+def test_names_are_compared_in_full_whatever_the_protocol(write, capsys):
+    files = write("gold", a=[GOLD]), write("pred", a=[SHORT])
+    result = _run_json(capsys, *files, write("train", x=[BARE]), "--protocol=partial_last")
+    assert [result[name] for name in COUNTS] == [1, 1, 1]
+    assert [result["seen"][name] for name in COUNTS] == [0, 0, 1]
+    assert [result["unseen"][name] for name in COUNTS] == [0, 1, 0]
 
 
 def test_help_names_every_protocol(capsys):
@@ -104,6 +130,28 @@ def test_predictions_without_spans_are_noted_under_span(write, capsys):
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+@pytest.mark.parametrize(
+    ("head", "correct", "unlike"),
+    [("José", 1, 0), ("Jose\u0301", 1, 0), ("Jose", 0, 1), ("JOSÉ", 0, 1), ("Pepe", 0, 0)],
+)
+def test_names_that_gold_spells_unlike_its_text(write, capsys, protocol, head, correct, unlike):
+    """Composed and decomposed letters are equal; other differences count as wrong, and are told."""
+    text = "José lives in Oslo , José"
+    copied = {"head": "José", "relation": "lives_in", "tail": "Oslo", "tail_span": [14, 18]}
+    copied["head_span"] = [0, 4]
+    gold = {**copied, "head": head}
+    if head in ("JOSÉ", "Pepe"):
+        protocol = "exact"
+        del gold["head_span"]
+    files = write("gold", text, a=[gold, gold]), write("pred", text, a=[copied])
+    assert score.main([*files, f"--protocol={protocol}", "--json"]) == 0
+    out, err = capsys.readouterr()
+    result = json.loads(out)
+    assert (result["correct"], result["unlike_text"]) == (correct, unlike)
+    assert ("note: 1 gold names are spelled unlike their text" in err) == unlike
+
+
 @pytest.mark.parametrize(
     ("gold", "pred", "options", "message"),
     [
@@ -130,7 +178,10 @@ def test_a_missing_file_is_one_line_on_stderr(write, tmp_path, capsys):
 
 @pytest.mark.parametrize(
     "argv",
-    [[], ["--gold=x"], ["--gold=x", "--pred=x", "--protocol=fuzzy"], ["--gold=-", "--pred=-"]],
+    [
+        *([], ["--gold=x"], ["--gold=x", "--pred=x", "--protocol=fuzzy"], ["--gold=-", "--pred=-"]),
+        ["--gold=x", "--pred=-", "--train=-"],
+    ],
 )
 def test_wrong_usage_exits_with_two(argv, capsys):
     with pytest.raises(SystemExit) as exit_info:

@@ -12,6 +12,7 @@ import safetensors.numpy
 
 from grel import extract
 from grel.checkpoint import CheckpointError
+from grel.data.features import FeaturesError
 from grel.pretrained.port import PretrainedError
 from grel.trainer import Trainer, TrainingError
 from tests import tiny, unilm
@@ -62,11 +63,29 @@ def test_what_a_run_leaves_behind(whole):
     assert list(train) == list(range(1, 10))
     assert {"loss", "token_loss", "bio_loss", "grad_norm", "overflow"} <= train[1].keys()
     assert list(validation) == [3, 6, 9]
-    assert {"loss", "precision", "recall", "f1"} <= validation[9].keys()
+    assert {"loss", "precision", "recall", "f1", "unseen_f1"} <= validation[9].keys()
     assert all(metrics["overflow"] == 0 for metrics in train.values())
     assert list((whole / "tensorboard").glob("events*"))
     _, _, about = extract.load(whole, "best")
     assert about["validation_f1"] == max(m["f1"] for m in validation.values())
+
+
+def test_triples_that_training_did_not_have_are_scored_by_themselves(folder, monkeypatch):
+    config = tiny.config(folder, **{"data.num_train": 3, "train.num_epochs": 1.0})
+    trainer = Trainer(config, folder / "unseen")
+    gold = trainer.data.validation_documents
+    # Writes what is right for all documents but one, whose triples are not in training.
+    missed = next(d for d in gold if not any(t in trainer.data.seen for t in d.triples))
+    found = [d if d is not missed else dataclasses.replace(d, triples=()) for d in gold]
+    monkeypatch.setattr("grel.trainer.extract", lambda *_: (found, None))
+    trainer.run()
+    (metrics,) = _log(folder / "unseen", "validation").values()
+    unseen = [t for d in gold for t in d.triples if t not in trainer.data.seen]
+    assert (metrics["precision"], metrics["unseen_precision"]) == (1, 1)
+    assert metrics["unseen_recall"] == pytest.approx(1 - len(missed.triples) / len(unseen))
+    assert metrics["unseen_recall"] < metrics["recall"] < 1
+    _, _, about = extract.load(folder / "unseen", "latest")
+    assert about["seen_triples"] == trainer.data.seen.to_text()
 
 
 def test_sigterm_saves_and_stops(folder, monkeypatch):
@@ -86,6 +105,40 @@ def test_sigterm_saves_and_stops(folder, monkeypatch):
     trainer.run()
     _, _, about = extract.load(workdir, "latest")
     assert about["step"] == 5
+
+
+def test_a_run_ends_when_its_patience_does(folder, caplog):
+    """F1 stays 0 at a learning rate of 0: the first validation is the best, and two more follow."""
+    fields = {"train.learning_rate": 0.0, "train.patience": 2, "train.eval_every": 1}
+    config = tiny.config(folder, **fields, **{"train.checkpoint_every": 100})
+    for expected in ("ended at step 3: no better F1", "nothing left to do: no better F1"):
+        caplog.clear()
+        with caplog.at_level("INFO", "grel"):
+            Trainer(config, folder / "patient").run()
+        assert expected in caplog.text
+    assert list(_log(folder / "patient", "validation")) == [1, 2, 3]
+    assert extract.load(folder / "patient", "latest")[2]["step"] == 3
+
+
+def test_a_run_with_a_moving_average_resumes_bit_for_bit(folder):
+    """What extracts is the average; training goes on from the parameters beside it."""
+    config = tiny.config(folder, **{"train.ema_decay": 0.9})
+    Trainer(config, folder / "average").run()
+    Trainer(config, folder / "average_parts").run(stop_after=4)
+    trainer = Trainer(config, folder / "average_parts")
+    state = trainer._restore()
+    trainer.run()
+    for one, other in zip(
+        _arrays(folder / "average"), _arrays(folder / "average_parts"), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+    apart = [
+        np.abs(one - other).max()
+        for one, other in zip(
+            jax.tree.leaves(state.params), jax.tree.leaves(state.average), strict=True
+        )
+    ]
+    assert max(apart) > 0
 
 
 @pytest.mark.parametrize(
@@ -123,8 +176,26 @@ def test_a_corpus_without_a_triple_is_refused(folder, tmp_path):
     for path in (tmp_path / "bare").iterdir():
         records = map(json.loads, path.read_text().splitlines())
         path.write_text("".join(json.dumps({**r, "triples": []}) + "\n" for r in records))
-    with pytest.raises(TrainingError, match="no triple in the training split"):
+    with pytest.raises(FeaturesError, match="there is nothing to learn"):
         Trainer(config, tmp_path / "run")
+
+
+def test_names_that_the_vocabulary_lacks_are_told_once_before_training(tmp_path, caplog):
+    config = tiny.config(tmp_path)
+    with caplog.at_level("WARNING", "grel"):
+        Trainer(config, tmp_path / "none")._close()
+    assert caplog.text == ""
+    corpus = tmp_path / "corpus"
+    for split in ("train", "validation"):
+        path = corpus / f"{split}.jsonl"
+        path.write_text(
+            path.read_text().replace("Oslo", "\U00013000").replace("Lima", "\U00013001 x")
+        )
+    with caplog.at_level("WARNING", "grel"):
+        Trainer(config, tmp_path / "some")._close()
+    (record,) = caplog.records
+    assert "2 names have words that the vocabulary lacks, such as '\U00013000'" in record.message
+    assert "of up to 8 in a text" in record.message
 
 
 def test_a_run_starts_from_pretrained_weights_but_goes_on_from_its_own(folder, caplog):
@@ -143,7 +214,10 @@ def test_a_run_starts_from_pretrained_weights_but_goes_on_from_its_own(folder, c
     _, params, about = extract.load(workdir, "latest")
     assert about["step"] == 2
     table = tensors["bert.embeddings.word_embeddings.weight"]
-    np.testing.assert_array_equal(params["words"]["embedding"], table)
+    reserved = list(Trainer(config, workdir).system.wordpiece.reserved_ids)
+    kept = np.setdiff1d(np.arange(len(table)), reserved)
+    np.testing.assert_array_equal(params["words"]["embedding"][kept], table[kept])
+    assert (params["words"]["embedding"][reserved] != table[reserved]).all()
 
 
 def test_weights_for_another_vocabulary_are_refused_before_training(folder):

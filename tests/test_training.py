@@ -138,3 +138,38 @@ def test_clipping_and_decoupled_decay():
 def test_means_divide_once():
     sums = {"loss": (np.float32(6), np.float32(4)), "overflow": (np.int32(3), np.float32(4))}
     assert training.means(sums) == {"loss": 1.5, "overflow": 3}
+
+
+def test_the_moving_average_against_its_definition(short):
+    """From the start on: it moves faster in the first steps, and then by 1 - decay."""
+    tx = optax.sgd(0.1)
+    state = training.init_state(bert, CONFIG, tx, seed=0, averages=True)
+    expected = jax.device_get(state.params)
+    step_fn = parallel.on_rows(training.train_step(bert, CONFIG, tx, 1, ema_decay=0.3))
+    state = parallel.replicate(state)
+    for step in range(5):
+        state, _ = step_fn(state, short)
+        now = parallel.unreplicate(state)
+        decay = min(0.3, (1 + step) / (10 + step))
+        expected = jax.tree.map(
+            lambda old, new, d=decay: d * old + (1 - d) * new, expected, now.params
+        )
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-7),
+            now.average,
+            expected,
+        )
+    assert now.evaluated is now.average
+    evaluated, rest = now.split()
+    assert rest.average is None
+    jax.tree.map(np.testing.assert_array_equal, rest.joined(evaluated), now)
+
+
+@pytest.mark.parametrize("name", training.SCHEDULES)
+def test_schedules_go_up_and_then_their_own_way(name):
+    config = training.OptimizerConfig(1e-2, warmup_steps=10, num_steps=110, schedule=name)
+    rate = training.schedule(config)
+    assert rate(0) == 0
+    np.testing.assert_allclose([rate(5), rate(10)], [5e-3, 1e-2], rtol=1e-5)
+    halfway, end = {"linear": (5e-3, 0), "cosine": (5e-3, 0), "constant": (1e-2, 1e-2)}[name]
+    np.testing.assert_allclose([rate(60), rate(110)], [halfway, end], rtol=1e-4, atol=1e-9)

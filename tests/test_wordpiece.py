@@ -13,8 +13,9 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from grel.linearize import RelationError
-from grel.records import fold
+from grel.records import plain
 from grel.wordpiece import (
+    NUM_UNKNOWN,
     SPECIAL,
     VocabularyError,
     Wordpiece,
@@ -69,7 +70,7 @@ _RESERVED = st.sampled_from(
 def test_no_text_yields_a_reserved_id(wordpiece, text):
     reserved = {i for i, token in enumerate(VOCABULARY) if re.fullmatch(r"\[\w+\]", token)}
     assert len(reserved) == 8
-    assert not (reserved - {wordpiece.unk_id}) & set(wordpiece.encode(text).ids)
+    assert not (reserved - {*wordpiece.unknown_ids}) & set(wordpiece.encode(text).ids)
 
 
 def test_a_special_token_in_a_text_is_text(wordpiece):
@@ -89,7 +90,7 @@ def test_offsets_spell_the_pieces(wordpiece, text):
         assert end <= span[0] < span[1] <= len(text)
         assert not text[end : span[0]].strip()
         end = span[1]
-        if i != wordpiece.unk_id:
+        if i not in wordpiece.unknown_ids:
             assert text[slice(*span)] == wordpiece.vocabulary[i].removeprefix("##")
     assert not text[end:].strip()
 
@@ -101,14 +102,75 @@ def test_offsets_are_those_of_the_text_as_it_was_given():
     assert [VOCABULARY[i] for i in ids[:1]] == ["[UNK]"]
     assert [text[slice(*span)] for span in offsets[:3]] == ["𝔘", "Medellín", ","]
     assert [folding.vocabulary[i] for i in ids[1:]] == ["medellin", ",", "cali"]
-    spelled = fold(text[slice(*offsets[3])]).lower().replace("\u0301", "")
-    assert spelled == "cali"
+    assert plain(text[slice(*offsets[3])]) == "cali"
 
 
 def test_case_and_accents_are_kept_unless_told_otherwise(wordpiece):
     folding = Wordpiece(VOCABULARY, RELATIONS, lowercase=True)
     assert _pieces(wordpiece, "Thé") == ["T", "##h", "##é"]
     assert _pieces(folding, "Thé") == ["the"]
+
+
+def _unknown(wordpiece, *numbers):
+    return [wordpiece.unknown_ids[number] for number in numbers]
+
+
+def test_unknown_words_are_told_apart_in_each_text():
+    slots = [f"[unused{n}]" for n in range(100, 104)]
+    wordpiece = Wordpiece([*VOCABULARY, *slots], RELATIONS)
+    tokens = [wordpiece.vocabulary[i] for i in wordpiece.unknown_ids]
+    assert tokens == ["[UNK]", "[unused5]", *slots]
+    the, of = (VOCABULARY.index(word) for word in ("the", "of"))
+    text = "the 😀 of 😎 the 😀"
+    first, second, third, last = _unknown(wordpiece, 0, 1, 2, -1)
+    assert wordpiece.encode(text).ids == [the, first, of, second, the, first]
+    assert wordpiece.encode_batch(["😎", "the 日 本 é本"])[0].ids == [first]
+    for name, ids in (
+        ("😎", [second]),
+        ("😀 of 😎", [first, of, second]),
+        ("🐍 😀 🐍", [third, first, third]),
+        ("the", [the]),
+        ("", []),
+    ):
+        encoding = wordpiece.encode_name(name, text)
+        assert encoding.ids == ids
+        assert encoding.offsets == wordpiece.encode(name).offsets
+        assert wordpiece.holds_unknown(ids) == (not {first, second}.isdisjoint(ids))
+    assert wordpiece.decode([the, first, second]) == "the [UNK] [UNK]"
+    # There are six numbers; the others share the last.
+    assert wordpiece.encode("日 月 火 水 木 金 土 月").ids == [
+        *wordpiece.unknown_ids,
+        *(last, wordpiece.unknown_ids[1]),
+    ]
+
+
+@pytest.mark.parametrize("lowercase", [False, True])
+def test_an_unknown_word_is_one_word_in_all_its_spellings(lowercase):
+    wordpiece = Wordpiece(VOCABULARY, RELATIONS, lowercase=lowercase)
+    first, second = _unknown(wordpiece, 0, 1)
+    assert wordpiece.encode("ж\u00ad\u0439 ж\u0438\u0306").ids == [first, first]
+    assert wordpiece.encode("жо Жо").ids == [first, first if lowercase else second]
+
+
+def test_relation_tokens_come_before_unknown_words():
+    vocabulary = [*VOCABULARY, *(f"[unused{n}]" for n in range(100, 120))]
+    by_words = Wordpiece(vocabulary, RELATIONS)
+    by_token = Wordpiece(vocabulary, RELATIONS, relation_as="token")
+    assert [vocabulary[i] for (i,) in by_token.relation_ids.values()] == [
+        *("[unused5]", "[unused100]", "[unused101]")
+    ]
+    assert by_words.unknown_ids[1] == vocabulary.index("[unused5]")
+    assert by_token.unknown_ids[1] == vocabulary.index("[unused102]")
+    assert len(by_words.unknown_ids) == len(by_token.unknown_ids) == NUM_UNKNOWN
+    assert Wordpiece(vocabulary, RELATIONS, num_unknown=1).unknown_ids == (by_words.unk_id,)
+
+
+def test_a_tokenizer_of_before_knows_one_unknown_token(wordpiece):
+    stored = json.loads(wordpiece.to_json())
+    del stored["num_unknown"]
+    before = Wordpiece.from_json(json.dumps(stored))
+    assert before.encode("😀 😎").ids == [wordpiece.unk_id] * 2
+    assert before.fingerprint != wordpiece.fingerprint
 
 
 def test_a_batch_is_encoded_text_by_text(wordpiece):

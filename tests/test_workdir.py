@@ -5,8 +5,8 @@ import json
 import pytest
 
 from grel.records import RecordError
-from grel.scoring.protocols import ScoringError
-from grel.workdir import WorkdirError, read_evaluation, read_evaluations, setting
+from grel.scoring.protocols import Counts, ScoringError
+from grel.workdir import WorkdirError, by_seen, read_evaluation, read_evaluations, setting
 from tests.evaluated import GOLD, GOOD, WEAK, documents, write_evaluation
 
 
@@ -90,7 +90,23 @@ def test_an_evaluation_of_another_split_is_an_error(tmp_path):
         read_evaluations([folder], "test")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", json.dumps({"split": 3})])
+def test_triples_seen_in_training_are_known_under_the_protocol_evaluated_with(tmp_path):
+    write_evaluation(tmp_path, predictions=WEAK, trained={"1": GOLD["1"]})
+    metrics = read_evaluation(tmp_path, "test").metrics
+    expected = {"unseen": Counts(1, 3, 3), "seen": Counts(1, 1, 2)}
+    assert by_seen(metrics) == by_seen(metrics, "exact") == expected
+    assert by_seen(metrics, "nayak") is None
+    assert by_seen({"protocol": "exact"}, "exact") is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{", "[]", "{}", json.dumps({"split": 3})),
+        *(json.dumps({"split": "test", "unseen": found}) for found in (1, {}, {"correct": 0.5})),
+        json.dumps({"split": "test", "seen": {"correct": 1, "predicted": 1, "gold": 1}}),
+    ],
+)
 def test_faulty_metrics_are_an_error_that_names_the_file(tmp_path, text):
     folder = write_evaluation(tmp_path)
     (folder / "metrics.json").write_text(text)

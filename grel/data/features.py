@@ -3,7 +3,7 @@
 Tokenizing at every epoch would leave an accelerator waiting; arrays that are memory-mapped do not.
 The cache folder is named by a fingerprint of everything the arrays depend on (documents,
 tokenizer, options), so a stale one cannot be picked up. An example that is too long is not cut
-behind the user's back: it is left out of training and counted.
+behind the user's back: it is written in windows, and what is left out is counted.
 """
 
 from __future__ import annotations
@@ -14,19 +14,21 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from grel import bio, linearize
 from grel.errors import UserError
-from grel.records import Document, Span, locate, to_json
-from grel.wordpiece import Wordpiece
+from grel.records import Document, Span, Triple, locate, to_json
+from grel.windows import windows
+from grel.wordpiece import Encoding, Wordpiece
 
-_VERSION = 2  # of the arrays' meaning and the cache's form; part of the fingerprint
+_VERSION = 4  # of the arrays' meaning and the cache's form; part of the fingerprint
 _CHUNK = 4096
-ORDERS = ("file", "position")
+ORDERS = ("file", "position", "relation")
 
 
 class FeaturesError(UserError):
@@ -39,7 +41,8 @@ class Options:
 
     Attributes:
         labelling: a name in `bio.LABELLINGS`.
-        order: of the triples in the target, "file" (paper) or by "position" of the head.
+        order: of the triples in the target: "file" (paper), by "position" of head and tail, or by
+            name of the "relation" and then by position.
         max_length: longest packed example, [CLS] and both [SEP] included.
     """
 
@@ -54,6 +57,21 @@ class Options:
             raise FeaturesError(f"order is {self.order!r}; one of {list(ORDERS)}")
 
 
+@dataclasses.dataclass
+class LeftOut:
+    """What does not fit `Options.max_length`, and what became of it.
+
+    Attributes:
+        windowed: documents too long, of which each window is an example of its own.
+        too_long: windows left out because they are too long with their triples.
+        apart: triples left out because no window holds both names.
+    """
+
+    windowed: int = 0
+    too_long: int = 0
+    apart: int = 0
+
+
 @dataclasses.dataclass(frozen=True)
 class Features:
     """Examples as flat arrays; example i is `tokens[start_E[i] : start_E[i + 1]]`, S1 then S2.
@@ -64,14 +82,23 @@ class Features:
         tokens, labels: wordpiece ids and BIO labels of all examples, one after the other.
         start_E: where each example starts; one longer than the number of examples.
         source_length_E: how many of an example's tokens are the source.
-        num_too_long: examples left out because they exceed `Options.max_length`.
+        left_out: what is not among the examples.
     """
 
     tokens: np.ndarray
     labels: np.ndarray
     start_E: np.ndarray
     source_length_E: np.ndarray
-    num_too_long: int
+    left_out: LeftOut
+
+    def sequences(self) -> Iterator[tuple[list[int], list[int]]]:
+        """Source and target ids of each example."""
+        for index, length in enumerate(self.source_length_E.tolist()):
+            start, end = self.start_E[index : index + 2].tolist()
+            yield (
+                self.tokens[start : start + length].tolist(),
+                self.tokens[start + length : end].tolist(),
+            )
 
     def __len__(self) -> int:
         return len(self.source_length_E)
@@ -87,41 +114,152 @@ class Features:
         return np.diff(self.start_E) - self.source_length_E
 
 
+class Example(NamedTuple):
+    """Ids of S1 and S2, and a BIO label for each."""
+
+    source: Sequence[int]
+    target: Sequence[int]
+    source_labels: Sequence[int]
+    target_labels: Sequence[int]
+
+    @property
+    def packed_length(self) -> int:
+        """Length of `[CLS] S1 [SEP] S2 [SEP]`."""
+        return len(self.source) + len(self.target) + 3
+
+
 def examples(
-    documents: Sequence[Document], wordpiece: Wordpiece, options: Options
-) -> Iterator[tuple[list[int], list[int], list[int], list[int]]]:
-    """Source ids, target ids, source labels, target labels of each document (METHOD 2 and 3).
+    documents: Sequence[Document],
+    wordpiece: Wordpiece,
+    options: Options,
+    left_out: LeftOut | None = None,
+) -> Iterator[Example]:
+    """Each document as an example (METHOD 2 and 3), or where it is too long as several.
+
+    A document that exceeds `options.max_length` is written in windows (`grel.windows`), whose
+    sources leave a quarter of that for the target; a triple counts in every window that holds both
+    its names. What still is too long is left out, and counted in `left_out` as is all the rest.
 
     Duplicate triples are dropped. Raises FeaturesError on a relation that the schema lacks, and on
     a name that has no wordpieces, because a target with an empty part cannot be read back.
     """
-    label_fn = bio.LABELLINGS[options.labelling]
+    left_out = LeftOut() if left_out is None else left_out
     for start in range(0, len(documents), _CHUNK):
         chunk = [_ordered(d, options.order) for d in documents[start : start + _CHUNK]]
         names = sorted({name for d in chunk for t in d.triples for name in (t.head, t.tail)})
         encoded = dict(zip(names, wordpiece.encode_batch(names), strict=True))
         sources = wordpiece.encode_batch([d.text for d in chunk])
         for document, source in zip(chunk, sources, strict=True):
-            triples = []
-            for t in document.triples:
-                if t.relation not in wordpiece.relation_ids:
-                    raise FeaturesError(
-                        f"document {document.id!r}: relation {t.relation!r} is not in the schema "
-                        f"of {len(wordpiece.relations)} relations; train with data that has it"
-                    )
-                for name in (t.head, t.tail):
-                    if not encoded[name].ids:
-                        raise FeaturesError(
-                            f"document {document.id!r}: entity {name!r} has no wordpieces, "
-                            "only control characters; correct or delete its triple"
-                        )
-                relation_ids = wordpiece.relation_ids[t.relation]
-                triples.append((encoded[t.head].ids, encoded[t.tail].ids, relation_ids))
-            target, slots = linearize.linearize(
-                triples, wordpiece.part_end_id, wordpiece.triple_end_id
+            triples = [_written(t, document, encoded, wordpiece) for t in document.triples]
+            whole = _example(source.ids, triples, wordpiece, options)
+            if whole.packed_length <= options.max_length:
+                yield whole
+                continue
+            left_out.windowed += 1
+            held = [False] * len(triples)
+            limit = options.max_length - options.max_length // 4
+            for part in windows(document.text, source.offsets, limit):
+                inside = [_holds(document, t, source.offsets[part]) for t in document.triples]
+                held = [h or i for h, i in zip(held, inside, strict=True)]
+                chosen = [t for t, i in zip(triples, inside, strict=True) if i]
+                example = _example(source.ids[part], chosen, wordpiece, options)
+                if example.packed_length <= options.max_length:
+                    yield example
+                else:
+                    left_out.too_long += 1
+            left_out.apart += held.count(False)
+
+
+_Ids = Sequence[int]
+
+
+def _written(
+    triple: Triple, document: Document, encoded: Mapping[str, Encoding], wordpiece: Wordpiece
+) -> tuple[_Ids, _Ids, _Ids]:
+    """Head, tail and relation as ids; `encoded` has all names."""
+    if triple.relation not in wordpiece.relation_ids:
+        raise FeaturesError(
+            f"document {document.id!r}: relation {triple.relation!r} is not in the schema "
+            f"of {len(wordpiece.relations)} relations; train with data that has it"
+        )
+    parts = []
+    for name in (triple.head, triple.tail):
+        ids = encoded[name].ids
+        if not ids:
+            raise FeaturesError(
+                f"document {document.id!r}: entity {name!r} has no wordpieces, "
+                "only control characters; correct or delete its triple"
             )
-            entities = [place for slot in slots for place in (slot.head, slot.tail)]
-            yield source.ids, target, *label_fn(source.ids, target, entities)
+        if wordpiece.holds_unknown(ids):
+            ids = wordpiece.encode_name(name, document.text).ids
+        parts.append(ids)
+    return (*parts, wordpiece.relation_ids[triple.relation])
+
+
+def _example(
+    source: _Ids, triples: Sequence[tuple[_Ids, _Ids, _Ids]], wordpiece: Wordpiece, options: Options
+) -> Example:
+    target, slots = linearize.linearize(triples, wordpiece.form)
+    entities = [place for slot in slots for place in (slot.head, slot.tail)]
+    label_fn = bio.LABELLINGS[options.labelling]
+    return Example(source, target, *label_fn(source, target, entities))
+
+
+def _holds(document: Document, triple: Triple, offsets: Sequence[Span]) -> bool:
+    """Whether both names stand in the part of the text that these wordpieces are."""
+    if not offsets:
+        return False
+    start, end = offsets[0][0], offsets[-1][1]
+    return all(
+        any(start <= span[0] and span[1] <= end for span in locate(document.text, name))
+        for name in (triple.head, triple.tail)
+    )
+
+
+def unknown_names(documents: Iterable[Document], wordpiece: Wordpiece) -> list[str]:
+    """The names in the triples that have words which the vocabulary lacks; each once, sorted."""
+    names = sorted({name for d in documents for t in d.triples for name in (t.head, t.tail)})
+    encoded = zip(names, wordpiece.encode_batch(names), strict=True)
+    return [name for name, encoding in encoded if wordpiece.holds_unknown(encoding.ids)]
+
+
+def notes(
+    documents: Mapping[str, Sequence[Document]],
+    found: Mapping[str, Features],
+    wordpiece: Wordpiece,
+) -> Iterator[str]:
+    """What there is to know of the splits "train" and "validation" before they are used.
+
+    Raises FeaturesError where there is nothing to learn.
+    """
+    for split, features in found.items():
+        left_out = features.left_out
+        if left_out.windowed:
+            yield (
+                f"{split}: {left_out.windowed:,} of {len(documents[split]):,} documents are too "
+                f"long and are written in windows; {left_out.apart:,} triples have their names in "
+                f"no common window, and {left_out.too_long:,} windows are too long with their "
+                "triples: these are left out"
+            )
+    relations = {
+        split: {t.relation for d in part for t in d.triples} for split, part in documents.items()
+    }
+    if not relations["train"]:
+        raise FeaturesError(
+            f"none of the {len(documents['train']):,} training documents has a triple: there is "
+            "nothing to learn; check the files, or how they were converted"
+        )
+    if new := sorted(relations["validation"] - relations["train"]):
+        yield (
+            f"{len(new)} relations occur in validation only and can't be learned: {', '.join(new)}"
+        )
+    everything = [document for part in documents.values() for document in part]
+    if unknown := unknown_names(everything, wordpiece):
+        yield (
+            f"{len(unknown):,} names have words that the vocabulary lacks, such as {unknown[0]!r}: "
+            "of these the model knows only which is which, of up to "
+            f"{len(wordpiece.unknown_ids)} in a text"
+        )
 
 
 def _ordered(document: Document, order: str) -> Document:
@@ -131,6 +269,7 @@ def _ordered(document: Document, order: str) -> Document:
     triples = sorted(
         document.triples,
         key=lambda t: (
+            t.relation if order == "relation" else "",
             _start(document.text, t.head, t.head_span),
             _start(document.text, t.tail, t.tail_span),
         ),
@@ -172,25 +311,40 @@ def fingerprint(documents: Iterable[Document], wordpiece: Wordpiece, options: Op
 
 
 def _compute(documents: Sequence[Document], wordpiece: Wordpiece, options: Options) -> Features:
-    tokens: list[np.ndarray] = []
-    labels: list[np.ndarray] = []
-    lengths, source_lengths = [], []
-    num_too_long = 0
     token_dtype = np.uint16 if len(wordpiece.vocabulary) <= 1 << 16 else np.int32
-    for source, target, source_labels, target_labels in examples(documents, wordpiece, options):
-        if len(source) + len(target) + 3 > options.max_length:
-            num_too_long += 1
-            continue
-        tokens.append(np.array(source + target, token_dtype))
-        labels.append(np.array(source_labels + target_labels, np.uint8))
-        lengths.append(len(source) + len(target))
-        source_lengths.append(len(source))
+    nothing = Features(
+        np.zeros(0, token_dtype),
+        np.zeros(0, np.uint8),
+        np.zeros(1, np.int64),
+        np.zeros(0, np.int32),
+        left_out=LeftOut(),
+    )
+    left_out = LeftOut()
+    found = gather(examples(documents, wordpiece, options, left_out), nothing)
+    return dataclasses.replace(found, left_out=left_out)
+
+
+def gather(chosen: Iterable[Example | int], others: Features) -> Features:
+    """Examples as arrays, one after the other; a number stands for that one of the others."""
+    tokens, labels = [others.tokens[:0]], [others.labels[:0]]
+    lengths, source_lengths = [], []
+    for one in chosen:
+        if isinstance(one, int):
+            place = slice(others.start_E[one], others.start_E[one + 1])
+            tokens.append(others.tokens[place])
+            labels.append(others.labels[place])
+            source_lengths.append(others.source_length_E[one])
+        else:
+            tokens.append(np.array([*one.source, *one.target], others.tokens.dtype))
+            labels.append(np.array([*one.source_labels, *one.target_labels], others.labels.dtype))
+            source_lengths.append(len(one.source))
+        lengths.append(len(tokens[-1]))
     return Features(
-        tokens=np.concatenate([np.zeros(0, token_dtype), *tokens]),
-        labels=np.concatenate([np.zeros(0, np.uint8), *labels]),
-        start_E=np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
-        source_length_E=np.array(source_lengths, np.int32),
-        num_too_long=num_too_long,
+        np.concatenate(tokens),
+        np.concatenate(labels),
+        np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
+        np.array(source_lengths, np.int32),
+        left_out=others.left_out,
     )
 
 
@@ -205,7 +359,7 @@ def _save(features: Features, folder: Path) -> None:
         for name in _ARRAYS:
             np.save(scratch / f"{name}.npy", getattr(features, name), allow_pickle=False)
         digests = {name: _sha256(scratch / f"{name}.npy") for name in _ARRAYS}
-        about = {"num_too_long": features.num_too_long, "sha256": digests}
+        about = {"left_out": dataclasses.asdict(features.left_out), "sha256": digests}
         (scratch / "about.json").write_text(json.dumps(about))
         os.replace(scratch, folder)
     except OSError:
@@ -224,7 +378,7 @@ def _load(folder: Path) -> Features:
             if _sha256(path) != about["sha256"][name]:
                 raise ValueError(f"{path.name} is not as it was written")
             arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return Features(**arrays, num_too_long=about["num_too_long"])
+        return Features(**arrays, left_out=LeftOut(**about["left_out"]))
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise FeaturesError(f"{folder}: damaged cache ({error}); delete this folder") from error
 

@@ -9,7 +9,7 @@ the last batch is filled with empty rows, so no example is ever dropped.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import flax.struct
 import numpy as np
@@ -50,6 +50,8 @@ class Batches:
         buckets: packed lengths to pad to, ascending; the last is at least the longest example.
         seed: of the order; None keeps the order of the features within each bucket.
         shard: (index, count); this process takes block `index` of `count` equal blocks of rows.
+        augment: the examples of each epoch by its number, as many as `features` has; None leaves
+            them as they are.
 
     Raises ValueError, from the constructor, where these do not fit each other.
     """
@@ -63,6 +65,7 @@ class Batches:
         *,
         seed: int | None,
         shard: tuple[int, int] = (0, 1),
+        augment: Callable[[int], Features] | None = None,
     ):
         if not len(features):
             raise FeaturesError(
@@ -83,43 +86,54 @@ class Batches:
             raise ValueError(
                 f"batch size {batch_size} must be positive and divide by the {count} processes"
             )
-        self._features = features
+        self._features, self._augment = features, augment
         self._wordpiece = wordpiece
         self._batch_size = batch_size
         # What fills no batch goes up at most to the bucket of the longest example.
-        self._buckets = tuple(buckets[: np.searchsorted(buckets, lengths_E.max()) + 1])
+        longest = buckets[-1] if augment else lengths_E.max()
+        self._buckets = tuple(buckets[: np.searchsorted(buckets, longest) + 1])
         self._seed = seed
         self._rows = slice(index * batch_size // count, (index + 1) * batch_size // count)
-        self._bucket_E = np.searchsorted(self._buckets, lengths_E)
+        bucket_E = np.searchsorted(self._buckets, lengths_E)
         # Examples move up only, so a bucket's longest target is that of all shorter buckets too.
         targets_E = features.target_length_E + 1
+        # What an epoch may bring is not known; a batch has room for half of its length, the last
+        # bucket for anything.
+        room = [length // 2 for length in buckets[:-1]] + [buckets[-1]] if augment else []
         self._num_targets = [
-            int(targets_E[self._bucket_E <= bucket].max(initial=1))
+            int(targets_E[bucket_E <= bucket].max(initial=room[bucket] if augment else 1))
             for bucket in range(len(self._buckets))
         ]
-        self._plan = functools.lru_cache(maxsize=1)(self._make_plan)
+        self._epoch = functools.lru_cache(maxsize=1)(self._make_epoch)
 
     @functools.cached_property
     def num_batches(self) -> int:
         """Batches in an epoch; the same in each."""
-        return len(self._plan(0))
+        # What fills no batch of its bucket waits for the next, so that only the last is not full.
+        return -(-len(self._features) // self._batch_size)
 
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step; steps go on over epochs without end."""
         epoch, index = divmod(step, self.num_batches)
-        bucket, example_B = self._plan(epoch)[index]
-        return self._pack(bucket, example_B)
+        features, plan = self._epoch(epoch)
+        bucket, example_B = plan[index]
+        return self._pack(features, bucket, example_B)
 
-    def _make_plan(self, epoch: int) -> list[tuple[int, np.ndarray]]:
-        """(bucket, examples) of every batch of an epoch."""
-        order = np.arange(len(self._features))
+    def _make_epoch(self, epoch: int) -> tuple[Features, list[tuple[int, np.ndarray]]]:
+        """The examples of an epoch, and (bucket, examples) of each of its batches."""
+        features = self._augment(epoch) if self._augment else self._features
+        bucket_E = np.searchsorted(self._buckets, features.packed_length_E)
+        # No batch has more targets than the shape it was compiled for.
+        roomy_E = np.searchsorted(self._num_targets, features.target_length_E + 1)
+        bucket_E = np.maximum(bucket_E, roomy_E)
+        order = np.arange(len(features))
         rng = np.random.default_rng((self._seed or 0, epoch))
         if self._seed is not None:
             rng.shuffle(order)
         plan = []
         waiting = order[:0]
         for bucket in range(len(self._buckets)):
-            waiting = np.concatenate([waiting, order[self._bucket_E[order] == bucket]])
+            waiting = np.concatenate([waiting, order[bucket_E[order] == bucket]])
             last = bucket == len(self._buckets) - 1
             full = len(waiting) if last else len(waiting) - len(waiting) % self._batch_size
             for start in range(0, full, self._batch_size):
@@ -127,10 +141,10 @@ class Batches:
             waiting = waiting[full:]
         if self._seed is not None:
             rng.shuffle(plan)
-        return plan
+        return features, plan
 
-    def _pack(self, bucket: int, example_B: np.ndarray) -> Batch:
-        f, w = self._features, self._wordpiece
+    def _pack(self, features: Features, bucket: int, example_B: np.ndarray) -> Batch:
+        f, w = features, self._wordpiece
         row_B = np.arange(self._rows.start, self._rows.stop, dtype=np.int32)
         real_B = row_B < len(example_B)
         example_B = example_B[np.minimum(row_B, len(example_B) - 1)]

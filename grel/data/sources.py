@@ -11,11 +11,15 @@ import ml_collections
 from grel import linearize
 from grel.data import builders
 from grel.records import Document
-from grel.wordpiece import NUM_SEPARATORS, Wordpiece, read_vocabulary, train_vocabulary
+from grel.wordpiece import NUM_SEPARATORS, NUM_UNKNOWN, Wordpiece, read_vocabulary, train_vocabulary
 
 
-def load_split(data: ml_collections.ConfigDict, split: str) -> list[Document]:
+def load_split(
+    data: ml_collections.ConfigDict, split: str, *, limited: bool = False
+) -> list[Document]:
     """Documents of a split under `config.data`, without duplicate triples.
+
+    All of them, or where `limited`, for training, as many as `num_train` and `num_validation` say.
 
     Raises builders.CorpusError or records.RecordError where the files are missing or faulty.
     """
@@ -26,12 +30,16 @@ def load_split(data: ml_collections.ConfigDict, split: str) -> list[Document]:
         manual_dir=data.manual_dir or None,
         data_dir=data.data_dir or None,
     )
-    limit = {"train": data.num_train, "validation": data.num_validation}.get(split, 0)
+    limits = {"train": data.num_train, "validation": data.num_validation}
+    limit = limits.get(split, 0) if limited else 0
     return [document.without_duplicates() for document in documents[: limit or None]]
 
 
 def make_wordpiece(
-    tokenizer: ml_collections.ConfigDict, documents: Sequence[Document], relations: Iterable[str]
+    tokenizer: ml_collections.ConfigDict,
+    documents: Sequence[Document],
+    relations: Iterable[str],
+    triple_form: str = "htr",
 ) -> Wordpiece:
     """The vocabulary that `config.tokenizer` names, or one learned from the documents.
 
@@ -42,7 +50,7 @@ def make_wordpiece(
         vocabulary = read_vocabulary(Path(tokenizer.vocab).expanduser())
     else:
         texts: Iterable[str] = (document.text for document in documents)
-        num_reserved = NUM_SEPARATORS
+        num_reserved = NUM_SEPARATORS + NUM_UNKNOWN - 1
         if tokenizer.relation_as == "token":
             num_reserved += len(relations)
         else:
@@ -57,5 +65,9 @@ def make_wordpiece(
             num_reserved=num_reserved,
         )
     return Wordpiece(
-        vocabulary, relations, lowercase=tokenizer.lowercase, relation_as=tokenizer.relation_as
+        vocabulary,
+        relations,
+        lowercase=tokenizer.lowercase,
+        relation_as=tokenizer.relation_as,
+        triple_form=triple_form,
     )

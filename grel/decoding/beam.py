@@ -130,28 +130,35 @@ def search(
 
     def step(search: _Search) -> _Search:
         size = len(search.example_b)
-        token_logits_RV, bio_logits_RC, state = step_fn(search.state, search.token_R)
-        label_RL, label_score_RL, log_prob_RLV = _extensions(
-            token_logits_RV, bio_logits_RC, search.masks, search.copied, rules
+        token_logits, bio_logits_RC, state = step_fn(search.state, search.token_R)
+        token_logits = copying.biased(token_logits, search.masks, rules)
+        scores = copying.score_tokens(token_logits, search.masks, rules)
+        label_RL, label_score_RL, log_prob_RLY = _extensions(
+            token_logits, scores, bio_logits_RC, search.masks, search.copied, rules
         )
-        _, num_labels, vocab = log_prob_RLV.shape
-        score_RLV = label_score_RL[..., None] + log_prob_RLV
-        total_RLV = search.beams.score_BW.reshape(-1, 1, 1) + score_RLV
-        score_bW, index_bW = jax.lax.top_k(total_RLV.reshape(size, -1), num_beams)
-        origin_bW, way_bW = jnp.divmod(index_bW, num_labels * vocab)
-        way_bW, token_bW = jnp.divmod(way_bW, vocab)
+        _, num_labels, num_ways = log_prob_RLY.shape
+        score_RLY = label_score_RL[..., None] + log_prob_RLY
+        total_RLY = search.beams.score_BW.reshape(-1, 1, 1) + score_RLY
+        score_bW, index_bW = jax.lax.top_k(total_RLY.reshape(size, -1), num_beams)
+        origin_bW, way_bW = jnp.divmod(index_bW, num_labels * num_ways)
+        nth_bW, way_bW = jnp.divmod(way_bW, num_ways)
         row_bW = jnp.arange(size)[:, None] * num_beams + origin_bW
-        label_bW = label_RL[row_bW, way_bW]
+        label_bW = label_RL[row_bW, nth_bW]
+        # A place stands for its token.
+        points = rules.head == "pointer"
+        token_bW = search.masks.ids_BX[row_bW, way_bW] if points else way_bW
 
-        token_R = token_bW.reshape(-1)
-        copied = jax.tree.map(lambda x: x[row_bW.reshape(-1)], search.copied)
-        copied = copying.advance(search.masks, copied, token_R, label_bW.reshape(-1), rules)
+        token_R, row_R = token_bW.reshape(-1), row_bW.reshape(-1)
+        copied, mass_RS = jax.tree.map(lambda x: x[row_R], (search.copied, scores.mass_BS))
+        copied = copying.advance(
+            search.masks, copied, token_R, label_bW.reshape(-1), mass_RS, rules
+        )
         written = _take(search.beams.written, origin_bW)
         now = (slice(None), slice(None), search.num_steps)
         written = written.replace(
             tokens_BT=written.tokens_BT.at[now].set(token_bW),
             labels_BT=written.labels_BT.at[now].set(label_bW),
-            log_prob_BT=written.log_prob_BT.at[now].set(log_prob_RLV[row_bW, way_bW, token_bW]),
+            log_prob_BT=written.log_prob_BT.at[now].set(log_prob_RLY[row_bW, nth_bW, way_bW]),
             position_BT=written.position_BT.at[now].set(
                 copying.position(copied).reshape(token_bW.shape)
             ),
@@ -227,7 +234,8 @@ def search(
 
 
 def _extensions(
-    token_logits_RV: jax.Array,
+    token_logits: jax.Array,
+    scores: copying.Scores,
     bio_logits_RC: jax.Array,
     masks: copying.CopyMasks,
     copied: copying.CopyState,
@@ -236,9 +244,9 @@ def _extensions(
     """All ways on from each row: L labels, their scores, and log p(token) under each.
 
     With the likeliest label L is 1 and its score 0. A token or label that may not come next has
-    -inf.
+    -inf. Tokens (Y) go by id, or where the model points by place, each at the first it stands at.
 
-    Returns label_RL, label_score_RL, log_prob_RLV.
+    Returns label_RL, label_score_RL, log_prob_RLY.
     """
     if rules.label == "argmax":
         label_RL = copying.choose_label(bio_logits_RC, masks, copied, rules)[:, None]
@@ -246,14 +254,14 @@ def _extensions(
     else:
         label_RL = jnp.broadcast_to(jnp.arange(NUM_LABELS)[None], bio_logits_RC.shape)
         label_score_RL = _written_label_scores(bio_logits_RC, masks, copied, rules)
-    log_prob_RLV = jnp.stack(
+    log_prob_RLY = jnp.stack(
         [
-            _token_log_probs(token_logits_RV, masks, copied, label_R, rules)
+            _token_log_probs(token_logits, scores, masks, copied, label_R, rules)
             for label_R in label_RL.T
         ],
         axis=1,
     )
-    return label_RL, label_score_RL, log_prob_RLV
+    return label_RL, label_score_RL, log_prob_RLY
 
 
 def _written_label_scores(
@@ -277,7 +285,8 @@ def _written_label_scores(
 
 
 def _token_log_probs(
-    token_logits_RV: jax.Array,
+    token_logits: jax.Array,
+    scores: copying.Scores,
     masks: copying.CopyMasks,
     copied: copying.CopyState,
     label_R: jax.Array,
@@ -285,13 +294,15 @@ def _token_log_probs(
 ) -> jax.Array:
     """log p of every token as `rules.scores` has it; -inf for those that the label forbids."""
     allow = copying.allowed(masks, copied, label_R, rules)
-    ids_RX, allow_RX = copying.candidates(masks, allow, rules)
-    row_R1 = jnp.arange(len(ids_RX))[:, None]
-    allow_RV = jnp.zeros(token_logits_RV.shape, bool).at[row_R1, ids_RX].max(allow_RX)
-    allow_RV = allow_RV | allow.free_B[:, None]
-    among_RV = allow_RV if rules.scores == "renormalized" else True
-    norm_R1 = jax.nn.logsumexp(token_logits_RV, axis=-1, keepdims=True, where=among_RV)
-    return jnp.where(allow_RV, token_logits_RV - norm_R1, -jnp.inf)
+    norm_R1 = copying.token_norm(scores, masks, allow, rules)[:, None]
+    free_R1 = allow.free_B[:, None]
+    if rules.head == "pointer":
+        everywhere_RX = jnp.ones_like(allow.place_BX)
+        allow_RX = copying.distinct(masks, allow.place_BX | free_R1 & everywhere_RX)
+        return jnp.where(allow_RX, scores.logit_BX - norm_R1, -jnp.inf)
+    row_R1 = jnp.arange(len(token_logits))[:, None]
+    allow_RV = jnp.zeros(token_logits.shape, bool).at[row_R1, masks.ids_BX].max(allow.place_BX)
+    return jnp.where(allow_RV | free_R1, token_logits - norm_R1, -jnp.inf)
 
 
 def _merge(best: Hypotheses, more: Hypotheses) -> Hypotheses:

@@ -1,9 +1,11 @@
 """What may come next, and which of it wins: the copy mechanism, alone or inside a grammar.
 
 A label's candidates are tokens of the source, tokens of the grammar, or everything, so nothing of
-the size of the vocabulary is masked at a step: the logits are gathered at the source positions and
-grammar tokens, and the best allowed one is taken. What continues an n-gram of the source is a
-shifted boolean vector over its positions. Both are exact and cost O(source) a step.
+the size of the vocabulary is masked at a step: the logits are gathered at places, which are the
+source positions and the tokens that are written without being copied, and the best allowed one is
+taken. A model whose head points gives the logits of places itself, and the probability of a token
+is then the sum over its places. What continues an n-gram of the source is a shifted boolean vector
+over its positions. All of it is exact and costs O(source) a step.
 Source: paper section 3.5; METHOD section 6.
 
 With a grammar (structure="on") the label decides which move is made, among those that the slot
@@ -55,14 +57,20 @@ class Rules:
         copy: "on" (METHOD section 6), "off" (every token is allowed) or "su" (Su 2021).
         label: "argmax" takes the likeliest label and then the token; "joint" the pair with the
             highest log p(label) + log p(token | label).
-        scores: of tokens: "raw" of the model's distribution over the vocabulary, "renormalized"
-            over what the label allows.
+        scores: of tokens: "raw" of the model's distribution over all tokens, "renormalized" over
+            what the label allows.
+        head: "vocabulary" where the model gives a logit for each of its tokens, "pointer" where it
+            gives one for each place; a place that can't be taken then has -inf.
+        end_bias: is added to the logit of `end_id`; None is 0.
     """
 
     grammar: structure.Grammar | None = None
     copy: str = flax.struct.field(pytree_node=False, default="on")
     label: str = flax.struct.field(pytree_node=False, default="argmax")
     scores: str = flax.struct.field(pytree_node=False, default="raw")
+    head: str = flax.struct.field(pytree_node=False, default="vocabulary")
+    end_bias: jax.Array | None = None
+    end_id: int = flax.struct.field(pytree_node=False, default=0)
 
 
 @flax.struct.dataclass
@@ -73,13 +81,15 @@ class CopyMasks:
         source_BS: wordpiece ids of `[CLS] S1 [SEP] pad`.
         inside_BS: positions of S1.
         candidate_BS: positions of S1 whose token may be copied.
-        first_BS: for each position, the first one with the same token.
+        ids_BX: tokens by place: those of the source, then those that need not be copied.
+        first_BX: for each place, the first one with the same token.
     """
 
     source_BS: jax.Array
     inside_BS: jax.Array
     candidate_BS: jax.Array
-    first_BS: jax.Array
+    ids_BX: jax.Array
+    first_BX: jax.Array
 
 
 @flax.struct.dataclass
@@ -89,28 +99,46 @@ class CopyState:
     Attributes:
         match_BS: position j of the source where the tokens since the last B end, if they stand
             there contiguously.
+        mass_BS: log of what the pointer gave the places of these tokens; 0 where there is none.
         label_B: the previous label.
         slot_B: the state of the grammar's automaton.
     """
 
     match_BS: jax.Array
+    mass_BS: jax.Array
     label_B: jax.Array
     slot_B: jax.Array
 
 
 @flax.struct.dataclass
 class Allowed:
-    """The tokens that a label allows: those at some positions, some of the grammar, or all.
+    """The tokens that a label allows: those at some places, or all.
 
     Attributes:
-        position_BS: source positions whose tokens are allowed.
-        grammar_BE: grammar tokens that are allowed; E is 0 without a grammar.
-        free_B: whether every token of the vocabulary is allowed.
+        place_BX: places whose tokens are allowed.
+        free_B: whether every token is allowed, wherever it stands.
     """
 
-    position_BS: jax.Array
-    grammar_BE: jax.Array
+    place_BX: jax.Array
     free_B: jax.Array
+
+
+@flax.struct.dataclass
+class Scores:
+    """How likely the model finds each token.
+
+    Attributes:
+        logit_BX: of the token at each place, the same wherever it stands.
+        norm_B: log of the sum over all tokens.
+        best_B, best_logit_B: the best of all tokens, the lowest id of equals.
+        mass_BS: log-probability of each source position; 0 where the model does not point.
+    """
+
+    logit_BX: jax.Array
+    norm_B: jax.Array
+    best_B: jax.Array
+    best_logit_B: jax.Array
+    mass_BS: jax.Array
 
 
 @flax.struct.dataclass
@@ -123,14 +151,25 @@ class Choice:
 
 
 def copy_masks(
-    source_BS: jax.Array, source_length_B: jax.Array, excluded_ids: Sequence[int]
+    source_BS: jax.Array,
+    source_length_B: jax.Array,
+    excluded_ids: Sequence[int],
+    other_ids: Sequence[int] = (),
 ) -> CopyMasks:
-    """Masks of padded sources `[CLS] S1 [SEP]`; `excluded_ids` are never candidates."""
+    """Masks of padded sources `[CLS] S1 [SEP]`.
+
+    `excluded_ids` are never candidates; `other_ids`, each once, are written without being copied:
+    those of the grammar or of a model that points.
+    """
     place_1S = jnp.arange(source_BS.shape[1])[None]
     inside_BS = (place_1S > 0) & (place_1S < source_length_B[:, None] - 1)
     excluded_BS = jnp.isin(source_BS, jnp.array(excluded_ids, jnp.int32))
-    first_BS = (source_BS[:, :, None] == source_BS[:, None, :]).argmax(-1)
-    return CopyMasks(source_BS, inside_BS, inside_BS & ~excluded_BS, first_BS)
+    other_BE = jnp.broadcast_to(
+        jnp.array(other_ids, jnp.int32)[None], (len(source_BS), len(other_ids))
+    )
+    ids_BX = jnp.concatenate([source_BS, other_BE], axis=-1)
+    first_BX = (ids_BX[:, :, None] == ids_BX[:, None, :]).argmax(-1)
+    return CopyMasks(source_BS, inside_BS, inside_BS & ~excluded_BS, ids_BX, first_BX)
 
 
 def init_copy(masks: CopyMasks) -> CopyState:
@@ -138,14 +177,47 @@ def init_copy(masks: CopyMasks) -> CopyState:
     num_rows = len(masks.source_BS)
     return CopyState(
         match_BS=jnp.zeros_like(masks.inside_BS),
+        mass_BS=jnp.zeros(masks.inside_BS.shape, jnp.float32),
         label_B=jnp.full(num_rows, O),
         slot_B=jnp.full(num_rows, structure.FIRST),
     )
 
 
+def biased(token_logits: jax.Array, masks: CopyMasks, rules: Rules) -> jax.Array:
+    """The model's token logits with the bias of the end token."""
+    if rules.end_bias is None:
+        return token_logits
+    if rules.head == "vocabulary":
+        return token_logits.at[:, rules.end_id].add(rules.end_bias)
+    return token_logits + jnp.where(masks.ids_BX == rules.end_id, rules.end_bias, 0)
+
+
+def score_tokens(token_logits: jax.Array, masks: CopyMasks, rules: Rules) -> Scores:
+    """What there is to know of a step's tokens, from token_logits_BV or token_logits_BX."""
+    if rules.head == "vocabulary":
+        logits_BV = token_logits
+        return Scores(
+            jnp.take_along_axis(logits_BV, masks.ids_BX, axis=-1),
+            jax.nn.logsumexp(logits_BV, axis=-1),
+            logits_BV.argmax(-1),
+            logits_BV.max(-1),
+            jnp.zeros(masks.inside_BS.shape, jnp.float32),
+        )
+    logits_BX = token_logits
+    norm_B = jax.nn.logsumexp(logits_BX, axis=-1)
+    # The sum is taken at the first place of a token and looked up from the others.
+    top_B1 = logits_BX.max(-1, keepdims=True)
+    row_B1 = jnp.arange(len(logits_BX))[:, None]
+    sum_BX = jnp.zeros_like(logits_BX).at[row_B1, masks.first_BX].add(jnp.exp(logits_BX - top_B1))
+    logit_BX = jnp.take_along_axis(jnp.log(sum_BX) + top_B1, masks.first_BX, axis=-1)
+    best_B, best_logit_B = _best(logit_BX, logit_BX > -jnp.inf, masks)
+    mass_BS = logits_BX[:, : masks.source_BS.shape[1]] - norm_B[:, None]
+    return Scores(logit_BX, norm_B, best_B, best_logit_B, mass_BS)
+
+
 def choose(
     bio_logits_BC: jax.Array,
-    token_logits_BV: jax.Array,
+    scores: Scores,
     masks: CopyMasks,
     state: CopyState,
     rules: Rules,
@@ -153,27 +225,26 @@ def choose(
     """The best label and token; ties go to the lower label and then to the lower id."""
     if rules.label == "argmax":
         label_B = choose_label(bio_logits_BC, masks, state, rules)
-        return _choose_under(label_B, token_logits_BV, masks, state, rules)
-    options, scores = [], []
+        return _choose_under(label_B, scores, masks, state, rules)
+    options, totals = [], []
     feasible_BC = feasible_labels(masks, state, rules)
     label_log_prob_BC = jax.nn.log_softmax(bio_logits_BC)
     for label in range(NUM_LABELS):
         label_B = final_label(jnp.full_like(state.label_B, label), masks, state, rules)
-        option = _choose_under(label_B, token_logits_BV, masks, state, rules)
+        option = _choose_under(label_B, scores, masks, state, rules)
         options.append(option)
-        score_B = label_log_prob_BC[:, label] + option.log_prob_B
-        scores.append(jnp.where(feasible_BC[:, label], score_B, -jnp.inf))
-    best_1B = jnp.stack(scores).argmax(0)[None]
+        total_B = label_log_prob_BC[:, label] + option.log_prob_B
+        totals.append(jnp.where(feasible_BC[:, label], total_B, -jnp.inf))
+    best_1B = jnp.stack(totals).argmax(0)[None]
     return jax.tree.map(
         lambda *of_label: jnp.take_along_axis(jnp.stack(of_label), best_1B, axis=0)[0], *options
     )
 
 
-def _choose_under(label_B, token_logits_BV, masks, state, rules) -> Choice:
+def _choose_under(label_B, scores, masks, state, rules) -> Choice:
     allow = allowed(masks, state, label_B, rules)
-    token_B = choose_token(token_logits_BV, masks, allow, rules)
-    log_prob_B = token_log_prob(token_logits_BV, token_B, masks, allow, rules)
-    return Choice(label_B, token_B, log_prob_B)
+    token_B, logit_B = choose_token(scores, masks, allow)
+    return Choice(label_B, token_B, logit_B - token_norm(scores, masks, allow, rules))
 
 
 def feasible_labels(masks: CopyMasks, state: CopyState, rules: Rules) -> jax.Array:
@@ -183,7 +254,7 @@ def feasible_labels(masks: CopyMasks, state: CopyState, rules: Rules) -> jax.Arr
     """
     if rules.grammar is not None:
         feasible = {
-            O: (rules.grammar.next_AE[state.slot_B] >= 0).any(-1),
+            O: _grammar_tokens(masks, state, rules.grammar).any(-1),
             B: rules.grammar.starts_A[state.slot_B] & masks.candidate_BS.any(-1),
             I: rules.grammar.inside_A[state.slot_B] & _continuations(masks, state).any(-1),
         }
@@ -224,79 +295,76 @@ def allowed(masks: CopyMasks, state: CopyState, label_B: jax.Array, rules: Rules
         label_B1 == I, _continuations(masks, state), (label_B1 == B) & masks.candidate_BS
     )
     if rules.grammar is not None:
-        grammar_BE = (label_B1 == O) & (rules.grammar.next_AE[state.slot_B] >= 0)
-        return Allowed(position_BS, grammar_BE, jnp.zeros_like(label_B, bool))
-    if rules.copy == "off":
-        position_BS = jnp.zeros_like(position_BS)
-    return Allowed(position_BS, jnp.zeros((len(label_B), 0), bool), ~position_BS.any(-1))
+        other_BE = (label_B1 == O) & _grammar_tokens(masks, state, rules.grammar)
+        free_B = jnp.zeros_like(label_B, bool)
+    else:
+        if rules.copy == "off":
+            position_BS = jnp.zeros_like(position_BS)
+        num_others = masks.ids_BX.shape[1] - masks.source_BS.shape[1]
+        other_BE = jnp.zeros((len(label_B), num_others), bool)
+        free_B = ~position_BS.any(-1)
+    return Allowed(jnp.concatenate([position_BS, other_BE], axis=-1), free_B)
 
 
-def choose_token(
-    token_logits_BV: jax.Array, masks: CopyMasks, allow: Allowed, rules: Rules
-) -> jax.Array:
-    """The best of the allowed tokens.
+def choose_token(scores: Scores, masks: CopyMasks, allow: Allowed) -> tuple[jax.Array, jax.Array]:
+    """The best of the allowed tokens, and its logit.
 
     Ties go to the lowest id, as in an argmax over the masked vocabulary, to which this is equal bit
-    for bit. Returns token_B.
+    for bit. Returns token_B, logit_B.
     """
-    vocab = token_logits_BV.shape[-1]
-    ids_BX, allow_BX = candidates(masks, allow, rules)
-    logits_BX = jnp.take_along_axis(token_logits_BV, ids_BX, axis=-1)
-    logits_BX = jnp.where(allow_BX, logits_BX, -jnp.inf)
-    best_BX = allow_BX & (logits_BX == logits_BX.max(-1, keepdims=True))
-    restricted_B = jnp.where(best_BX, ids_BX, vocab).min(-1)
-    return jnp.where(allow.free_B, token_logits_BV.argmax(-1), restricted_B)
-
-
-def token_log_prob(
-    token_logits_BV: jax.Array,
-    token_B: jax.Array,
-    masks: CopyMasks,
-    allow: Allowed,
-    rules: Rules,
-) -> jax.Array:
-    """log p(token): among all tokens, or with scores="renormalized" among the allowed ones."""
-    logit_B = jnp.take_along_axis(token_logits_BV, token_B[:, None], axis=-1)[:, 0]
-    norm_B = jax.nn.logsumexp(token_logits_BV, axis=-1)
-    if rules.scores == "renormalized":
-        ids_BX, allow_BX = candidates(masks, distinct(masks, allow), rules)
-        logits_BX = jnp.take_along_axis(token_logits_BV, ids_BX, axis=-1)
-        among_B = jax.nn.logsumexp(jnp.where(allow_BX, logits_BX, -jnp.inf), axis=-1)
-        norm_B = jnp.where(allow.free_B, norm_B, among_B)
-    return logit_B - norm_B
-
-
-def candidates(masks: CopyMasks, allow: Allowed, rules: Rules) -> tuple[jax.Array, jax.Array]:
-    """Source and grammar tokens side by side: ids_BX, and which of them are allowed, allow_BX.
-
-    A token that stands in the source several times is there several times; see `distinct`.
-    """
-    if rules.grammar is None:
-        return masks.source_BS, allow.position_BS
-    grammar_BE = jnp.broadcast_to(rules.grammar.token_ids_E[None], allow.grammar_BE.shape)
+    token_B, logit_B = _best(scores.logit_BX, allow.place_BX, masks)
     return (
-        jnp.concatenate([masks.source_BS, grammar_BE], axis=-1),
-        jnp.concatenate([allow.position_BS, allow.grammar_BE], axis=-1),
+        jnp.where(allow.free_B, scores.best_B, token_B),
+        jnp.where(allow.free_B, scores.best_logit_B, logit_B),
     )
 
 
-def distinct(masks: CopyMasks, allow: Allowed) -> Allowed:
-    """The same tokens, each at one position: the first where it stands in the source."""
-    row_B1 = jnp.arange(len(masks.first_BS))[:, None]
-    first_BS = jnp.zeros_like(allow.position_BS).at[row_B1, masks.first_BS].max(allow.position_BS)
-    return allow.replace(position_BS=first_BS)
+def _best(
+    logit_BX: jax.Array, allow_BX: jax.Array, masks: CopyMasks
+) -> tuple[jax.Array, jax.Array]:
+    """The likeliest token at these places, the lowest id of equals, and its logit."""
+    logit_BX = jnp.where(allow_BX, logit_BX, -jnp.inf)
+    logit_B = logit_BX.max(-1)
+    best_BX = allow_BX & (logit_BX == logit_B[:, None])
+    last = jnp.iinfo(masks.ids_BX.dtype).max
+    return jnp.where(best_BX, masks.ids_BX, last).min(-1), logit_B
+
+
+def token_norm(scores: Scores, masks: CopyMasks, allow: Allowed, rules: Rules) -> jax.Array:
+    """What a token's logit is held against for its log-probability: norm_B.
+
+    All tokens, or with scores="renormalized" the allowed ones.
+    """
+    if rules.scores == "raw":
+        return scores.norm_B
+    once_BX = distinct(masks, allow.place_BX)
+    among_B = jax.nn.logsumexp(jnp.where(once_BX, scores.logit_BX, -jnp.inf), axis=-1)
+    return jnp.where(allow.free_B, scores.norm_B, among_B)
+
+
+def distinct(masks: CopyMasks, place_BX: jax.Array) -> jax.Array:
+    """The tokens at some places, each at one place only: the first where it stands."""
+    row_B1 = jnp.arange(len(place_BX))[:, None]
+    return jnp.zeros_like(place_BX).at[row_B1, masks.first_BX].max(place_BX)
 
 
 def advance(
-    masks: CopyMasks, state: CopyState, token_B: jax.Array, label_B: jax.Array, rules: Rules
+    masks: CopyMasks,
+    state: CopyState,
+    token_B: jax.Array,
+    label_B: jax.Array,
+    mass_BS: jax.Array,
+    rules: Rules,
 ) -> CopyState:
-    """The state after `token_B` was written under `label_B`.
+    """The state after `token_B` was written under `label_B`; `mass_BS` is of that step's scores.
 
     Example: the source is `x y x z`. After B:x the match is `1 0 1 0`, so that I offers y and z;
     after I:z it is `0 0 0 1`, and an I would find nothing.
     """
     here_BS = masks.inside_BS & (masks.source_BS == token_B[:, None])
-    goes_on_BS = (label_B == B)[:, None] | _shift(state.match_BS)
+    starts_B1 = (label_B == B)[:, None]
+    goes_on_BS = starts_B1 | _shift(state.match_BS)
+    before_BS = jnp.where(starts_B1, 0.0, _shift(state.mass_BS))
     slot_B = state.slot_B
     if rules.grammar is not None:
         column_B = (token_B[:, None] == rules.grammar.token_ids_E[None]).argmax(-1)
@@ -305,16 +373,25 @@ def advance(
             rules.grammar.next_AE[slot_B, column_B],
             rules.grammar.next_copied_A[slot_B],
         )
-    return CopyState(match_BS=here_BS & goes_on_BS, label_B=label_B, slot_B=slot_B)
+    match_BS = here_BS & goes_on_BS
+    mass_BS = jnp.where(match_BS, before_BS + mass_BS, 0.0)
+    return CopyState(match_BS, mass_BS, label_B, slot_B)
 
 
 def position(state: CopyState) -> jax.Array:
-    """Where in S1 the tokens since the last B end, the first such place; -1 where in none.
+    """Where in S1 the tokens since the last B end; -1 where in no place.
 
-    Returns position_B: [CLS] is not counted.
+    Of several places the one that the pointer gave most, or the first where the model does not
+    point. Returns position_B: [CLS] is not counted.
     """
     # [CLS] never matches, so a row without a match gives 0 here, which is a place no match has.
-    return state.match_BS.argmax(-1) - 1
+    return jnp.where(state.match_BS, state.mass_BS, -jnp.inf).argmax(-1) - 1
+
+
+def _grammar_tokens(masks: CopyMasks, state: CopyState, grammar: structure.Grammar) -> jax.Array:
+    """Grammar tokens that may come next, of a source without candidates the end alone."""
+    has_candidates_B1 = masks.candidate_BS.any(-1, keepdims=True)
+    return (grammar.next_AE[state.slot_B] >= 0) & (has_candidates_B1 | grammar.is_end_E[None])
 
 
 def _continuations(masks: CopyMasks, state: CopyState) -> jax.Array:

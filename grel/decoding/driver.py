@@ -33,7 +33,8 @@ class Functions(NamedTuple):
         init: (params, source_BS, source_length_B, num_steps, num_beams) -> state before the first
             token.
         decoding_params: params -> parameters as `step` takes them.
-        step: (decoding_params, state, token_B) -> (token_logits_BV, bio_logits_BC, state).
+        step: (decoding_params, state, token_B) -> (token logits, bio_logits_BC, state); see
+            `greedy.StepFn`.
         take_rows, grow: see `greedy.TakeRowsFn` and `GrowFn`; reorder_beams: see `beam.ReorderFn`.
     """
 
@@ -61,6 +62,7 @@ class Options:
         num_beams: 1 is greedy search.
         num_best: how many of the outputs that the beams found are kept.
         length_penalty: see `beam.length_penalty`; with beams only.
+        head: of the model, see `copying.Rules`.
 
     Raises ValueError for values that are unknown or do not go together.
     """
@@ -75,6 +77,7 @@ class Options:
     num_beams: int = 1
     num_best: int = 1
     length_penalty: float = 0.0
+    head: str = "vocabulary"
 
     def __post_init__(self):
         copying.check(
@@ -93,12 +96,13 @@ class Written:
     Attributes:
         ids, labels, log_probs: of each token, without the end token.
         positions: for each token, where in the source (as it was given, from 0) the tokens since
-            the last label B end, this one included: the first such place, -1 where there is none.
+            the last label B end, this one included; see `copying.position`.
             An entity of n tokens with position p at its last one stands at [p - n + 1, p + 1).
         ended: whether the end token was written within `max_target`. With structure "on" an output
             that did not end is cut after its last triple that `|` follows.
         num_cut: wordpieces at the end of the source that the model did not see.
         others: what else the beams found, the best first; at most `num_best` - 1.
+        pointed: whether the model chose among equal places, so that `positions` are its choice.
     """
 
     ids: np.ndarray
@@ -108,6 +112,7 @@ class Written:
     ended: bool
     num_cut: int
     others: tuple[Written, ...] = ()
+    pointed: bool = False
 
 
 def _greedy(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
@@ -142,8 +147,10 @@ class Decoder:
         options: how to decode.
         special: (pad_id, cls_id, sep_id).
         excluded_ids: never copied.
-        schema: the relations; needed for structure "on".
+        schema: the relations; needed for structure "on" and for a model that points, which writes
+            `schema.token_ids` beside the tokens of the source.
         relations: write these only, with structure "on"; None is all.
+        end_bias: is added to the logit of the end token; 0 changes nothing.
 
     Attributes:
         row_steps: steps run so far, summed over the rows they were run for.
@@ -160,9 +167,12 @@ class Decoder:
         excluded_ids: Sequence[int],
         schema: Schema | None = None,
         relations: Collection[str] | None = None,
+        end_bias: float = 0.0,
     ):
-        if options.structure == "on" and schema is None:
-            raise ValueError("structure='on' needs the schema of relations")
+        if schema is None and (options.structure == "on" or options.head == "pointer"):
+            raise ValueError("structure='on' needs the schema of relations, and so does a pointer")
+        writes_others = options.structure == "on" or options.head == "pointer"
+        other_ids = schema.token_ids if schema is not None and writes_others else ()
         self._options = options
         self._pad_id, self._cls_id, self._sep_id = special
         self._excluded_ids = tuple(excluded_ids)
@@ -170,15 +180,23 @@ class Decoder:
         num_steps = greedy.num_steps_for(options.max_target)
 
         def decode(replicated, rows):
-            params, grammar = replicated
+            params, grammar, end_bias = replicated
             source_BS, source_length_B = rows
             room = greedy.first_room(num_steps)
             search = functools.partial(
                 _greedy if options.num_beams == 1 else _beam,
                 functools.partial(model.step, model.decoding_params(params)),
                 model.init(params, source_BS, source_length_B, room, options.num_beams),
-                copying.copy_masks(source_BS, source_length_B, self._excluded_ids),
-                copying.Rules(grammar, options.copy, options.label, options.scores),
+                copying.copy_masks(source_BS, source_length_B, self._excluded_ids, other_ids),
+                copying.Rules(
+                    grammar,
+                    options.copy,
+                    options.label,
+                    options.scores,
+                    options.head,
+                    end_bias,
+                    self._sep_id,
+                ),
                 num_steps=num_steps,
                 start_id=self._sep_id,
                 end_id=self._sep_id,
@@ -187,6 +205,14 @@ class Decoder:
 
         self._decode = parallel.on_rows(decode, devices=parallel.own_devices())
         self._restrict(relations)
+        self._end_bias = parallel.replicate(np.float32(end_bias))
+
+    def biased(self, end_bias: float) -> Decoder:
+        """A decoder with this bias of the end token, with the same compiled programs."""
+        other = copy.copy(self)
+        other._restrict(self._relations)
+        other._end_bias = parallel.replicate(np.float32(end_bias))
+        return other
 
     def restricted(self, relations: Collection[str]) -> Decoder:
         """A decoder that writes these relations only, with the same compiled programs.
@@ -243,7 +269,8 @@ class Decoder:
                 source_BS[row, : len(ids)] = ids
                 source_length_B[row] = len(ids)
             before = under_way
-            _, decoded = self._decode((params, self._grammar), (source_BS, source_length_B))
+            replicated = params, self._grammar, self._end_bias
+            _, decoded = self._decode(replicated, (source_BS, source_length_B))
             under_way = places, decoded
             if before:
                 yield self._read(*before, sources)
@@ -274,8 +301,7 @@ class Decoder:
         ended = num_written == length
         ids = generated.tokens_BT[:length]
         if self._schema is not None and not ended:
-            (triple_ends,) = np.nonzero(ids == self._schema.triple_end_id)
-            length = int(triple_ends[-1]) if len(triple_ends) else 0
+            length = self._schema.whole(ids)
         return Written(
             ids=ids[:length],
             labels=generated.labels_BT[:length],
@@ -283,6 +309,7 @@ class Decoder:
             positions=generated.position_BT[:length],
             ended=ended,
             num_cut=max(0, len(source) - self.max_source),
+            pointed=self._options.head == "pointer",
         )
 
     def trace(self, source: Sequence[int], written: Written) -> list[Step]:

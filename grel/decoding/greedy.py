@@ -26,7 +26,7 @@ MIN_ROWS = 4
 # More than half of the outputs of NYT24 have ended by then.
 FIRST_ROOM = 16
 
-# (state, token_B) -> (token_logits_BV, bio_logits_BC, state)
+# (state, token_B) -> (token_logits_BV or, of places, token_logits_BX, bio_logits_BC, state)
 StepFn = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array, Any]]
 # (state, index_B) -> state of these rows
 TakeRowsFn = Callable[[Any, jax.Array], Any]
@@ -42,8 +42,8 @@ class Generated:
         tokens_BT: ids; the end token from where a row has ended.
         labels_BT: the labels that were written with them.
         log_prob_BT: log-probability of each token, see `copying.Rules.scores`.
-        position_BT: where in S1 the tokens since the last B end, this one included: the first such
-            place, [CLS] not counted; -1 where there is none.
+        position_BT: where in S1 the tokens since the last B end, this one included, [CLS] not
+            counted; see `copying.position`.
         length_B: tokens before the end token; T where a row did not end.
     """
 
@@ -206,14 +206,16 @@ def advance(
     """Goes on to the end of the stage."""
 
     def step(progress, _):
-        token_logits_bV, bio_logits_bC, state = step_fn(progress.state, progress.token_b)
-        choice = copying.choose(
-            bio_logits_bC, token_logits_bV, progress.masks, progress.copied, rules
-        )
+        token_logits, bio_logits_bC, state = step_fn(progress.state, progress.token_b)
+        token_logits = copying.biased(token_logits, progress.masks, rules)
+        scores = copying.score_tokens(token_logits, progress.masks, rules)
+        choice = copying.choose(bio_logits_bC, scores, progress.masks, progress.copied, rules)
         token_b = jnp.where(progress.ended_b, end_id, choice.token_B)
         label_b = jnp.where(progress.ended_b, O, choice.label_B)
         log_prob_b = jnp.where(progress.ended_b, 0.0, choice.log_prob_B)
-        copied = copying.advance(progress.masks, progress.copied, token_b, label_b, rules)
+        copied = copying.advance(
+            progress.masks, progress.copied, token_b, label_b, scores.mass_BS, rules
+        )
         position_b = jnp.where(progress.ended_b, -1, copying.position(copied))
         place = progress.row_b, progress.num_steps
         written = progress.written

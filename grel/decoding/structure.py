@@ -1,10 +1,9 @@
 """The grammar of a target as an automaton over its slots, in tables that a device can look up.
 
-`head ; tail ; relation | ...` leaves few choices: an entity is copied, so only where it starts and
-whether it goes on is open, and a relation is a path through the trie of the schema's names. Tables
-of a few states and a few tokens say all of it, so that structure costs a look-up a step, and
-restricting the relations changes the tables' values but never their shapes. Source: METHOD
-section 2.
+A target leaves few choices: an entity is copied, so only where it starts and whether it goes on is
+open, and a relation is a path through the trie of the schema's names. Tables of a few states and a
+few tokens say all of it, so that structure costs a look-up a step, and restricting the relations
+changes the tables' values but never their shapes. Source: METHOD section 2.
 """
 
 from __future__ import annotations
@@ -14,6 +13,8 @@ from collections.abc import Collection, Mapping, Sequence
 import flax.struct
 import jax
 import numpy as np
+
+from grel.linearize import Form
 
 # The states outside the trie, whose root comes next. A state says what may follow.
 FIRST, HEAD, IN_HEAD, TAIL, IN_TAIL = range(5)
@@ -31,6 +32,7 @@ class Grammar:
             of relation names, each once.
         next_AE: the state after such a token, -1 where it may not come.
         next_copied_A: the state after a copied token.
+        is_end_E: which of them is the end token.
         starts_A: whether an entity may start in this state.
         inside_A: whether an entity was begun and may go on.
     """
@@ -38,6 +40,7 @@ class Grammar:
     token_ids_E: jax.Array
     next_AE: jax.Array
     next_copied_A: jax.Array
+    is_end_E: jax.Array
     starts_A: jax.Array
     inside_A: jax.Array
 
@@ -47,23 +50,19 @@ class Schema:
 
     Args:
         relation_ids: relation -> the ids that write it; one may be a prefix of another.
-        part_end_id, triple_end_id: the separators `;` and `|`; end_id: the token that ends a row.
+        form: how triples are written, in ids; end_id: the token that ends a row.
+
+    Attributes:
+        token_ids: the tokens that are not copied, see `Grammar.token_ids_E`.
     """
 
-    def __init__(
-        self,
-        relation_ids: Mapping[str, Sequence[int]],
-        *,
-        part_end_id: int,
-        triple_end_id: int,
-        end_id: int,
-    ):
+    def __init__(self, relation_ids: Mapping[str, Sequence[int]], form: Form, end_id: int):
         self.relation_ids = {name: tuple(ids) for name, ids in relation_ids.items()}
-        self.part_end_id, self.triple_end_id, self.end_id = part_end_id, triple_end_id, end_id
+        self.form, self.end_id = form, end_id
         prefixes = {ids[:n] for ids in self.relation_ids.values() for n in range(len(ids) + 1)}
         self._states = {prefix: _ROOT + i for i, prefix in enumerate(sorted(prefixes))}
         written = {token for ids in self.relation_ids.values() for token in ids}
-        self._token_ids = sorted({end_id, part_end_id, triple_end_id} | written)
+        self.token_ids = tuple(sorted({end_id, form.part_end, form.triple_end} | written))
 
     def chosen(self, relations: Collection[str] | None = None) -> dict[str, tuple[int, ...]]:
         """The ids of these relations, or of all.
@@ -81,30 +80,53 @@ class Schema:
             raise ValueError("there are no relations to write; name at least one")
         return {name: self.relation_ids[name] for name in relations}
 
+    def whole(self, ids: Sequence[int]) -> int:
+        """How many tokens of an output that broke off are whole triples for certain."""
+        boundaries = (i for i, token in enumerate(ids) if int(token) in self.form.boundaries)
+        return max(boundaries, default=0)
+
     def grammar(self, relations: Collection[str] | None = None) -> Grammar:
         """The automaton that writes these relations only, or all; its shapes are always the same.
 
         Raises as `chosen`.
         """
+        form = self.form
         num_states = _ROOT + len(self._states)
-        column = {token: e for e, token in enumerate(self._token_ids)}
+        column = {token: e for e, token in enumerate(self.token_ids)}
+        part_end, triple_end, end = (
+            column[token] for token in (form.part_end, form.triple_end, self.end_id)
+        )
         next_AE = np.full((num_states, len(column)), _NOWHERE, np.int32)
-        next_AE[FIRST, column[self.end_id]] = FIRST
-        next_AE[IN_HEAD, column[self.part_end_id]] = TAIL
-        next_AE[IN_TAIL, column[self.part_end_id]] = _ROOT
+        next_copied_A = np.full(num_states, _NOWHERE, np.int32)
+        next_copied_A[[HEAD, IN_HEAD]] = IN_HEAD
+        next_copied_A[[TAIL, IN_TAIL]] = IN_TAIL
+        next_AE[IN_HEAD, part_end] = TAIL
+        written = []  # states in which a relation is complete
         for ids in self.chosen(relations).values():
             for n, token in enumerate(ids):
                 next_AE[self._states[ids[:n]], column[token]] = self._states[ids[: n + 1]]
-            next_AE[self._states[ids], column[self.triple_end_id]] = HEAD
-            next_AE[self._states[ids], column[self.end_id]] = FIRST
-        next_copied_A = np.full(num_states, _NOWHERE, np.int32)
-        next_copied_A[[FIRST, HEAD, IN_HEAD]] = IN_HEAD
-        next_copied_A[[TAIL, IN_TAIL]] = IN_TAIL
-        states = np.arange(num_states)
+            written.append(self._states[ids])
+        if not form.relation_first:
+            next_copied_A[FIRST] = IN_HEAD
+            next_AE[IN_TAIL, part_end] = _ROOT
+            next_AE[written, triple_end] = HEAD
+            next_AE[written, end] = FIRST
+        else:
+            next_AE[FIRST] = next_AE[_ROOT]
+            if form.openers:
+                next_copied_A[written] = IN_HEAD
+                next_AE[IN_TAIL] = next_AE[_ROOT]
+            else:
+                next_AE[written, part_end] = HEAD
+                next_AE[IN_TAIL, triple_end] = _ROOT
+            next_AE[IN_TAIL, end] = FIRST
+        next_AE[FIRST, end] = FIRST
+        inside_A = np.isin(np.arange(num_states), (IN_HEAD, IN_TAIL))
         return Grammar(
-            token_ids_E=np.array(self._token_ids, np.int32),
+            token_ids_E=np.array(self.token_ids, np.int32),
             next_AE=next_AE,
             next_copied_A=next_copied_A,
-            starts_A=np.isin(states, (FIRST, HEAD, TAIL)),
-            inside_A=np.isin(states, (IN_HEAD, IN_TAIL)),
+            is_end_E=np.array(self.token_ids) == self.end_id,
+            starts_A=(next_copied_A != _NOWHERE) & ~inside_A,
+            inside_A=inside_A,
         )

@@ -88,19 +88,33 @@ def _grammar(
     written_ids: Sequence[int], schema: Schema, relations: Collection[str] | None
 ) -> set[int]:
     """The tokens that a schema allows next beside copied ones."""
+    form, written = schema.form, [int(i) for i in written_ids]
+    relations_ids = schema.chosen(relations).values()
+    if not written and not form.relation_first:
+        return {schema.end_id}
+    triple = written[schema.whole(written) :]
+    if triple and triple[0] == form.triple_end:
+        del triple[0]
     parts: list[list[int]] = [[]]
-    for token_id in written_ids:
-        if token_id == schema.triple_end_id:
-            parts = [[]]
-        elif token_id == schema.part_end_id:
+    for token_id in triple:
+        if token_id == form.part_end:
             parts.append([])
         else:
             parts[-1].append(token_id)
-    part = tuple(parts[-1])
-    if len(parts) < 3:
-        if part:
-            return {schema.part_end_id}
-        return set() if len(written_ids) else {schema.end_id}
-    names = [ids for ids in schema.chosen(relations).values() if ids[: len(part)] == part]
-    ends = {schema.triple_end_id, schema.end_id} if part in names else set()
-    return ends | {ids[len(part)] for ids in names if ids != part}
+            if form.openers and len(parts) == 1:
+                parts.append([])
+    slots = ("relation", "head", "tail") if form.relation_first else ("head", "tail", "relation")
+    slot, part = slots[len(parts) - 1], tuple(parts[-1])
+    is_last = len(parts) == len(slots)
+    if is_last and form.openers:
+        after = {schema.end_id} | {ids[0] for ids in relations_ids}
+    elif is_last:
+        after = {schema.end_id, form.triple_end}
+    else:
+        after = {form.part_end}
+    if slot != "relation":
+        return after if part else set()
+    names = [ids for ids in relations_ids if ids[: len(part)] == part]
+    first = set() if written else {schema.end_id}
+    ends = after if part in names else set()
+    return first | ends | {ids[len(part)] for ids in names if ids != part}

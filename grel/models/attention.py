@@ -59,6 +59,44 @@ def seq2seq_mask(source_length_B: jax.Array, length_B: jax.Array, length: int) -
     return allow_BLL & real_BL[:, None, :]
 
 
+def twin_mask(
+    source_length_B: jax.Array, length_B: jax.Array, length: int, num_twins: int
+) -> jax.Array:
+    """`seq2seq_mask` of rows behind which stand twins of the target's positions (METHOD 5).
+
+    Twin p stands for the p-th position of the target: it sees the source, the target before that
+    position, and itself; nothing else sees it. For x1 and y1, padded to 6, with three twins:
+
+                keys:  [CLS] x1 [SEP] y1 [SEP] pad  t0 t1 t2
+        [CLS]            1   1   1    0   0    0    0  0  0
+        x1               1   1   1    0   0    0    0  0  0
+        [SEP]            1   1   1    0   0    0    0  0  0
+        y1               1   1   1    1   0    0    0  0  0
+        [SEP]            1   1   1    1   1    0    0  0  0
+        pad              1   1   1    1   1    0    0  0  0
+        t0               1   1   1    0   0    0    1  0  0
+        t1               1   1   1    1   0    0    0  1  0
+        t2               1   1   1    1   1    0    0  0  1
+
+    Returns allow_BLL of the lengthened rows, (batch, query, key).
+    """
+    packed_BLL = seq2seq_mask(source_length_B, length_B, length)
+    place_11L = jnp.arange(length)[None, None]
+    twin_1P1 = jnp.arange(num_twins)[None, :, None]
+    source_B11, length_B11 = source_length_B[:, None, None], length_B[:, None, None]
+    before_BPL = (place_11L < source_B11 + twin_1P1) & (place_11L < length_B11)
+    itself_BPP = jnp.broadcast_to(
+        jnp.eye(num_twins, dtype=bool), (len(length_B), num_twins, num_twins)
+    )
+    return jnp.concatenate(
+        [
+            jnp.pad(packed_BLL, ((0, 0), (0, 0), (0, num_twins))),
+            jnp.concatenate([before_BPL, itself_BPP], axis=-1),
+        ],
+        axis=1,
+    )
+
+
 def attend(
     query_BHQK: jax.Array,
     parts: Sequence[Keys],

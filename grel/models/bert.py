@@ -1,5 +1,8 @@
 """BERT with UniLM's attention mask and two heads: the token to write and its BIO copy label.
 
+The token head scores the vocabulary, as the paper has it, or only the places that a token can be
+taken from (models/pointer.py).
+
 One post-layer-norm stack reads the source and writes the target. Training runs it over the packed
 pair; decoding runs the same layers over one step's tokens, with the source's and the target's keys
 and values as further parts of the attention, so there is one implementation of a layer and not two
@@ -21,9 +24,11 @@ import jax.numpy as jnp
 
 from grel import bio
 from grel.data.pipeline import Batch
-from grel.models import cache, losses
-from grel.models.attention import Keys, attend, dropout, seq2seq_mask
+from grel.models import cache, losses, pointer
+from grel.models.attention import Keys, attend, dropout, seq2seq_mask, twin_mask
 from grel.models.cache import DecodeState, KeysAndValues
+
+HEADS = ("vocabulary", "pointer")
 
 SIZES = {
     "tiny": {"num_layers": 2, "hidden_size": 128, "num_heads": 2, "ff_size": 512},
@@ -47,10 +52,13 @@ class Config:
         dtype: of the computation; parameters are always float32.
         init_stddev: of fresh kernels and embeddings.
         remat: recompute each layer in the backward pass, for memory.
-        objective: "mlm" (paper) or "causal" (Su 2021); METHOD section 5.
+        head: "vocabulary" (paper), or "pointer", which scores only what can be written.
+        writable_ids: what a pointer can write beside the tokens of the source.
+        objective: "mlm" (paper), "causal" (Su 2021) or "pseudo" (UniLM v2); METHOD section 5.
         mask_id: of [MASK]; sep_id: of [SEP], from which the target starts.
-        mask_rate: of maskable positions, for "mlm".
+        source_mask_rate, target_mask_rate: of maskable positions, for "mlm".
         alpha: weight of the token loss against the label loss.
+        label_smoothing: share of a target token's mass that is spread over all tokens.
     """
 
     vocab_size: int
@@ -70,9 +78,13 @@ class Config:
     dtype: str = "float32"
     remat: bool = False
     init_stddev: float = 0.02
+    head: str = "vocabulary"
+    writable_ids: tuple[int, ...] = ()
     objective: str = "mlm"
-    mask_rate: float = 0.15
+    source_mask_rate: float = 0.15
+    target_mask_rate: float = 0.15
     alpha: float = 0.1
+    label_smoothing: float = 0.0
 
     def __post_init__(self):
         if self.hidden_size % self.num_heads:
@@ -81,6 +93,10 @@ class Config:
             )
         if self.objective not in losses.OBJECTIVES:
             raise ValueError(f"objective is {self.objective!r}; one of {list(losses.OBJECTIVES)}")
+        if self.head not in HEADS:
+            raise ValueError(f"head is {self.head!r}; one of {list(HEADS)}")
+        if self.head == "pointer" and self.sep_id not in self.writable_ids:
+            raise ValueError("a pointer must be able to write the end, sep_id; see writable_ids")
         if max(self.source_segment, self.target_segment) >= self.num_segments:
             raise ValueError(
                 f"segments {self.source_segment} and {self.target_segment} do not fit a table of "
@@ -193,6 +209,9 @@ class Model(nn.Module):
         self.transform_norm = LayerNorm(c)
         self.token_bias = self.param("token_bias", nn.initializers.zeros, (c.vocab_size,))
         self.bio = _dense(c, bio.NUM_LABELS)
+        if c.head == "pointer":
+            self.pointer_query = _dense(c, c.hidden_size)
+            self.pointer_key = _dense(c, c.hidden_size)
         layer = nn.remat(Layer, prevent_cse=False) if c.remat else Layer
         self.layers = nn.scan(
             layer,
@@ -228,32 +247,69 @@ class Model(nn.Module):
         """
         return self.layers(self.embed(tokens_BQ, positions_BQ, segments_BQ), allow_BQQ)
 
-    def heads(self, hidden_BPD: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """token_logits_BPV and bio_logits_BPC of some hidden states, both float32."""
-        transformed_BPD = nn.gelu(self.transform(hidden_BPD), approximate=False)
-        token_logits_BPV = self.words.attend(self.transform_norm(transformed_BPD))
-        bio_logits_BPC = self.bio(hidden_BPD)
-        return (
-            token_logits_BPV.astype(jnp.float32) + self.token_bias[None, None],
-            bio_logits_BPC.astype(jnp.float32),
+    def places(self, tokens_BS, source_length_B, hidden_BSD) -> pointer.Places:
+        """What the pointer sees of a source that was read, whatever stands behind it."""
+        inside_BS = pointer.inside(source_length_B, tokens_BS.shape[1])
+        return pointer.Places(
+            self.pointer_key(hidden_BSD),
+            self.words(tokens_BS),
+            jnp.where(inside_BS, self.token_bias[tokens_BS], -jnp.inf),
         )
 
-    def packed(self, tokens_BL, source_length_B, length_B) -> jax.Array:
-        """Hidden states of packed pairs under the sequence-to-sequence mask: hidden_BLD."""
+    def heads(
+        self, hidden_BPD: jax.Array, places: pointer.Places | None = None
+    ) -> tuple[jax.Array, jax.Array]:
+        """Token logits and bio_logits_BPC of some hidden states, both float32.
+
+        Tokens are the vocabulary's, token_logits_BPV, or where the head points those of `places`
+        and the writable ones, token_logits_BPX.
+        """
+        c = self.config
+        transformed_BPD = nn.gelu(self.transform(hidden_BPD), approximate=False)
+        transformed_BPD = self.transform_norm(transformed_BPD)
+        bio_logits_BPC = self.bio(hidden_BPD).astype(jnp.float32)
+        if c.head == "pointer":
+            writable_E = jnp.array(c.writable_ids)
+            token_logits_BPX = pointer.logits(
+                self.pointer_query(hidden_BPD) * c.hidden_size**-0.5,
+                transformed_BPD,
+                places,
+                self.words(writable_E),
+                self.token_bias[writable_E],
+            )
+            return token_logits_BPX, bio_logits_BPC
+        token_logits_BPV = self.words.attend(transformed_BPD)
+        return token_logits_BPV.astype(jnp.float32) + self.token_bias[None, None], bio_logits_BPC
+
+    def packed(self, tokens_BL, source_length_B, length_B, num_twins: int = 0) -> jax.Array:
+        """Hidden states of packed pairs under the sequence-to-sequence mask: hidden_BLD.
+
+        With twins of the target's positions, which are fed [MASK], their states come behind.
+        """
         c = self.config
         length = tokens_BL.shape[1]
         place_1L = jnp.arange(length)[None]
         in_source_BL = place_1L < source_length_B[:, None]
+        positions_BL = jnp.broadcast_to(place_1L, tokens_BL.shape)
+        segments_BL = jnp.where(in_source_BL, c.source_segment, c.target_segment)
+        if not num_twins:
+            allow_BLL = seq2seq_mask(source_length_B, length_B, length)
+            return self.stack(tokens_BL, positions_BL, segments_BL, allow_BLL)[0]
+        # Twins of padding stand anywhere.
+        twin_BP = jnp.minimum(source_length_B[:, None] + jnp.arange(num_twins)[None], length - 1)
         return self.stack(
-            tokens_BL,
-            jnp.broadcast_to(place_1L, tokens_BL.shape),
-            jnp.where(in_source_BL, c.source_segment, c.target_segment),
-            seq2seq_mask(source_length_B, length_B, length),
+            jnp.pad(tokens_BL, ((0, 0), (0, num_twins)), constant_values=c.mask_id),
+            jnp.concatenate([positions_BL, twin_BP], axis=1),
+            jnp.pad(segments_BL, ((0, 0), (0, num_twins)), constant_values=c.target_segment),
+            twin_mask(source_length_B, length_B, length, num_twins),
         )[0]
 
     def __call__(self, tokens_BL, source_length_B, length_B):
         """Both heads at every position; what initialization traces."""
-        return self.heads(self.packed(tokens_BL, source_length_B, length_B))
+        hidden_BLD = self.packed(tokens_BL, source_length_B, length_B)
+        if self.config.head == "vocabulary":
+            return self.heads(hidden_BLD)
+        return self.heads(hidden_BLD, self.places(tokens_BL, source_length_B, hidden_BLD))
 
 
 def init(config: Config, key: jax.Array) -> Any:
@@ -270,25 +326,50 @@ def loss(
     dropout_key: jax.Array | None = None,
 ) -> losses.Sums:
     """Sums and counts of METHOD section 5's loss over a batch; dropout where it has a key."""
-    model = Model(config)
+    apply = functools.partial(Model(config).apply, {"params": params})
+    tokens_BL, num_twins = batch.tokens_BL, 0
     if config.objective == "mlm":
         tokens_BL, targets = losses.mask_tokens(
-            mask_key, batch, rate=config.mask_rate, mask_id=config.mask_id, vocab=config.vocab_size
+            mask_key,
+            batch,
+            source_rate=config.source_mask_rate,
+            target_rate=config.target_mask_rate,
+            mask_id=config.mask_id,
+            vocab=config.vocab_size,
         )
+    elif config.objective == "pseudo":
+        targets, num_twins = losses.twin_tokens(batch), batch.num_targets
     else:
-        tokens_BL, targets = batch.tokens_BL, losses.next_tokens(batch)
-    hidden_BLD = model.apply(
-        {"params": params},
+        targets = losses.next_tokens(batch)
+    hidden_BLD = apply(
         tokens_BL,
         batch.source_length_B,
         batch.length_B,
+        num_twins,
         method=Model.packed,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
     )
-    # Only positions that carry a loss reach the vocabulary, which is most of a small model's cost.
+    # Only positions that carry a loss reach the head, which is most of a small model's cost.
     hidden_BPD = jnp.take_along_axis(hidden_BLD, targets.position_BP[..., None], axis=1)
-    logits = model.apply({"params": params}, hidden_BPD, method=Model.heads)
-    return losses.sums(*logits, targets, config.alpha)
+    smoothing = config.label_smoothing if dropout_key is not None else 0.0
+    if config.head == "vocabulary":
+        logits_BPV, bio_logits_BPC = apply(hidden_BPD, method=Model.heads)
+        scores = losses.vocabulary_scores(logits_BPV, targets.token_BP, smoothing)
+        return losses.sums(scores, bio_logits_BPC, targets, config.alpha)
+    places = apply(
+        batch.tokens_BL,
+        batch.source_length_B,
+        hidden_BLD[:, : tokens_BL.shape[1]],
+        method=Model.places,
+    )
+    logits_BPX, bio_logits_BPC = apply(hidden_BPD, places, method=Model.heads)
+    writable_BE = jnp.broadcast_to(
+        jnp.array(config.writable_ids), (len(tokens_BL), len(config.writable_ids))
+    )
+    ids_BX = jnp.concatenate([batch.tokens_BL, writable_BE], axis=1)
+    scores = losses.place_scores(logits_BPX, ids_BX, targets.token_BP, smoothing)
+    # A hidden token of the source could be read off its own place.
+    return losses.sums(scores, bio_logits_BPC, targets, config.alpha, targets.written_BP(batch))
 
 
 # The rest of a family's decoding interface.
@@ -311,14 +392,23 @@ def init_decode(
     """
     place_1S = jnp.arange(source_BS.shape[1])[None]
     real_BS = place_1S < source_length_B[:, None]
-    # Only keys and values are kept, so the last layer need not be run.
-    lower = dataclasses.replace(config, num_layers=config.num_layers - 1)
-    hidden_BSD, source = Model(lower).apply(
-        {"params": {**params, "layers": jax.tree.map(lambda x: x[:-1], params["layers"])}},
+    inputs = (
         source_BS,
         jnp.broadcast_to(place_1S, source_BS.shape),
         jnp.full_like(source_BS, config.source_segment),
         jnp.broadcast_to(real_BS[:, None, :], (*source_BS.shape, source_BS.shape[1])),
+    )
+    if config.head == "pointer":
+        apply = functools.partial(Model(config).apply, {"params": params})
+        hidden_BSD, source = apply(*inputs, method=Model.stack)
+        places = apply(source_BS, source_length_B, hidden_BSD, method=Model.places)
+        source = tuple(zip(*(tuple(x) for x in source), strict=True))
+        return cache.init(source, source_length_B, num_steps, num_beams).replace(places=places)
+    # Only keys and values are kept, so the last layer need not be run.
+    lower = dataclasses.replace(config, num_layers=config.num_layers - 1)
+    hidden_BSD, source = Model(lower).apply(
+        {"params": {**params, "layers": jax.tree.map(lambda x: x[:-1], params["layers"])}},
+        *inputs,
         method=Model.stack,
     )
     last = Layer(config).apply(
@@ -346,16 +436,17 @@ def decoding_params(params: Any) -> Any:
 def decode_step(
     config: Config, params: Any, state: DecodeState, token_B: jax.Array
 ) -> tuple[jax.Array, jax.Array, DecodeState]:
-    """Feeds the previous token: token_logits_BV and bio_logits_BC of the next one, new state.
+    """Feeds the previous token: token logits and bio_logits_BC of the next one, new state.
 
-    An "mlm" model is fed [previous token, MASK] and predicts at MASK, whose keys and values are
-    forgotten; a "causal" model is fed the previous token (METHOD section 6). B counts beams here:
+    Token logits are those of `Model.heads`. An "mlm" or "pseudo" model is fed [previous token,
+    MASK] and predicts at MASK, whose keys and values are forgotten; a "causal" model is fed the
+    previous token (METHOD section 6). B counts beams here:
     `token_B` and what is returned have a row for each beam of each example. `params` are those that
     `decoding_params` gives.
     """
     step = state.step
     inputs = [token_B]
-    if config.objective == "mlm":
+    if config.objective != "causal":
         inputs.append(jnp.full_like(token_B, config.mask_id))
     tokens_BQ = jnp.stack(inputs, axis=1)
     place_1Q = jnp.arange(tokens_BQ.shape[1])[None]
@@ -392,7 +483,7 @@ def decode_step(
             for filled, new in zip(target, own, strict=True)
         )
         seen = [Keys(*source, allow_source_BQS), Keys(*target, allow_target_BQT)]
-        if config.objective == "mlm":
+        if config.objective != "causal":
             seen.append(Keys(*(new[:, :, 1:] for new in own), allow_mask_BQ1))
         return layer(hidden_BQD, seen, method=Layer.output), target
 
@@ -402,8 +493,11 @@ def decode_step(
         layer_params, source, target = layer
         hidden_BQD, target = run_layer(layer_params, hidden_BQD, source, target)
         targets.append(target)
-    token_logits_B1V, bio_logits_B1C = Model(config).apply(
-        {"params": params}, hidden_BQD[:, -1:], method=Model.heads
+    # The beams of an example share its places.
+    last_BWD = hidden_BQD[:, -1].reshape(-1, state.num_beams, config.hidden_size)
+    token_logits, bio_logits_BWC = Model(config).apply(
+        {"params": params}, last_BWD, state.places, method=Model.heads
     )
     state = state.replace(target=tuple(targets), step=step + 1)
-    return token_logits_B1V[:, 0], bio_logits_B1C[:, 0], state
+    rows = len(token_B)
+    return token_logits.reshape(rows, -1), bio_logits_BWC.reshape(rows, -1), state

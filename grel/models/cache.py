@@ -8,6 +8,7 @@ of beams by the shapes, so that greedy search is the case of one beam and not a 
 from __future__ import annotations
 
 import functools
+from typing import Any
 
 import flax.struct
 import jax
@@ -30,12 +31,14 @@ class DecodeState:
             filled by step t. Slot 0 stays unused: step 0 is fed the source's own [SEP], which
             `source` holds already.
         step: how many tokens were fed.
+        places: what else a model keeps of each example's source, by row; see `models.pointer`.
     """
 
     source: tuple[KeysAndValues, ...]
     source_length_B: jax.Array
     target: tuple[KeysAndValues, ...]
     step: jax.Array
+    places: Any = None
 
     @property
     def num_beams(self) -> int:
@@ -68,6 +71,7 @@ def take_rows(state: DecodeState, index_B: jax.Array) -> DecodeState:
     return state.replace(
         source=_take(state.source, index_B),
         source_length_B=state.source_length_B[index_B],
+        places=jax.tree.map(lambda x: x[index_B], state.places),
         target=_take(state.target, row_BW.reshape(-1)),
     )
 

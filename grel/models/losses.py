@@ -1,5 +1,8 @@
 """Training targets and the two-headed loss, the same for every family that writes tokens.
 
+A token is scored either over the vocabulary or over the places where it can be taken from, tokens
+of the source and a few others; its probability is then the sum over its places.
+
 A loss is a set of (sum, count) pairs and never a mean: sums and counts are added over slices,
 devices and processes and divided once, so that uneven masks do not weigh examples differently.
 Source: paper section 3.4; METHOD section 5.
@@ -15,7 +18,10 @@ import optax
 
 from grel.data.pipeline import Batch
 
-OBJECTIVES = ("mlm", "causal")
+OBJECTIVES = ("mlm", "causal", "pseudo")
+
+# Parts of a loss that are counts, not means.
+COUNTED = ("overflow", "unwritable")
 
 Sums = dict[str, tuple[jax.Array, jax.Array]]
 
@@ -25,16 +31,22 @@ class Targets(NamedTuple):
 
     Attributes:
         position_BP: positions of the packed row whose hidden state predicts.
+        target_position_BP: positions that are predicted.
         token_BP, label_BP: what it should predict.
         counts_BP: whether this entry counts.
         num_overflow: targets for which P had no room; lost to training, so it is reported.
     """
 
     position_BP: jax.Array
+    target_position_BP: jax.Array
     token_BP: jax.Array
     label_BP: jax.Array
     counts_BP: jax.Array
     num_overflow: jax.Array
+
+    def written_BP(self, batch: Batch) -> jax.Array:
+        """Which entries predict a token of the target; "mlm" recovers tokens of the source too."""
+        return self.target_position_BP >= batch.source_length_B[:, None]
 
 
 def maskable(batch: Batch) -> jax.Array:
@@ -45,26 +57,43 @@ def maskable(batch: Batch) -> jax.Array:
 
 
 def mask_tokens(
-    key: jax.Array, batch: Batch, *, rate: float, mask_id: int, vocab: int
+    key: jax.Array,
+    batch: Batch,
+    *,
+    source_rate: float,
+    target_rate: float,
+    mask_id: int,
+    vocab: int,
 ) -> tuple[jax.Array, Targets]:
-    """Hides `rate` of each row's maskable positions (rounded, at least one): the "mlm" objective.
+    """Hides a share of each row's maskable positions, at least one: the "mlm" objective.
 
+    A position is hidden with the rate of its side, and the number hidden in a row is the expected
+    one, rounded: Pareto sampling (Rosen 1997), which at equal rates is drawing so many positions,
+    each with the same chance, as the paper does.
     Of the hidden ones 80 % become [MASK], 10 % a random token, 10 % stay. What is random in a row
     comes from `key` and the row's number in the global batch, so it does not depend on how the
     batch is spread over devices. Returns the tokens as the model sees them, and the targets.
     """
     length = batch.tokens_BL.shape[1]
-    # Python rounds halves to even as jnp does, so no row can need more than this.
-    num_predict = max(1, round(rate * length))
 
-    def mask_row(row, maskable_L, token_L):
+    def expected(num_maskable, num_targets):
+        return source_rate * num_maskable + (target_rate - source_rate) * num_targets
+
+    # Most are hidden where the side of the higher rate is as long as it can be.
+    num_targets = min(batch.num_targets, length) if target_rate > source_rate else 0
+    num_predict = max(1, round(expected(length, num_targets)))
+    place_1L = jnp.arange(length)[None]
+    in_target_BL = place_1L >= batch.source_length_B[:, None]
+
+    def mask_row(row, maskable_L, in_target_L, token_L):
         choice_key, fate_key, token_key = jax.random.split(jax.random.fold_in(key, row), 3)
-        order_L = jnp.where(maskable_L, jax.random.uniform(choice_key, (length,)), -1.0)
-        _, position_P = jax.lax.top_k(order_L, num_predict)
+        rate_L = jnp.where(in_target_L, target_rate, source_rate)
+        order_L = _logit(jax.random.uniform(choice_key, (length,))) + _logit(rate_L)
+        _, position_P = jax.lax.top_k(jnp.where(maskable_L, order_L, -jnp.inf), num_predict)
+        # Python rounds halves to even as jnp does, so no row can need more than there is room for.
         num_maskable = maskable_L.sum()
-        wanted = jnp.where(
-            num_maskable > 0, jnp.maximum(1, jnp.round(rate * num_maskable).astype(jnp.int32)), 0
-        )
+        wanted = jnp.round(expected(num_maskable, (maskable_L & in_target_L).sum()))
+        wanted = jnp.where(num_maskable > 0, jnp.maximum(1, wanted.astype(jnp.int32)), 0)
         counts_P = jnp.arange(num_predict) < wanted
         fate_P = jax.random.uniform(fate_key, (num_predict,))
         random_P = jax.random.randint(token_key, (num_predict,), 0, vocab)
@@ -74,20 +103,41 @@ def mask_tokens(
         return hidden_L, position_P, counts_P, jnp.maximum(wanted - num_predict, 0)
 
     tokens_BL, position_BP, counts_BP, overflow_B = jax.vmap(mask_row)(
-        batch.row_B, maskable(batch), batch.tokens_BL
+        batch.row_B, maskable(batch), in_target_BL, batch.tokens_BL
     )
     return tokens_BL, _targets(batch, position_BP, position_BP, counts_BP, overflow_B.sum())
 
 
+def _logit(p: jax.Array) -> jax.Array:
+    return jnp.log(p) - jnp.log1p(-p)
+
+
 def next_tokens(batch: Batch) -> Targets:
     """Each position from the first [SEP] on predicts the next one: the "causal" objective."""
+    position_BP, counts_BP, overflow = _target_positions(batch)
+    return _targets(batch, position_BP - 1, position_BP, counts_BP, overflow)
+
+
+def twin_tokens(batch: Batch) -> Targets:
+    """Twins of the target's positions behind the packed row predict them: the "pseudo" objective.
+
+    Entry p stands for position L + p of a row to which P twins were appended; see
+    `models.attention.twin_mask`.
+    """
+    position_BP, counts_BP, overflow = _target_positions(batch)
+    twin_1P = batch.tokens_BL.shape[1] + jnp.arange(batch.num_targets)[None]
+    twin_BP = jnp.broadcast_to(twin_1P, position_BP.shape)
+    return _targets(batch, twin_BP, position_BP, counts_BP, overflow)
+
+
+def _target_positions(batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Positions of S2 and its [SEP] in each row: position_BP, counts_BP, how many had no room."""
     place_1P = jnp.arange(batch.num_targets)[None]
     wanted_B = batch.length_B - batch.source_length_B
-    position_BP = jnp.maximum(batch.source_length_B[:, None] - 1 + place_1P, 0)
-    position_BP = jnp.minimum(position_BP, batch.tokens_BL.shape[1] - 2)
-    counts_BP = place_1P < wanted_B[:, None]
+    position_BP = jnp.maximum(batch.source_length_B[:, None] + place_1P, 1)
+    position_BP = jnp.minimum(position_BP, batch.tokens_BL.shape[1] - 1)
     overflow = jnp.maximum(wanted_B - batch.num_targets, 0).sum()
-    return _targets(batch, position_BP, position_BP + 1, counts_BP, overflow)
+    return position_BP, place_1P < wanted_B[:, None], overflow
 
 
 def _targets(batch, position_BP, target_position_BP, counts_BP, num_overflow) -> Targets:
@@ -95,29 +145,90 @@ def _targets(batch, position_BP, target_position_BP, counts_BP, num_overflow) ->
         jnp.take_along_axis(values_BL, target_position_BP, axis=1)
         for values_BL in (batch.tokens_BL, batch.labels_BL)
     )
-    return Targets(position_BP, token_BP, label_BP, counts_BP, num_overflow)
+    return Targets(position_BP, target_position_BP, token_BP, label_BP, counts_BP, num_overflow)
+
+
+class TokenScores(NamedTuple):
+    """How well each token was predicted.
+
+    Attributes:
+        loss_BP: negative log-probability.
+        right_BP: whether the likeliest token was it.
+        found_BP: whether the token can be predicted at all; the loss leaves it out otherwise.
+    """
+
+    loss_BP: jax.Array
+    right_BP: jax.Array
+    found_BP: jax.Array
+
+
+def vocabulary_scores(
+    logits_BPV: jax.Array, token_BP: jax.Array, smoothing: float = 0.0
+) -> TokenScores:
+    """Scores over the vocabulary; `smoothing` of the target's mass is spread over all tokens."""
+    loss_BP = optax.softmax_cross_entropy_with_integer_labels(logits_BPV, token_BP)
+    if smoothing:
+        uniform_BP = jax.nn.logsumexp(logits_BPV, axis=-1) - logits_BPV.mean(-1)
+        loss_BP = (1 - smoothing) * loss_BP + smoothing * uniform_BP
+    right_BP = logits_BPV.argmax(-1) == token_BP
+    return TokenScores(loss_BP, right_BP, jnp.ones_like(right_BP))
+
+
+def place_scores(
+    logits_BPX: jax.Array, ids_BX: jax.Array, token_BP: jax.Array, smoothing: float = 0.0
+) -> TokenScores:
+    """Scores over places: the probability of a token is the sum over the places that hold it.
+
+    A place that can't be taken has the logit -inf. `smoothing` of the target's mass is spread over
+    the others. Likeliest is here the token of the likeliest place.
+    """
+    real_BPX = logits_BPX > -jnp.inf
+    holds_BPX = (ids_BX[:, None, :] == token_BP[:, :, None]) & real_BPX
+    found_BP = holds_BPX.any(-1)
+    norm_BP = jax.nn.logsumexp(logits_BPX, axis=-1)
+    # Where nothing is found all places stand in, so that the gradient of what is left out is 0 and
+    # not NaN.
+    holds_BPX = holds_BPX | ~found_BP[..., None]
+    loss_BP = norm_BP - jax.nn.logsumexp(logits_BPX, axis=-1, where=holds_BPX)
+    if smoothing:
+        mean_BP = jnp.mean(logits_BPX, axis=-1, where=real_BPX)
+        loss_BP = (1 - smoothing) * loss_BP + smoothing * (norm_BP - mean_BP)
+    best_BP = logits_BPX.argmax(-1)
+    right_BP = jnp.take_along_axis(ids_BX, best_BP, axis=1) == token_BP
+    return TokenScores(loss_BP, right_BP, found_BP)
 
 
 def sums(
-    token_logits_BPV: jax.Array, bio_logits_BPC: jax.Array, targets: Targets, alpha: float
+    tokens: TokenScores,
+    bio_logits_BPC: jax.Array,
+    targets: Targets,
+    alpha: float,
+    written_BP: jax.Array | None = None,
 ) -> Sums:
-    """`alpha * CE_token + (1 - alpha) * CE_bio` and its parts, as (sum, count) over what counts."""
-    counts_BP = targets.counts_BP
-    num = counts_BP.sum().astype(jnp.float32)
+    """`alpha * CE_token + (1 - alpha) * CE_bio` and its parts, as (sum, count) over what counts.
 
-    def total(value_BP):
-        return jnp.where(counts_BP, value_BP, 0).sum()
+    Where `written_BP` is given, only these tokens are asked for; labels always are. "overflow" and
+    "unwritable" are counts: of targets without room, and of tokens that can't be predicted.
+    """
+    counts_BP = targets.counts_BP
+    asked_BP = counts_BP if written_BP is None else counts_BP & written_BP
+    scored_BP = asked_BP & tokens.found_BP
+    num, num_scored, num_asked = (
+        which.sum().astype(jnp.float32) for which in (counts_BP, scored_BP, asked_BP)
+    )
+
+    def total(value_BP, which_BP=counts_BP):
+        return jnp.where(which_BP, value_BP, 0).sum()
 
     cross_entropy = optax.softmax_cross_entropy_with_integer_labels
-    token_loss = total(cross_entropy(token_logits_BPV, targets.token_BP))
+    token_loss = total(tokens.loss_BP, scored_BP)
     bio_loss = total(cross_entropy(bio_logits_BPC, targets.label_BP))
-    token_right = total(token_logits_BPV.argmax(-1) == targets.token_BP)
-    bio_right = total(bio_logits_BPC.argmax(-1) == targets.label_BP)
     return {
         "loss": (alpha * token_loss + (1 - alpha) * bio_loss, num),
-        "token_loss": (token_loss, num),
+        "token_loss": (token_loss, num_scored),
         "bio_loss": (bio_loss, num),
-        "token_accuracy": (token_right, num),
-        "bio_accuracy": (bio_right, num),
+        "token_accuracy": (total(tokens.right_BP, scored_BP), num_scored),
+        "bio_accuracy": (total(bio_logits_BPC.argmax(-1) == targets.label_BP), num),
         "overflow": (targets.num_overflow, num),
+        "unwritable": (num_asked - num_scored, num),
     }

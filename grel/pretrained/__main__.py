@@ -1,7 +1,7 @@
 """Fetches pretrained weights, or turns those that a recipe names into a checkpoint of grel's own.
 
     python -m grel.pretrained --fetch=minilm --output=weights/minilm
-    python -m grel.pretrained --config=configs/minilm_nyt24.py --workdir=weights/minilm_grel
+    python -m grel.pretrained --config=configs/minilm.py --workdir=weights/minilm_grel
 
 The second prints what became of every tensor and how close the encoder finds sentences that mean
 the same. A checkpoint is for runs on machines that are not to read foreign files, or not to have

@@ -10,7 +10,7 @@ What no checkpoint has starts fresh. The BIO head is a small normal matrix with 
 the three labels begin equally likely. The transform before the token head is drawn as BERT draws
 it, and its layer norm starts as the identity: the tied decoder then sees vectors of the scale that
 it compares with in the embeddings. Separators and relation tokens take [unusedN] rows of the word
-table, which pretraining never touched: they begin as small random vectors, each unlike the others.
+table, which pretraining left nearly alike: they are drawn anew, as unlike each other as words are.
 """
 
 from __future__ import annotations
@@ -165,7 +165,11 @@ _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def load(
-    path: str | Path, config: bert.Config, vocabulary: Sequence[str], key: jax.Array
+    path: str | Path,
+    config: bert.Config,
+    vocabulary: Sequence[str],
+    key: jax.Array,
+    reserved_ids: Sequence[int] = (),
 ) -> tuple[Any, Report]:
     """Parameters from a checkpoint, and a report of every tensor.
 
@@ -174,7 +178,9 @@ def load(
             folder with checkpoints of grel's own, of which the best is taken.
         config: the model that they must fit.
         vocabulary: its tokens; must equal the checkpoint's where that is known.
-        key: for what the checkpoint lacks, which can be the heads only.
+        key: for what the checkpoint lacks, which can be the heads only, and for reserved rows.
+        reserved_ids: rows of the word table that are drawn anew; those of a checkpoint of grel's
+            own were trained and stay.
 
     Raises foreign.ForeignError or checkpoint.CheckpointError where the file cannot be read,
     PretrainedError where it does not fit the model. None computes anything.
@@ -197,8 +203,23 @@ def load(
     except PretrainedError as error:
         raise PretrainedError(f"{file}: {error}") from None
     fresh = traverse_util.flatten_dict(bert.init(config, key), sep="/")
-    params = traverse_util.unflatten_dict(fresh | filled, sep="/")
-    return params, Report(file, tuple(entries))
+    params = fresh | filled
+    if reserved_ids:
+        words = "words/embedding"
+        params[words] = _redrawn(params[words], reserved_ids, jax.random.fold_in(key, 1))
+        shape = (len(reserved_ids), config.hidden_size)
+        entries.append(Entry("fresh", "", words, shape, "rows of separators and relation tokens"))
+    return traverse_util.unflatten_dict(params, sep="/"), Report(file, tuple(entries))
+
+
+def _redrawn(table_VD: np.ndarray, ids: Sequence[int], key: jax.Array) -> np.ndarray:
+    """The table with rows drawn from a normal distribution like that of its other rows."""
+    ids = np.array(ids)
+    words_VD = np.delete(table_VD, ids, axis=0)
+    noise_ED = np.asarray(jax.random.normal(key, (len(ids), table_VD.shape[1])))
+    table_VD = table_VD.copy()
+    table_VD[ids] = words_VD.mean(0) + noise_ED * words_VD.std(0)
+    return table_VD
 
 
 def _load_own(folder: Path, config: bert.Config, vocabulary: Sequence[str]) -> tuple[Any, Report]:
@@ -206,6 +227,8 @@ def _load_own(folder: Path, config: bert.Config, vocabulary: Sequence[str]) -> t
         about = checkpoints.about()
         model = json.loads(about["config"])["model"]
         try:
+            if "wordpiece" not in about:
+                raise PretrainedError(f"a run of family {model['family']} has no weights")
             _check_vocabulary(json.loads(about["wordpiece"])["vocabulary"], vocabulary)
             if model["layer_norm_eps"] != config.layer_norm_eps:
                 raise PretrainedError(

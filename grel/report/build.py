@@ -15,6 +15,7 @@ from grel.scoring.contrast import contrast
 from grel.scoring.errors import count_errors
 from grel.scoring.judged import Judged, judge, total
 from grel.scoring.protocols import PROTOCOLS, Counts, score
+from grel.workdir import by_seen
 
 _MOST_BARS = 24
 _METRICS = ("precision", "recall", "f1", "correct", "predicted", "gold")
@@ -95,8 +96,10 @@ def _scores(systems: Sequence[_System]) -> Iterator[str]:
         counts = total(system.judged)
         intervals = bootstrap.confidence_intervals(bootstrap.counts(system.judged))
         f1 = f"{intervals['f1'].low:.3f} to {intervals['f1'].high:.3f}"
-        rows.append((system.name, *_cells(counts), f1))
-    yield table("Triples, micro average", ("", *_HEADER, "F1, 95 % interval"), rows)
+        classes = by_seen(system.run.metrics, systems[0].run.protocol)
+        rows.append((system.name, *_cells(counts), f1, classes["unseen"].f1 if classes else "–"))
+    header = ("", *_HEADER, "F1, 95 % interval", "F1 of triples not seen in training")
+    yield table("Triples, micro average", header, rows)
     rows = [
         (s.name, *dataclasses.astuple(count_errors(s.run.gold, s.run.predictions))) for s in systems
     ]

@@ -54,5 +54,6 @@ def busiest(confusion: Confusion, limit: int) -> list[str]:
 def _relations(triples: Iterable[Triple]) -> dict[tuple[str, str], set[str]]:
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
     for triple in triples:
-        found[triple.head, triple.tail].add(triple.relation)
+        head, relation, tail = triple.key
+        found[head, tail].add(relation)
     return found

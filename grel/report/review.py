@@ -93,16 +93,17 @@ def triple_errors(triple: Triple, gold: Sequence[Triple], text: str) -> tuple[st
     Those of its head and tail ("incompletion", "disorder", "other": see `classify_entity`); if both
     are gold entities of the sentence, the first of `RelationError` that applies.
     """
-    entities = {name for t in gold for name in (t.head, t.tail)}
-    found = (classify_entity(name, entities, text) for name in (triple.head, triple.tail))
+    entities = {name for t in gold for name in t.names}
+    found = (classify_entity(name, entities, text) for name in triple.names)
     if errors := {error.value for error in found if error is not None}:
         return tuple(sorted(errors))
     keys = {t.key for t in gold}
+    head, relation, tail = triple.key
     if triple.key in keys:
         error = RelationError.PLACE
-    elif (triple.tail, triple.relation, triple.head) in keys:
+    elif (tail, relation, head) in keys:
         error = RelationError.REVERSED
-    elif (triple.head, triple.tail) in {(t.head, t.tail) for t in gold}:
+    elif triple.names in {t.names for t in gold}:
         error = RelationError.RELATION
     else:
         error = RelationError.PAIR

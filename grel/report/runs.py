@@ -18,7 +18,7 @@ from grel.records import Document, read_jsonl
 from grel.report.trace import Trace, read_traces
 from grel.scoring.protocols import PROTOCOLS, pair
 from grel.textio import Fault, RecordError, expect, member, parse_object, quote
-from grel.workdir import locate
+from grel.workdir import by_seen, locate
 
 # split -> metric -> (step, value), by step
 Curves = dict[str, dict[str, list[tuple[int, float]]]]
@@ -98,6 +98,7 @@ def _read_metrics(path: Path, notes: list[str]) -> dict[str, Any]:
         if "protocol" in metrics and member(metrics, "protocol", str) not in PROTOCOLS:
             raise Fault(f"unknown protocol {quote(metrics['protocol'])}")
         expect(metrics.get("decoding", {}), dict, "field 'decoding'")
+        by_seen(metrics)
     except (Fault, OSError) as error:
         raise RecordError(path, None, str(error)) from None
     return metrics

@@ -1,4 +1,4 @@
-"""Scores by class of sentence or of triple: overlap, number of triples, relation, unseen entities.
+"""Scores by class of sentence or of triple: overlap, number of triples, relation, what is unseen.
 
 A single F1 hides where a system fails. The paper breaks it down by length of entities alone; these
 are the other divisions that the field reports, defined here once. Every division names all of its
@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Container, Iterable
 
 from grel.records import Document, Triple
 from grel.scoring.judged import Judged
 from grel.scoring.protocols import Counts
 
 NUM_TRIPLES = ("0", "1", "2", "3", "4", "5+")
+SEEN_CLASSES = ("unseen", "seen")  # of triples, by whether training had them
 
 
 class Overlap(enum.Enum):
@@ -63,16 +64,13 @@ def num_triples(triples: Collection[Triple]) -> str:
 def entities(documents: Iterable[Document]) -> frozenset[str]:
     """All names of heads and tails: what a system has seen that was trained on the documents."""
     return frozenset(
-        name
-        for document in documents
-        for triple in document.triples
-        for name in (triple.head, triple.tail)
+        name for document in documents for triple in document.triples for name in triple.names
     )
 
 
 def novelty(triple: Triple, seen: Collection[str]) -> Novelty:
     """Whether head and tail are among the names `seen` in training."""
-    unseen = (triple.head not in seen) + (triple.tail not in seen)
+    unseen = sum(name not in seen for name in triple.names)
     return (Novelty.SEEN, Novelty.PARTLY, Novelty.UNSEEN)[unseen]
 
 
@@ -95,7 +93,7 @@ def by_num_triples(judged: Iterable[Judged]) -> dict[str, Counts]:
 
 def by_relation(judged: Iterable[Judged]) -> dict[str, Counts]:
     """Counts of the triples of each relation, those with the most gold triples first."""
-    found = _by_triple(judged, lambda triple: triple.relation)
+    found = _by_triple(judged, lambda triple: triple.key[1])
     return dict(sorted(found.items(), key=lambda item: (-item[1].gold, item[0])))
 
 
@@ -103,6 +101,17 @@ def by_novelty(judged: Iterable[Judged], seen: Collection[str]) -> dict[str, Cou
     """Counts of the triples of each `Novelty`; `seen` are the `entities` of the training data."""
     found = _by_triple(judged, lambda triple: novelty(triple, seen).value)
     return {kind.value: found.get(kind.value, Counts()) for kind in Novelty}
+
+
+def by_seen(judged: Iterable[Judged], seen: Container[Triple]) -> dict[str, Counts]:
+    """Counts of the triples that training did not have, "unseen", and of those it had, "seen".
+
+    `seen` are the triples of the training data, such as `SeenTriples`. Precision is over the
+    predicted triples of a class, recall over the gold ones. Names are compared in full, whatever
+    part of them the protocol goes by.
+    """
+    found = _by_triple(judged, lambda triple: "seen" if triple in seen else "unseen")
+    return {name: found.get(name, Counts()) for name in SEEN_CLASSES}
 
 
 def _by_triple(judged: Iterable[Judged], class_fn: Callable[[Triple], str]) -> dict[str, Counts]:

@@ -68,7 +68,7 @@ def classify_entity(entity: str, gold_entities: Collection[str], text: str) -> E
 
 
 def _entities(document: Document) -> set[str]:
-    return {name for triple in document.triples for name in (triple.head, triple.tail)}
+    return {name for triple in document.triples for name in triple.names}
 
 
 def count_errors(gold: Iterable[Document], predictions: Iterable[Document]) -> ErrorCounts:

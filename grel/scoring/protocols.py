@@ -2,7 +2,8 @@
 
 Published numbers often differ less in the models than in what counts as a correct triple, so each
 such rule is one named entry of `PROTOCOLS`: which triples are the same, and which predictions are
-dropped before counting. Counts are kept per document and added up, and divided only at the end;
+dropped before counting. Names are compared by `Triple.key`, so that spellings which Unicode calls
+equal are. Counts are kept per document and added up, and divided only at the end;
 whatever regroups documents (a bootstrap, classes of overlap) starts from `score_documents`.
 """
 
@@ -13,7 +14,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any
 
 from grel.errors import UserError
-from grel.records import Document, Triple
+from grel.records import Document, Triple, canonical
 from grel.scoring.corpus import LENGTH_CLASSES, length_classes
 
 
@@ -92,7 +93,8 @@ class Protocol:
 
     Attributes:
       key_fn: two triples of a sentence are the same one when their keys are equal.
-      valid_fn: (predicted triple, known relations) -> False if it is dropped before counting.
+      valid_fn: (predicted triple, known relations in canonical form) -> False if it is dropped
+        before counting.
       needs_spans: gold triples without spans are an error. A predicted one without them is
         counted, and never correct.
     """
@@ -103,15 +105,18 @@ class Protocol:
 
 
 def _nayak_valid(triple: Triple, relations: Collection[str]) -> bool:
-    return triple.head != triple.tail and triple.relation in relations
+    head, relation, tail = triple.key
+    return head != tail and relation in relations
 
 
 def _last_words(triple: Triple) -> Hashable:
-    return triple.head.split()[-1], triple.relation, triple.tail.split()[-1]
+    head, relation, tail = triple.key
+    return head.split()[-1], relation, tail.split()[-1]
 
 
 def _first_words(triple: Triple) -> Hashable:
-    return triple.head.split()[0], triple.relation, triple.tail.split()[0]
+    head, relation, tail = triple.key
+    return head.split()[0], relation, tail.split()[0]
 
 
 def _key_with_spans(triple: Triple) -> Hashable:
@@ -214,6 +219,7 @@ def valid_pairs(
     pairs = pair(gold, predictions)
     if relations is None:
         relations = {triple.relation for document, _ in pairs for triple in document.triples}
+    relations = frozenset(map(canonical, relations))
     valid = []
     for document, prediction in pairs:
         if protocol.needs_spans:

@@ -25,6 +25,7 @@ A DIR is the folder of a run, of which every evaluation of the split is a system
 single DIR/eval/NAME. For the table with and without copying, evaluate a second time:
 
   python -m grel.main --mode=eval --workdir=DIR --config.decoding.copy=off \\
+      --config.decoding.structure=off \\
       --config.eval.name=test_copy_off
 
 Tables 1 to 5 have the rows that the paper published beside those measured, marked as such.
@@ -58,8 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data",
         metavar="FILE.jsonl",
-        help="training records, for entities seen and unseen and for Table 5; with several "
-        "corpora NAME=FILE.jsonl,...",
+        help="training records, for entities seen and unseen, for Table 5, and for triples seen "
+        "and unseen where the evaluation does not tell; with several corpora NAME=FILE.jsonl,...",
     )
     parser.add_argument(
         "--protocol", choices=PROTOCOLS, default="exact", help="what counts as correct: exact, ..."

@@ -52,6 +52,8 @@ def tables(systems: Sequence[System], protocol: str, resampling: Resampling) -> 
         "By relation",
         lambda system: breakdown.by_relation(system.judged),
     )
+    if any(system.by_seen for system in systems):
+        yield by_seen(systems)
     if any(system.train is not None for system in systems):
         yield by_novelty(systems)
     if any(
@@ -121,6 +123,18 @@ def by_protocol(systems: Sequence[System]) -> Table:
         ("system", "corpus", "protocol", *_METRICS),
         rows,
         ("Under nayak, known relations are those of the gold triples.", *notes),
+    )
+
+
+def by_seen(systems: Sequence[System]) -> Table:
+    """Triples by whether training had them; systems of which it is not known are left out."""
+    return _division(
+        [system for system in systems if system.by_seen],
+        "by_seen_triples",
+        "By triples seen in training",
+        lambda system: system.by_seen or {},
+        "A triple is seen if training has its full names and relation in any sentence; recall is "
+        "over the gold triples of a class, precision over the predicted ones.",
     )
 
 

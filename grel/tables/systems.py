@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from grel.records import Document, read_jsonl
-from grel.scoring import bootstrap
+from grel.scoring import bootstrap, breakdown
 from grel.scoring.contrast import check_same_gold
 from grel.scoring.judged import Judged, judge, total
 from grel.scoring.protocols import PROTOCOLS, Counts, ScoringError
-from grel.workdir import Evaluation, WorkdirError, read_evaluations
+from grel.scoring.seen import SeenTriples
+from grel.workdir import Evaluation, WorkdirError, by_seen, read_evaluations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,12 +26,14 @@ class System:
     Attributes:
         judged: its documents; counts_E3: (correct, predicted, gold) of each.
         train: the documents it was trained on, None where they were not given.
+        by_seen: counts of triples that training did not have and had; None where it is not known.
     """
 
     evaluation: Evaluation
     judged: list[Judged]
     counts_E3: np.ndarray
     train: list[Document] | None
+    by_seen: dict[str, Counts] | None
 
     @property
     def name(self) -> str:
@@ -44,6 +47,11 @@ class System:
     def total(self) -> Counts:
         """The counts of all documents."""
         return total(self.judged)
+
+    @property
+    def unseen_f1(self) -> float | None:
+        """F1 of the triples that training did not have, None where it is not known."""
+        return self.by_seen["unseen"].f1 if self.by_seen else None
 
 
 def read_systems(
@@ -67,9 +75,12 @@ def read_systems(
     systems = []
     for evaluation in evaluations:
         judged = judge(evaluation.gold, evaluation.predictions, PROTOCOLS[protocol])
-        systems.append(
-            System(evaluation, judged, bootstrap.counts(judged), train.get(evaluation.dataset))
-        )
+        documents = train.get(evaluation.dataset)
+        # The evaluation knows best what its checkpoint was trained on.
+        classes = by_seen(evaluation.metrics, protocol)
+        if classes is None and documents is not None:
+            classes = breakdown.by_seen(judged, SeenTriples.of(documents))
+        systems.append(System(evaluation, judged, bootstrap.counts(judged), documents, classes))
     for first, second in same_corpus(systems):
         try:
             check_same_gold(first.judged, second.judged)
@@ -96,9 +107,16 @@ def without_copy(system: System, systems: Sequence[System]) -> System | None:
 
 
 def _but_for_copy(system: System) -> tuple[Any, ...]:
-    """What must agree for two evaluations to differ in copying alone."""
+    """What must agree for two evaluations to differ in copying alone, and in structure with it.
+
+    Structure copies, so that there is none without copying.
+    """
     evaluation = system.evaluation
-    decoding = {**evaluation.metrics["config"]["decoding"], "copy": None}
+    decoding = {
+        **evaluation.metrics["config"]["decoding"],
+        "copy": None,
+        "structure": None,
+    }
     return evaluation.workdir, evaluation.corpus, evaluation.metrics.get("step"), decoding
 
 

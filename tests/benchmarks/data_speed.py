@@ -57,16 +57,15 @@ def _tokenized(documents: Sequence[Document], wordpiece: Wordpiece) -> list[tupl
     """Source ids and the ids of the triples of each document."""
     found = []
     for source, target, *_ in features.examples(documents, wordpiece, features.Options()):
-        parsed = linearize.parse(target, wordpiece.part_end_id, wordpiece.triple_end_id)
+        parsed = linearize.parse(target, wordpiece.form)
         found.append((source, [[target[place] for place in slots] for slots in parsed.triples]))
     return found
 
 
 def _linearize_and_label(tokenized: Sequence[tuple[list, list]], wordpiece: Wordpiece) -> int:
     """Linearizes, and labels in every way that there is."""
-    separators = wordpiece.part_end_id, wordpiece.triple_end_id
     for source, triples in tokenized:
-        target, slots = linearize.linearize(triples, *separators)
+        target, slots = linearize.linearize(triples, wordpiece.form)
         entities = [place for slot in slots for place in (slot.head, slot.tail)]
         for label_fn in bio.LABELLINGS.values():
             label_fn(source, target, entities)

@@ -13,6 +13,7 @@ import numpy as np
 from grel.bio import B
 from grel.decoding import copying
 from grel.decoding.structure import Schema
+from grel.linearize import Form
 from tests.benchmarks import workload
 from tests.benchmarks.timing import in_turn, report
 
@@ -34,9 +35,8 @@ def main() -> None:
     names = rng.integers(workload.FIRST_WORD_ID, a.vocab_size, (NUM_RELATIONS, WORDS_IN_RELATION))
     schema = Schema(
         {str(number): name for number, name in enumerate(names.tolist())},
-        part_end_id=workload.PART_END_ID,
-        triple_end_id=workload.TRIPLE_END_ID,
-        end_id=workload.SEP_ID,
+        Form(workload.PART_END_ID, workload.TRIPLE_END_ID),
+        workload.SEP_ID,
     )
     alternatives = {
         "no masks": copying.Rules(copy="off"),

@@ -27,6 +27,7 @@ from grel.bio import O
 from grel.decoding.driver import Decoder, Functions, Options
 from grel.decoding.structure import Schema
 from grel.extract import cache_compilations
+from grel.linearize import Form
 from grel.models import bert
 from tests.benchmarks import workload
 from tests.benchmarks.timing import report
@@ -75,9 +76,8 @@ def _start(a: argparse.Namespace) -> None:
         excluded_ids=workload.EXCLUDED_IDS,
         schema=Schema(
             {"in": [200], "born in": [201, 200]},
-            part_end_id=workload.PART_END_ID,
-            triple_end_id=workload.TRIPLE_END_ID,
-            end_id=workload.SEP_ID,
+            Form(workload.PART_END_ID, workload.TRIPLE_END_ID),
+            workload.SEP_ID,
         ),
     )
 

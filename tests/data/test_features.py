@@ -9,8 +9,17 @@ from hypothesis import strategies as st
 
 from grel import bio, linearize
 from grel.data import features, synthetic
-from grel.data.features import FeaturesError, Options, build, examples, fingerprint
-from grel.records import Document, Triple
+from grel.data.features import (
+    FeaturesError,
+    LeftOut,
+    Options,
+    build,
+    examples,
+    fingerprint,
+    notes,
+)
+from grel.records import Document, Triple, locate
+from grel.windows import windows
 from grel.wordpiece import SPECIAL, Wordpiece
 
 _CHARS = "".join(map(chr, range(33, 127))) + "é"
@@ -22,7 +31,8 @@ VOCABULARY = (
     *("the", "born", "in", "##an", "capital"),
 )
 WORDPIECE = Wordpiece(VOCABULARY, synthetic.RELATIONS)
-BORN, CONTAINS = synthetic.RELATIONS[-2], "/location/location/contains"
+BORN, LIVES = synthetic.RELATIONS[-2:]
+CONTAINS = "/location/location/contains"
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +80,7 @@ def test_features_against_examples_written_out(documents, labelling, relation_as
     assert list(examples(documents, wordpiece, options)) == expected
     found = build(documents, wordpiece, options)
     assert len(found) == len(documents)
-    assert found.num_too_long == 0
+    assert found.left_out == LeftOut()
     assert list(_contents(found)) == expected
     targets = [len(target) for _, target, *_ in expected]
     packed = [len(source) + len(target) + 3 for source, target, *_ in expected]
@@ -89,6 +99,33 @@ def test_an_example_by_hand():
     assert [VOCABULARY[i] for i in target[: -len(ending)]] == head_and_tail
     assert tuple(target[-len(ending) :]) == ending
     assert labels == [[1, 2, 2, 0, 1, 2], [1, 2, 2, 0, 1, 2, 0, *(0 for _ in ending)]]
+
+
+def test_unknown_words_of_names_are_those_of_the_text():
+    text = "中 in 日 in 本"
+    triples = (Triple("日", BORN, "中"), Triple("本", BORN, "月"), Triple("中", BORN, "Oz"))
+    documents = [Document("1", text, triples), Document("2", "日 in Oz", triples[:1])]
+    found = list(examples(documents, WORDPIECE, Options()))
+    part_ends = [
+        [token for token in target if token in (*WORDPIECE.unknown_ids, WORDPIECE.part_end_id)]
+        for _, target, *_ in found
+    ]
+    first, second, third, fourth = WORDPIECE.unknown_ids[:4]
+    end = WORDPIECE.part_end_id
+    assert found[0][0][::2] == [first, second, third]
+    assert part_ends[0] == [second, end, first, end, third, end, fourth, end, first, end, end]
+    assert part_ends[1] == [first, end, second, end]
+    # Each is copied from its own place, and what is not in the text from nowhere.
+    assert found[0][2] == [1, 0, 1, 0, 1]
+    assert found[0][3][:3] == [1, 0, 1]
+    assert found[1][2] == [1, 0, 0, 0]
+
+
+def test_names_with_unknown_words_are_counted():
+    triples = (Triple("日", BORN, "Ana"), Triple("Oz 中", BORN, "日"))
+    documents = [Document("1", "日 Ana", triples), Document("2", "日", triples[:1])]
+    assert features.unknown_names(documents, WORDPIECE) == ["Oz 中", "日"]
+    assert features.unknown_names([], WORDPIECE) == []
 
 
 def test_a_large_vocabulary_has_larger_ids():
@@ -131,15 +168,19 @@ def _documents(draw):
 def test_a_target_reads_back_as_its_triples(document, relation_as):
     wordpiece = Wordpiece(VOCABULARY, synthetic.RELATIONS, relation_as=relation_as)
     ((_, target, _, labels),) = examples([document], wordpiece, Options())
-    parsed = linearize.parse(target, wordpiece.part_end_id, wordpiece.triple_end_id)
+    parsed = linearize.parse(target, wordpiece.form)
     written = [
         (target[head], wordpiece.relation(target[relation]), target[tail])
         for head, tail, relation in parsed.triples
     ]
     assert parsed.num_malformed == 0
     assert written == [
-        (wordpiece.encode(head).ids, relation, wordpiece.encode(tail).ids)
-        for head, relation, tail in dict.fromkeys(triple.key for triple in document.triples)
+        (
+            wordpiece.encode_name(triple.head, document.text).ids,
+            triple.relation,
+            wordpiece.encode_name(triple.tail, document.text).ids,
+        )
+        for triple in document.without_duplicates().triples
     ]
     for *_, relation in parsed.triples:
         assert set(labels[relation]) == {bio.O}
@@ -147,7 +188,7 @@ def test_a_target_reads_back_as_its_triples(document, relation_as):
 
 def _order(document, order):
     ((_, target, *_),) = examples([document], WORDPIECE, Options(order=order))
-    parsed = linearize.parse(target, WORDPIECE.part_end_id, WORDPIECE.triple_end_id)
+    parsed = linearize.parse(target, WORDPIECE.form)
     return [WORDPIECE.decode(target[slots.head]) for slots in parsed.triples]
 
 
@@ -165,7 +206,7 @@ def test_triples_are_in_the_order_of_the_file_or_of_the_text():
     assert _order(document, "file") == ["x", "e", "d", "c", "c", "a"]
     assert _order(document, "position") == ["a", "c", "c", "d", "e", "x"]
     ((_, target, *_),) = examples([document], WORDPIECE, Options(order="position"))
-    parsed = linearize.parse(target, WORDPIECE.part_end_id, WORDPIECE.triple_end_id)
+    parsed = linearize.parse(target, WORDPIECE.form)
     tails = [WORDPIECE.decode(target[slots.tail]) for slots in parsed.triples]
     assert tails == ["b", "b", "d", "a", "a", "a"]
 
@@ -175,23 +216,77 @@ def test_a_span_says_more_than_the_first_occurrence():
     assert _order(Document("1", "a b a", triples), "position") == ["b", "a"]
 
 
-def test_too_long_examples_are_left_out_and_counted(documents):
+def test_a_document_that_is_too_long_is_written_in_windows(documents):
+    """By hand: a window has the triples whose names both stand in it; the others stay whole."""
+    first, last = documents[0], documents[1]
+    far = Triple(first.triples[0].head, BORN, last.triples[0].tail)
+    triples = (far, *first.triples, *last.triples)
+    text = f"{first.text} {'the capital . ' * 40}{last.text}"
+    documents = [*documents, Document("long", text, triples)]
     lengths = build(documents, WORDPIECE, Options()).packed_length_E
     limit = int(np.sort(lengths)[len(lengths) // 2])
     found = build(documents, WORDPIECE, Options(max_length=limit))
-    kept = [d for d, length in zip(documents, lengths, strict=True) if length <= limit]
-    assert found.packed_length_E.max() == limit
-    assert found.num_too_long == len(documents) - len(kept) > 0
-    assert list(_contents(found)) == [_literal(document, WORDPIECE) for document in kept]
+    assert found.packed_length_E.max() <= limit
+    expected, left_out = [], LeftOut()
+    for document, length in zip(documents, lengths, strict=True):
+        if length <= limit:
+            expected.append(_literal(document, WORDPIECE))
+            continue
+        left_out.windowed += 1
+        offsets = WORDPIECE.encode(document.text).offsets
+        held = set()
+        for part in windows(document.text, offsets, limit - limit // 4):
+            start, end = offsets[part.start][0], offsets[part.stop - 1][1]
+            inside = tuple(
+                t
+                for t in document.triples
+                if all(
+                    any(start <= a and b <= end for a, b in locate(document.text, name))
+                    for name in (t.head, t.tail)
+                )
+            )
+            held |= {t.key for t in inside}
+            cut = Document("", document.text[start:end], inside)
+            contents = _literal(cut, WORDPIECE)
+            if len(contents[0]) + len(contents[1]) + 3 <= limit:
+                expected.append(contents)
+            else:
+                left_out.too_long += 1
+        left_out.apart += len({t.key for t in document.triples} - held)
+    assert found.left_out == left_out
+    assert left_out.windowed > 10
+    assert left_out.apart >= 1
+    assert list(_contents(found)) == expected
 
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_nothing_makes_nothing(documents, tmp_path, cached):
     cache_dir = tmp_path if cached else None
     assert len(build([], WORDPIECE, Options(), cache_dir)) == 0
-    none = build(documents, WORDPIECE, Options(max_length=4), cache_dir)
-    assert (len(none), none.num_too_long) == (0, len(documents))
+    none = build(documents, WORDPIECE, Options(max_length=3), cache_dir)
+    assert (len(none), none.left_out.windowed) == (0, len(documents))
+    assert none.left_out.too_long >= len(documents)
     assert none.packed_length_E.tolist() == []
+
+
+def test_what_there_is_to_know_before_training():
+    def told(train, validation, **options):
+        documents = {"train": train, "validation": validation}
+        options = Options(**options)
+        found = {split: build(part, WORDPIECE, options) for split, part in documents.items()}
+        return list(notes(documents, found, WORDPIECE))
+
+    good = Document("1", "a b", (Triple("a", BORN, "b"),))
+    other = Document("2", "a b", (Triple("a", LIVES, "b"),))
+    assert told([good], [good]) == []
+    (note,) = told([good], [good, other])
+    assert note == f"1 relations occur in validation only and can't be learned: {LIVES}"
+    (note,) = told([good, Document("3", "a b " * 20, (Triple("a", BORN, "b"),))], [], max_length=24)
+    assert note.startswith("train: 1 of 2 documents are too long and are written in windows; 0 ")
+    (note,) = told([Document("4", "a \u2603", (Triple("a", BORN, "\u2603"),))], [good])
+    assert note.startswith("1 names have words that the vocabulary lacks, such as '\u2603'")
+    with pytest.raises(FeaturesError, match="none of the 1 training documents has a triple"):
+        told([Document("5", "a b")], [good])
 
 
 def _assert_same(one, other):
@@ -204,7 +299,7 @@ def _assert_same(one, other):
 def test_the_cache_returns_what_was_computed_and_computes_it_once(documents, tmp_path, monkeypatch):
     options = Options(max_length=90)
     plain = build(documents, WORDPIECE, options)
-    assert plain.num_too_long > 0
+    assert plain.left_out.windowed > 0
     _assert_same(build(documents, WORDPIECE, options, tmp_path / "new" / "cache"), plain)
 
     def compute_again(*args):

@@ -8,7 +8,7 @@ import pytest
 
 from grel import bio, linearize
 from grel.data import features, synthetic
-from grel.data.features import Features, Options
+from grel.data.features import Features, LeftOut, Options
 from grel.data.pipeline import Batches
 from grel.wordpiece import SPECIAL, Wordpiece, train_vocabulary
 
@@ -34,7 +34,7 @@ def _features(num_examples, rng=None, longest=37):
         labels.astype(np.uint8),
         start_E,
         source_length_E.astype(np.int32),
-        num_too_long=0,
+        left_out=LeftOut(),
     )
 
 
@@ -93,7 +93,7 @@ def test_rows_by_hand():
         labels=np.array([0, 1, 2, 1, 0, 1], np.uint8),
         start_E=np.array([0, 5, 6, 6]),
         source_length_E=np.array([3, 0, 0], np.int32),
-        num_too_long=0,
+        left_out=LeftOut(),
     )
     batch = Batches(found, WORDPIECE, 4, (10,), seed=None)[0]
     cls, sep, pad = WORDPIECE.cls_id, WORDPIECE.sep_id, WORDPIECE.pad_id
@@ -165,7 +165,7 @@ def test_an_example_that_moves_up_brings_its_targets():
         labels=np.zeros(40, np.uint8),
         start_E=np.array([0, 9, 40]),
         source_length_E=np.array([1, 30], np.int32),
-        num_too_long=0,
+        left_out=LeftOut(),
     )
     batch = Batches(found, WORDPIECE, 2, BUCKETS, seed=None)[0]
     assert (batch.length_B - batch.source_length_B).tolist() == [9, 2]
@@ -250,7 +250,7 @@ def test_what_does_not_fit_is_refused(changes, message):
 
 def test_no_examples_no_batches():
     nothing = np.zeros(0, np.int32)
-    empty = Features(nothing, nothing, np.zeros(1, np.int64), nothing, num_too_long=3)
+    empty = Features(nothing, nothing, np.zeros(1, np.int64), nothing, left_out=LeftOut(3))
     with pytest.raises(ValueError, match="there are no examples"):
         Batches(empty, WORDPIECE, 8, BUCKETS, seed=0)
 
@@ -270,7 +270,7 @@ def test_from_documents_to_batches_and_back(tmp_path):
                 continue
             source = wordpiece.decode(row[1 : source_length - 1])
             target = row[source_length : length - 1].tolist()
-            parsed = linearize.parse(target, wordpiece.part_end_id, wordpiece.triple_end_id)
+            parsed = linearize.parse(target, wordpiece.form)
             assert parsed.num_malformed == 0
             read.append((source, [
                 (wordpiece.decode(target[head]), wordpiece.relation(target[relation]),

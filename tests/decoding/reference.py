@@ -19,6 +19,7 @@ class Layout(NamedTuple):
     part_end: int
     triple_end: int
     end: int
+    form: str = "htr"  # "rht": the relation first; "opened": as one token that opens a triple
 
 
 class Step(NamedTuple):
@@ -67,6 +68,10 @@ def choose_token(token_logits: np.ndarray, allowed: set[int] | None) -> int:
 
 def structured_moves(source, tokens, labels, excluded, layout) -> dict[int, set[int]]:
     """The labels that may come next when only whole triples are written, and their tokens."""
+    if not set(source) - set(excluded):
+        return {O: {layout.end}}
+    if layout.form == "opened":
+        return _moves_after_openers(source, tokens, labels, excluded, layout)
     triple = list(tokens)
     while layout.triple_end in triple:
         triple = triple[triple.index(layout.triple_end) + 1 :]
@@ -74,19 +79,40 @@ def structured_moves(source, tokens, labels, excluded, layout) -> dict[int, set[
     while layout.part_end in part:
         num_parts, part = num_parts + 1, part[part.index(layout.part_end) + 1 :]
     moves = {O: set(), B: set(), I: set()}
-    if num_parts == 2:
+    after = {layout.triple_end, layout.end} if num_parts == 2 else {layout.part_end}
+    if num_parts == (0 if layout.form == "rht" else 2):
         for relation in layout.relations:
             if relation == tuple(part):
-                moves[O] |= {layout.triple_end, layout.end}
+                moves[O] |= after
             elif relation[: len(part)] == tuple(part):
                 moves[O].add(relation[len(part)])
     elif part:
-        moves[O] = {layout.part_end}
+        moves[O] = after
         moves[I] = continuations(source, tokens, labels, excluded)
     else:
-        moves[O] = set() if tokens else {layout.end}
         moves[B] = set(source) - set(excluded)
+    if not tokens:
+        moves[O].add(layout.end)
     return {label: allowed for label, allowed in moves.items() if allowed}
+
+
+def _moves_after_openers(source, tokens, labels, excluded, layout) -> dict[int, set[int]]:
+    """The same where a relation is one token that opens a triple."""
+    openers = {token for (token,) in layout.relations}
+    starts = [t for t, token in enumerate(tokens) if token in openers]
+    if not starts:
+        return {O: openers | {layout.end}}
+    triple = tokens[starts[-1] + 1 :]
+    in_tail = layout.part_end in triple
+    part = triple[triple.index(layout.part_end) + 1 :] if in_tail else triple
+    if not part:
+        found = {B: set(source) - set(excluded)}
+    else:
+        found = {
+            O: openers | {layout.end} if in_tail else {layout.part_end},
+            I: continuations(source, tokens, labels, excluded),
+        }
+    return {label: allowed for label, allowed in found.items() if allowed}
 
 
 def moves(source, tokens, labels, excluded, mode, layout) -> dict[int, tuple[int, set[int] | None]]:
@@ -107,6 +133,33 @@ def moves(source, tokens, labels, excluded, mode, layout) -> dict[int, tuple[int
                 continue
         options[label] = label, allowed_tokens(label, source, tokens, labels, excluded, mode)
     return options
+
+
+def over_vocabulary(place_logits: np.ndarray, ids: Sequence[int], vocab: int) -> np.ndarray:
+    """Logits of tokens whose probability is the sum over their places; -inf where there is none."""
+    tokens = np.full(vocab, -np.inf)
+    for token, logit in zip(ids, place_logits, strict=True):
+        tokens[token] = np.logaddexp(tokens[token], logit)
+    return tokens
+
+
+def pointed_place(
+    source: Sequence[int],
+    tokens: Sequence[int],
+    labels: Sequence[int],
+    masses: Sequence[Sequence[float]],
+) -> int:
+    """Where in the source q ends: of the places where it stands, the one that was given most.
+
+    `masses` has for each step the log-probability of each source position. -1 without a place.
+    """
+    q = copied_so_far(tokens, labels)
+    given = {}
+    for j in range(len(source)):
+        if q and list(source[j : j + len(q)]) == q:
+            steps = range(len(tokens) - len(q), len(tokens))
+            given[j + len(q) - 1] = sum(masses[t][j + n] for n, t in enumerate(steps))
+    return max(given, key=given.get) if given else -1
 
 
 def log_prob(logits: np.ndarray, place: int, among: Collection[int] | None = None) -> float:

@@ -11,6 +11,7 @@ import pytest
 from grel.bio import NUM_LABELS, B, I, O
 from grel.decoding import beam, copying, greedy
 from grel.decoding.structure import Schema
+from grel.linearize import Form
 from tests.decoding import reference
 
 CLS, START, END, PART_END, TRIPLE_END = 1, 2, 3, 4, 5
@@ -19,11 +20,12 @@ FIRST_WORD, VOCAB, NUM_KEYS, WIDTH = 6, 11, 211, 9
 
 
 RELATIONS = {"in": (7,), "born in": (8, 7), "of": (9,)}
+SCHEMA = Schema(RELATIONS, Form(PART_END, TRIPLE_END), END)
 LAYOUT = reference.Layout(list(RELATIONS.values()), PART_END, TRIPLE_END, END)
 
 
 def grammar():
-    return Schema(RELATIONS, part_end_id=PART_END, triple_end_id=TRIPLE_END, end_id=END).grammar()
+    return SCHEMA.grammar()
 
 
 def next_key(key, token):
@@ -38,52 +40,69 @@ def _search(tables, cases, grammar, rules_of, num_beams, **settings):
     source_BS, length_B = cases
     token_table, bio_table = tables
 
-    def step_fn(key_R, token_R):
+    def step_fn(state, token_R):
+        key_R, inside_RS = state
         key_R = next_key(key_R, token_R)
-        return token_table[key_R], bio_table[key_R], key_R
+        logits = token_table[key_R]
+        if rules.head == "pointer":
+            others_RE = jnp.ones((len(key_R), logits.shape[1] - WIDTH), bool)
+            logits = jnp.where(jnp.concatenate([inside_RS, others_RE], 1), logits, -jnp.inf)
+        return logits, bio_table[key_R], (key_R, inside_RS)
 
-    def reorder_fn(key_R, origin_BW):
-        return jnp.take_along_axis(key_R.reshape(origin_BW.shape), origin_BW, axis=1).reshape(-1)
+    def reorder_fn(state, origin_BW):
+        key_BW = state[0].reshape(origin_BW.shape)
+        return jnp.take_along_axis(key_BW, origin_BW, axis=1).reshape(-1), state[1]
 
-    common = {"start_id": START, "end_id": END}
-    masks = copying.copy_masks(source_BS, length_B, EXCLUDED)
+    def take_rows_fn(state, index_b):
+        def take(x):
+            return x.reshape(-1, num_beams or 1, *x.shape[1:])[index_b].reshape(-1, *x.shape[1:])
+
+        return jax.tree.map(take, state)
+
     rules = copying.Rules(grammar, *rules_of)
+    other_ids = () if grammar is None and rules.head == "vocabulary" else SCHEMA.token_ids
+    masks = copying.copy_masks(source_BS, length_B, EXCLUDED, other_ids)
+    common = {"start_id": START, "end_id": END, "grow_fn": lambda state, num_steps: state}
+    common |= {"take_rows_fn": take_rows_fn}
+    start = source_BS.sum(-1), masks.inside_BS
     if not num_beams:
-        return greedy.search(
-            step_fn,
-            source_BS.sum(-1),
-            masks,
-            rules,
-            take_rows_fn=lambda key_B, index_B: key_B[index_B],
-            grow_fn=lambda key_B, num_steps: key_B,
-            **settings,
-            **common,
-        )
+        return greedy.search(step_fn, start, masks, rules, **settings, **common)
     return beam.search(
         step_fn,
-        jnp.repeat(source_BS.sum(-1), num_beams),
+        jax.tree.map(lambda x: jnp.repeat(x, num_beams, axis=0), start),
         masks,
         rules,
         reorder_fn=reorder_fn,
-        take_rows_fn=lambda key_R, index_b: key_R.reshape(-1, num_beams)[index_b].reshape(-1),
-        grow_fn=lambda key_R, num_steps: key_R,
         num_beams=num_beams,
         **settings,
         **common,
     )
 
 
-def search(tables, cases, num_beams, *, grammar=None, copy="on", label="argmax", scores="raw", **s):
+def search(
+    tables,
+    cases,
+    num_beams,
+    *,
+    grammar=None,
+    copy="on",
+    label="argmax",
+    scores="raw",
+    head="vocabulary",
+    **s,
+):
     """What was found, as numpy arrays, and the number of row-steps; no beams: greedy search."""
-    found = _search(tables, cases, grammar, (copy, label, scores), num_beams, **s)
+    found = _search(tables, cases, grammar, (copy, label, scores, head), num_beams, **s)
     return jax.tree.map(np.asarray, found)
 
 
-def random_tables(seed: int, end: float = 0.0):
+def random_tables(seed: int, end: float = 0.0, head: str = "vocabulary"):
     """Logits that differ all, so that there are no ties; `end` raises those of the end token."""
     rng = np.random.default_rng(seed)
-    token_table = rng.normal(0, 2, (NUM_KEYS, VOCAB)).astype(np.float32)
-    token_table[:, END] += end
+    points = head == "pointer"
+    num_tokens = WIDTH + len(SCHEMA.token_ids) if points else VOCAB
+    token_table = rng.normal(0, 2, (NUM_KEYS, num_tokens)).astype(np.float32)
+    token_table[:, WIDTH + SCHEMA.token_ids.index(END) if points else END] += end
     return token_table, rng.normal(0, 1.5, (NUM_KEYS, NUM_LABELS)).astype(np.float32)
 
 
@@ -107,7 +126,13 @@ def logits_after(tables, cases, row: int, tokens):
     key = int(cases[0][row].sum())
     for token in [START, *tokens]:
         key = next_key(key, token)
-    return tables[0][key], tables[1][key]
+    logits = tables[0][key]
+    if len(logits) > VOCAB:  # of places
+        words = words_of(cases, row)
+        ids = [*words, *SCHEMA.token_ids]
+        logits = np.concatenate([logits[1 : 1 + len(words)], logits[WIDTH:]])
+        logits = reference.over_vocabulary(logits, ids, VOCAB)
+    return logits, tables[1][key]
 
 
 def extensions(tables, cases, row, tokens, labels, *, copy, label, scores, structured=False):
@@ -127,6 +152,8 @@ def extensions(tables, cases, row, tokens, labels, *, copy, label, scores, struc
     for written, (score, allowed) in by_label.items():
         among = allowed if scores == "renormalized" else None
         for token in range(VOCAB) if allowed is None else sorted(allowed):
+            if token_logits[token] == -np.inf:
+                continue
             yield score + reference.log_prob(token_logits, token, among), written, token
 
 
@@ -163,24 +190,27 @@ def assert_found(best, row: int, expected):
 
 
 @pytest.mark.parametrize(
-    ("copy", "structured", "label", "scores", "width", "power"),
+    ("copy", "structured", "label", "scores", "width", "power", "head"),
     [
-        ("on", False, "argmax", "raw", 3, 0.0),
-        ("on", False, "joint", "renormalized", 4, 0.7),
-        ("su", False, "joint", "raw", 2, 1.5),
-        ("on", True, "argmax", "raw", 3, 1.0),
+        ("on", False, "argmax", "raw", 3, 0.0, "vocabulary"),
+        ("on", False, "joint", "renormalized", 4, 0.7, "vocabulary"),
+        ("su", False, "joint", "raw", 2, 1.5, "vocabulary"),
+        ("on", True, "argmax", "raw", 3, 1.0, "vocabulary"),
+        ("on", False, "joint", "raw", 3, 0.7, "pointer"),
+        ("on", True, "argmax", "renormalized", 3, 1.0, "pointer"),
     ],
 )
-def test_equal_to_a_literal_beam_search(copy, structured, label, scores, width, power):
+def test_equal_to_a_literal_beam_search(copy, structured, label, scores, width, power, head):
     """Score, tokens and labels of all that are asked for; many rows, some that end early."""
     num_rows, num_steps = 60, 8
-    tables, cases = random_tables(1, end=1.0), random_cases(num_rows, 2)
+    tables, cases = random_tables(1, end=1.0, head=head), random_cases(num_rows, 2)
     rules = {"copy": copy, "label": label, "scores": scores}
     best, _ = search(
         tables,
         cases,
         width,
         **rules,
+        head=head,
         grammar=grammar() if structured else None,
         num_steps=num_steps,
         num_best=width,
@@ -273,11 +303,13 @@ def entity(tokens):
     [
         (True, {"label": "argmax", "scores": "renormalized"}),
         (False, {"label": "joint", "copy": "su"}),
+        (False, {"label": "argmax", "head": "pointer"}),
     ],
 )
 def test_one_beam_writes_what_greedy_search_writes(structured, rules):
     # So few rows that greedy search never gathers them, which would only take longer to compile.
-    tables, cases = random_tables(6, end=0.5), random_cases(7, 7)
+    tables = random_tables(6, end=0.5, head=rules.get("head", "vocabulary"))
+    cases = random_cases(7, 7)
     rules["grammar"] = grammar() if structured else None
     expected, _ = search(tables, cases, 0, **rules, num_steps=12)
     best, _ = search(tables, cases, 1, **rules, num_steps=12)

@@ -40,7 +40,8 @@ def _choose(masks, state, bio_logits_1C, mode):
 def state_after(masks: copying.CopyMasks, history: list[tuple[int, int]]) -> copying.CopyState:
     state = copying.init_copy(masks)
     for label, token in history:
-        state = _advance(masks, state, np.array([token]), np.array([label]))
+        no_mass_1S = np.zeros(masks.source_BS.shape, np.float32)
+        state = _advance(masks, state, np.array([token]), np.array([label]), no_mass_1S)
     return state
 
 
@@ -49,7 +50,7 @@ def offered(source, history, label, mode="on") -> tuple[int, set[int] | None]:
     masks = packed(source)
     bio_logits_1C = np.eye(3, dtype=np.float32)[[label]]
     label_1, allow = _choose(masks, state_after(masks, history), bio_logits_1C, mode)
-    tokens = np.asarray(masks.source_BS)[np.asarray(allow.position_BS)]
+    tokens = np.asarray(masks.source_BS)[np.asarray(allow.place_BX)]
     assert bool(allow.free_B[0]) == (not len(tokens))
     return int(label_1[0]), set(tokens.tolist()) or None
 
@@ -163,19 +164,18 @@ def choices():
     logits_BV[::2] = rng.integers(-2, 2, (rows // 2, vocab))
     logits_BV = logits_BV.astype(np.float32)
     masks = copying.copy_masks(source_BS, np.full(rows, width), EXCLUDED)
-    allow = copying.Allowed(
-        jnp.asarray(allow_BS), jnp.zeros((rows, 0), bool), jnp.asarray(~allow_BS.any(-1))
-    )
+    allow = copying.Allowed(jnp.asarray(allow_BS), jnp.asarray(~allow_BS.any(-1)))
 
     @jax.jit
     def choose(logits_BV, masks, allow):
         raw, renormalized = (copying.Rules(scores=scores) for scores in copying.CHOICES["scores"])
-        token_B = copying.choose_token(logits_BV, masks, allow, raw)
+        scores = copying.score_tokens(logits_BV, masks, raw)
+        token_B, logit_B = copying.choose_token(scores, masks, allow)
         return (
             token_B,
-            copying.token_log_prob(logits_BV, token_B, masks, allow, raw),
-            copying.token_log_prob(logits_BV, token_B, masks, allow, renormalized),
-            copying.distinct(masks, allow).position_BS,
+            logit_B - copying.token_norm(scores, masks, allow, raw),
+            logit_B - copying.token_norm(scores, masks, allow, renormalized),
+            copying.distinct(masks, allow.place_BX),
         )
 
     allowed = [set(source_BS[row][allow_BS[row]].tolist()) or None for row in range(rows)]

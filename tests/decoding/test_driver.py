@@ -14,7 +14,8 @@ from tests.decoding import reference
 
 PAD, CLS, SEP, PART_END, TRIPLE_END = EXCLUDED = 0, 1, 2, 3, 4
 VOCAB, NUM_KEYS, NUM_STEPS, MAX_TARGET, BUCKETS = 14, 61, 10, 8, (8, 16)
-SCHEMA = Schema({"a": (5,), "ab": (5, 6), "c": (7,)}, part_end_id=3, triple_end_id=4, end_id=SEP)
+FORM = linearize.Form(PART_END, TRIPLE_END)
+SCHEMA = Schema({"a": (5,), "ab": (5, 6), "c": (7,)}, FORM, SEP)
 
 shapes_encoded: list[tuple[int, ...]] = []
 
@@ -258,7 +259,7 @@ def test_structure_writes_whole_triples_only(params, structured):
     check(written, sources, relations=SCHEMA.relation_ids)
     num_cut = num_triples = 0
     for one in written:
-        parsed = linearize.parse(one.ids.tolist(), PART_END, TRIPLE_END)
+        parsed = linearize.parse(one.ids.tolist(), FORM)
         assert parsed.num_malformed == 0
         num_triples += len(parsed.triples)
         num_cut += not one.ended and len(one.ids) > 0

@@ -17,19 +17,33 @@ from tests.decoding import reference
 START, END, PART_END, TRIPLE_END, EXCLUDED = 9, 3, 4, 5, (0, 3, 4, 5)
 VOCAB, WIDTH, STEPS = 12, 18, 16
 # One relation is the beginning of another, and their words are those of the sentences.
-SCHEMA = structure.Schema(
-    {"a": (6,), "ab": (6, 7), "c": (8, 9, 6), "d": (2,)},
-    part_end_id=PART_END,
-    triple_end_id=TRIPLE_END,
-    end_id=END,
-)
+RELATIONS = {"a": (6,), "ab": (6, 7), "c": (8, 9, 6), "d": (2,)}
+FORM = linearize.Form(PART_END, TRIPLE_END)
+SCHEMA = structure.Schema(RELATIONS, FORM, END)
+SCHEMAS = {
+    "htr": SCHEMA,
+    "rht": structure.Schema(RELATIONS, linearize.Form(PART_END, TRIPLE_END, True), END),
+    "opened": structure.Schema(
+        {"a": (2,), "b": (1,)},
+        linearize.Form(PART_END, TRIPLE_END, True, frozenset([1, 2])),
+        END,
+    ),
+}
 
 traced: list[copying.Rules] = []
 executed: list[int] = []
 
 
-@functools.partial(jax.jit, static_argnames="num_steps")
-def _search(token_table_BTVV, bio_table_BTVC, source_BS, source_length_B, rules, num_steps=STEPS):
+@functools.partial(jax.jit, static_argnames=("num_steps", "other_ids"))
+def _search(
+    token_table_BTVV,
+    bio_table_BTVC,
+    source_BS,
+    source_length_B,
+    rules,
+    num_steps=STEPS,
+    other_ids=SCHEMA.token_ids,
+):
     traced.append(rules)
 
     def step_fn(state, token_B):
@@ -41,7 +55,7 @@ def _search(token_table_BTVV, bio_table_BTVC, source_BS, source_length_B, rules,
     return greedy.search(
         step_fn,
         (jnp.arange(len(source_BS)), jnp.int32(0)),
-        copying.copy_masks(source_BS, source_length_B, EXCLUDED),
+        copying.copy_masks(source_BS, source_length_B, EXCLUDED, other_ids),
         rules,
         num_steps=num_steps,
         start_id=START,
@@ -51,10 +65,10 @@ def _search(token_table_BTVV, bio_table_BTVC, source_BS, source_length_B, rules,
     )
 
 
-def search(cases, rules=copying.Rules()):  # noqa: B008
+def search(cases, rules=copying.Rules(), **how):  # noqa: B008
     """The result as numpy arrays, and the size of each step that was run for it."""
     executed.clear()
-    generated, num_row_steps = jax.tree.map(np.asarray, _search(*cases, rules))
+    generated, num_row_steps = jax.tree.map(np.asarray, _search(*cases, rules, **how))
     jax.effects_barrier()
     assert num_row_steps == sum(executed)
     return generated, [int(size) for size in executed]
@@ -105,10 +119,9 @@ def decode_row(cases, row: int, **how) -> list[reference.Step]:
     )
 
 
-def layout(relations=SCHEMA.relation_ids) -> reference.Layout:
-    return reference.Layout(
-        [SCHEMA.relation_ids[name] for name in relations], PART_END, TRIPLE_END, END
-    )
+def layout(relations=None, form="htr") -> reference.Layout:
+    names = SCHEMAS[form].chosen(relations).values()
+    return reference.Layout(list(names), PART_END, TRIPLE_END, END, form)
 
 
 def assert_writes(generated, row: int, steps: list[reference.Step]):
@@ -231,13 +244,122 @@ def test_structure_equals_the_reference(structured):
     assert min(n for kind, n in met.items() if "triple ends" not in kind) >= 25, met
 
 
+@pytest.mark.parametrize("form", ["rht", "opened"])
+def test_other_forms_equal_the_reference_and_are_whole(form):
+    schema = SCHEMAS[form]
+    cases = random_cases(600, seed=13)
+    generated, _ = search(cases, copying.Rules(schema.grammar()), other_ids=schema.token_ids)
+    num_triples = 0
+    for row in range(600):
+        steps = decode_row(cases, row, layout=layout(form=form))
+        assert_writes(generated, row, steps)
+        tokens = [s.token for s in steps if s.token != END]
+        ended = bool(steps) and steps[-1].token == END
+        parsed = linearize.parse(tokens if ended else tokens[: schema.whole(tokens)], schema.form)
+        assert parsed.num_malformed == 0
+        num_triples += len(parsed.triples)
+        told = trace.trace(
+            source_of(cases, row),
+            tokens,
+            [s.label for s in steps if s.token != END],
+            excluded_ids=EXCLUDED,
+            schema=schema,
+        )
+        allowed = [s.allowed for s in steps if s.token != END]
+        assert [s.allowed and set(s.allowed) for s in told] == allowed
+    assert num_triples > 200
+
+
+def pointed_cases(num_rows: int, seed: int):
+    """`random_cases` of a model that points: its logits are those of places."""
+    _, bio_table, source_BS, length_B = random_cases(num_rows, seed, ties=False)
+    rng = np.random.default_rng(seed + 1)
+    num_places = WIDTH + len(SCHEMA.token_ids)
+    table = rng.normal(0, 2, (num_rows, STEPS, VOCAB, num_places)).astype(np.float32)
+    table[..., WIDTH + SCHEMA.token_ids.index(END)] -= rng.choice([-3, 1, 9], (num_rows, 1, 1))
+    place_S = np.arange(WIDTH)
+    inside_BS = (place_S > 0) & (place_S < length_B[:, None] - 1)
+    table[..., :WIDTH] = np.where(inside_BS[:, None, None], table[..., :WIDTH], -np.inf)
+    return table, bio_table, source_BS, length_B
+
+
+@pytest.mark.parametrize(
+    ("copy", "structured", "label", "scores"),
+    [
+        ("on", False, "argmax", "raw"),
+        ("on", False, "joint", "renormalized"),
+        ("su", False, "argmax", "renormalized"),
+        ("off", False, "argmax", "raw"),
+        ("on", True, "argmax", "raw"),
+        ("on", True, "joint", "renormalized"),
+    ],
+)
+def test_a_pointer_equals_the_reference(copy, structured, label, scores):
+    """A token's probability is the sum over its places; the place is the one given most."""
+    cases = pointed_cases(400, seed=21)
+    grammar = SCHEMA.grammar() if structured else None
+    rules = copying.Rules(grammar, copy, label, scores, head="pointer")
+    generated, _ = search(cases, rules)
+    met = collections.Counter()
+    for row, (table, source_S) in enumerate(zip(cases[0], cases[2], strict=True)):
+        source = source_of(cases, row)
+        if not source:
+            continue
+        ids = [*source_S, *SCHEMA.token_ids]
+        steps = reference.decode(
+            source,
+            lambda step, token, table=table, row=row, ids=ids: (
+                reference.over_vocabulary(table[step, token], ids, VOCAB),
+                cases[1][row, step, token],
+            ),
+            max_steps=STEPS,
+            start_id=START,
+            end_id=END,
+            excluded=EXCLUDED,
+            mode=copy,
+            layout=layout() if structured else None,
+            choose=label,
+            scores=scores,
+        )
+        assert_writes(generated, row, steps)
+        tokens, labels = [s.token for s in steps], [s.label for s in steps]
+        masses = []
+        for t, last in enumerate([START, *tokens[:-1]]):
+            logits = table[t, last].astype(float)
+            masses.append((logits - np.logaddexp.reduce(logits))[1:])
+        for t in range(len(steps)):
+            place = reference.pointed_place(source, tokens[: t + 1], labels[: t + 1], masses)
+            assert generated.position_BT[row, t] == place, (row, t)
+            q = reference.copied_so_far(tokens[: t + 1], labels[: t + 1])
+            places = bio.occurrences(source, q)
+            met["not the first place"] += bool(places) and place != places[0] + len(q) - 1
+            met["several places"] += len(places) > 1
+    assert met["not the first place"] >= 25, met
+
+
+@pytest.mark.parametrize("head", ["vocabulary", "pointer"])
+def test_a_bias_of_the_end_is_added_to_its_logit(head):
+    """Decoding with a bias is decoding with other logits of the end."""
+    cases = (pointed_cases if head == "pointer" else random_cases)(100, 23)
+    at = WIDTH + SCHEMA.token_ids.index(END) if head == "pointer" else END
+    table = cases[0].copy()
+    table[..., at] -= 1.5
+    if head == "pointer":  # the end may stand in the source
+        table[..., :WIDTH] -= np.where(cases[2] == END, 1.5, 0)[:, None, None]
+    rules = copying.Rules(SCHEMA.grammar(), head=head, end_id=END)
+    biased, _ = search(cases, rules.replace(end_bias=np.float32(-1.5)))
+    expected, _ = search((table, *cases[1:]), rules)
+    jax.tree.map(np.testing.assert_array_equal, biased, expected)
+    assert (biased.length_B > search(cases, rules)[0].length_B).any()
+
+
 def test_all_that_is_written_is_whole(structured):
     """Without looking at how: outputs parse, entities are of the sentence, relations known."""
     cases, generated = structured
     num_triples = 0
     for row, length in enumerate(generated.length_B):
         ids = generated.tokens_BT[row, :length].tolist()
-        parsed = linearize.parse(ids, PART_END, TRIPLE_END)
+        parsed = linearize.parse(ids, FORM)
         # What had no room for its end may lack the rest of its last triple.
         assert parsed.num_malformed == 0 or (length == STEPS and parsed.num_malformed == 1)
         for n, slots in enumerate(parsed.triples):

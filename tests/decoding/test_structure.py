@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from grel.decoding import structure
+from grel.linearize import Form
 
 END, PART_END, TRIPLE_END = 2, 3, 4
 # "new" is the beginning of "new york", and "york" is a word of two names.
 SCHEMA = structure.Schema(
     {"new": [7], "new york": (7, 8), "old york": (6, 8), "x": (9,)},
-    part_end_id=PART_END,
-    triple_end_id=TRIPLE_END,
-    end_id=END,
+    Form(PART_END, TRIPLE_END),
+    END,
 )
 COPY = "copy"
 
@@ -72,6 +72,72 @@ def test_restricted_to_some_relations(relations, after_tail, after_new):
     assert offered(grammar, *TAIL, 7) == after_new
 
 
+REL_NAMES = {"new": (7,), "new york": (7, 8), "old york": (6, 8), "x": (9,)}
+WORDS_FIRST = structure.Schema(REL_NAMES, Form(PART_END, TRIPLE_END, relation_first=True), END)
+TOKENS = {"a": (6,), "b": (7,), "c": (9,)}
+OPENERS = frozenset([6, 7, 9])
+TOKENS_FIRST = structure.Schema(TOKENS, Form(PART_END, TRIPLE_END, True, OPENERS), END)
+X_HEAD = (9, PART_END, COPY)
+A_HEAD = (6, COPY)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ((), {6, 7, 9, END}),
+        ((6,), {8}),
+        ((7,), {8, PART_END}),
+        ((7, 8), {PART_END}),
+        ((7, 8, PART_END), {COPY}),
+        (X_HEAD, {COPY, PART_END}),
+        ((*X_HEAD, PART_END), {COPY}),
+        ((*X_HEAD, PART_END, COPY), {COPY, TRIPLE_END, END}),
+        ((*X_HEAD, PART_END, COPY, TRIPLE_END), {6, 7, 9}),
+        ((*X_HEAD, PART_END, COPY, TRIPLE_END, 7), {8, PART_END}),
+    ],
+)
+def test_what_may_follow_where_words_of_a_relation_come_first(written, expected):
+    assert offered(WORDS_FIRST.grammar(), *written) == expected
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ((), {6, 7, 9, END}),
+        ((6,), {COPY}),
+        (A_HEAD, {COPY, PART_END}),
+        ((*A_HEAD, PART_END), {COPY}),
+        ((*A_HEAD, PART_END, COPY), {COPY, 6, 7, 9, END}),
+        ((*A_HEAD, PART_END, COPY, COPY, 9), {COPY}),
+    ],
+)
+def test_what_may_follow_where_a_relation_opens_a_triple(written, expected):
+    assert offered(TOKENS_FIRST.grammar(), *written) == expected
+
+
+def test_restricted_openers():
+    grammar = TOKENS_FIRST.grammar(["b"])
+    assert offered(grammar) == {7, END}
+    assert offered(grammar, 7, COPY, PART_END, COPY) == {COPY, 7, END}
+    after_a = TOKENS_FIRST.grammar().next_AE[structure.FIRST, TOKENS_FIRST.token_ids.index(6)]
+    assert not grammar.starts_A[after_a]
+
+
+@pytest.mark.parametrize(
+    ("schema", "written", "whole"),
+    [
+        (SCHEMA, [20, 3, 20, 3, 9, 4, 20, 3], 5),
+        (SCHEMA, [20, 3, 20], 0),
+        (WORDS_FIRST, [9, 3, 20, 3, 20, 4, 7], 5),
+        (TOKENS_FIRST, [6, 20, 3, 20, 7, 20, 20], 4),
+        (TOKENS_FIRST, [6, 20, 3, 20], 0),
+        (TOKENS_FIRST, [], 0),
+    ],
+)
+def test_what_is_whole_of_an_output_that_broke_off(schema, written, whole):
+    assert schema.whole(written) == whole
+
+
 def test_restricting_changes_values_only():
     everything, one = SCHEMA.grammar(), SCHEMA.grammar(["x"])
     shapes = [jax.tree.map(lambda x: (x.shape, x.dtype), g) for g in (everything, one)]
@@ -93,6 +159,6 @@ def test_relations_that_cannot_be_chosen():
         SCHEMA.grammar(["new", "y"])
     with pytest.raises(ValueError, match="no relations to write; name at least one"):
         SCHEMA.chosen([])
-    empty = structure.Schema({}, part_end_id=PART_END, triple_end_id=TRIPLE_END, end_id=END)
+    empty = structure.Schema({}, Form(PART_END, TRIPLE_END), END)
     with pytest.raises(ValueError, match="no relations to write"):
         empty.grammar()

@@ -3,6 +3,7 @@
 from grel.bio import B, I, O
 from grel.decoding import structure
 from grel.decoding.trace import Step, trace
+from grel.linearize import Form
 
 END, PART_END, TRIPLE_END, EXCLUDED = 2, 3, 4, (0, 1, 2, 3, 4)
 WORLD, HEALTH, MONTH, BY, ORGANIZATION = range(10, 15)
@@ -41,9 +42,8 @@ def test_without_copying_everything_is_allowed():
 def test_a_structured_output():
     schema = structure.Schema(
         {"new": (20,), "new york": (20, 21), "old": (22,)},
-        part_end_id=PART_END,
-        triple_end_id=TRIPLE_END,
-        end_id=END,
+        Form(PART_END, TRIPLE_END),
+        END,
     )
     ids = [BY, PART_END, MONTH, PART_END, 20, TRIPLE_END, BY]
     labels = [B, O, B, O, O, O, B]

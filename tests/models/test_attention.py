@@ -8,16 +8,27 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grel.models.attention import Keys, attend, cudnn_applies, dropout, seq2seq_mask
+from grel.models.attention import Keys, attend, cudnn_applies, dropout, seq2seq_mask, twin_mask
+
+
+def _drawn(mask_fn, size):
+    text = inspect.getdoc(mask_fn)  # the indentation of __doc__ depends on Python's version
+    drawing = re.findall(rf"^ {{4}}\S+((?: +[01]){{{size}}})$", text, re.MULTILINE)
+    drawn = np.array([[int(cell) for cell in row.split()] for row in drawing], bool)
+    assert drawn.shape == (size, size)
+    return drawn
 
 
 def test_the_mask_is_the_one_drawn():
-    text = inspect.getdoc(seq2seq_mask)  # the indentation of __doc__ depends on Python's version
-    drawing = re.findall(r"^ {4}\S+((?: +[01]){8})$", text, re.MULTILINE)
-    drawn = np.array([[int(cell) for cell in row.split()] for row in drawing], bool)
-    assert drawn.shape == (8, 8)
     allow_BLL = seq2seq_mask(jnp.array([4]), jnp.array([7]), 8)
-    np.testing.assert_array_equal(allow_BLL[0], drawn)
+    np.testing.assert_array_equal(allow_BLL[0], _drawn(seq2seq_mask, 8))
+
+
+def test_the_mask_with_twins_is_the_one_drawn():
+    """Twins of a longer target than the row has see all of it."""
+    allow_BLL = twin_mask(jnp.array([3, 3]), jnp.array([5, 4]), 6, 3)
+    np.testing.assert_array_equal(allow_BLL[0], _drawn(twin_mask, 9))
+    assert allow_BLL[1, 8].astype(int).tolist() == [1, 1, 1, 1, 0, 0, 0, 0, 1]
 
 
 def test_the_mask_against_its_definition():

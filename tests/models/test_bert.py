@@ -21,15 +21,17 @@ TINY = bert.Config(
     mask_id=4,
     sep_id=3,
 )
+POINTER = dataclasses.replace(TINY, head="pointer", writable_ids=(3, 6, 7, 9))
 SOURCE_B = np.array([6, 4, 9, 2])
 LENGTH_B = np.array([11, 12, 10, 5])
 
 
 @pytest.fixture(scope="module")
 def params():
+    """Of a model that points, which has all that the other has."""
     # Larger than at initialization, so that what should differ does so visibly.
     rng = np.random.default_rng(0)
-    shapes = jax.eval_shape(lambda: bert.init(TINY, jax.random.PRNGKey(0)))
+    shapes = jax.eval_shape(lambda: bert.init(POINTER, jax.random.PRNGKey(0)))
     return jax.tree.map(lambda x: rng.normal(0, 0.3, x.shape).astype(np.float32), shapes)
 
 
@@ -103,40 +105,123 @@ def test_causality_by_gradients(params, batch):
             np.testing.assert_array_equal(felt_L, expected_L, err_msg=f"row {row} at {query}")
 
 
+@jax.jit
+def _pointer_parts(params, hidden_BPD):
+    """What the two products of the pointer take, by the model's layers alone."""
+    variables = {"params": params}
+    model = bert.Model(POINTER)
+    return (
+        model.apply(variables, hidden_BPD, method=lambda m, h: m.pointer_query(h)),
+        model.apply(variables, hidden_BPD, method=lambda m, h: m.pointer_key(h)),
+        _heads(params, hidden_BPD)[0],
+    )
+
+
+def _token_log_prob(params, config, hidden_LD, tokens, source, at, token) -> float:
+    """log p(token) by the state at a position, place by place; -inf where it can't be written."""
+    query_LD, key_LD, vocabulary_LV = (np.asarray(x[0]) for x in _pointer_parts(params, hidden_LD))
+    logits = vocabulary_LV[at].astype(float)
+    if config.head == "vocabulary":
+        return logits[token] - np.logaddexp.reduce(logits)
+    places = [(i, logits[i]) for i in config.writable_ids]
+    for j in range(1, source - 1):
+        bilinear = query_LD[at] @ key_LD[j] / np.sqrt(config.hidden_size)
+        places.append((tokens[j], logits[tokens[j]] + bilinear))
+    norm = np.logaddexp.reduce([logit for _, logit in places])
+    return np.logaddexp.reduce([-np.inf, *(x for i, x in places if i == token)]) - norm
+
+
 @pytest.mark.parametrize("objective", losses.OBJECTIVES)
-def test_gathered_heads_equal_heads_everywhere(params, batch, objective):
-    config = dataclasses.replace(TINY, objective=objective)
+@pytest.mark.parametrize("head", bert.HEADS)
+def test_loss_against_its_definition(params, batch, objective, head):
+    """Position by position: heads are gathered and twins run together, which changes nothing."""
+    config = dataclasses.replace(POINTER, head=head, objective=objective)
     mask_key = jax.random.PRNGKey(7)
     sums = _loss(config, params, batch, mask_key)
+    tokens_BL = batch.tokens_BL
     if objective == "mlm":
         tokens_BL, targets = losses.mask_tokens(
-            mask_key, batch, rate=config.mask_rate, mask_id=4, vocab=50
+            mask_key, batch, source_rate=0.15, target_rate=0.15, mask_id=4, vocab=50
         )
-    else:
-        tokens_BL, targets = batch.tokens_BL, losses.next_tokens(batch)
     hidden_BLD = _hidden(params, tokens_BL)
-    logits = _heads(params, hidden_BLD, config)
-    token_BLV, bio_BLC = (np.asarray(jax.nn.log_softmax(x)) for x in logits)
-    token_loss = bio_loss = num = 0
-    for row in range(4):
-        for p in np.flatnonzero(targets.counts_BP[row]):
-            at = int(targets.position_BP[row, p])
-            of = at if objective == "mlm" else at + 1
-            token_loss -= token_BLV[row, at, batch.tokens_BL[row, of]]
-            bio_loss -= bio_BLC[row, at, batch.labels_BL[row, of]]
+    token_loss = bio_loss = num = num_tokens = unwritable = 0
+    for row, (source, length) in enumerate(zip(SOURCE_B, LENGTH_B, strict=True)):
+        predicted = range(source, length)
+        if objective == "mlm":
+            predicted = np.array(targets.position_BP[row])[np.array(targets.counts_BP[row])]
+        for of in predicted:
+            at, hidden_1LD = of, hidden_BLD[row : row + 1]
+            if objective == "causal":
+                at = of - 1
+            elif objective == "pseudo":  # fed the target before it, and [MASK]
+                twin_1L = np.pad([[*batch.tokens_BL[row, :of], 4]], ((0, 0), (0, 11 - of)))
+                hidden_1LD = _packed(params, twin_1L, np.array([source]), np.array([of + 1]))
+            bio_logits = np.asarray(_heads(params, hidden_1LD)[1])[0, at].astype(float)
+            bio_loss -= bio_logits[batch.labels_BL[row, of]] - np.logaddexp.reduce(bio_logits)
             num += 1
-    assert sums["loss"][1] == num > 0
-    np.testing.assert_allclose(sums["token_loss"][0], token_loss, rtol=1e-5)
-    np.testing.assert_allclose(sums["bio_loss"][0], bio_loss, rtol=1e-5)
-    np.testing.assert_allclose(sums["loss"][0], 0.1 * token_loss + 0.9 * bio_loss, rtol=1e-5)
+            if head == "pointer" and of < source:
+                continue
+            found = _token_log_prob(
+                params,
+                config,
+                hidden_1LD,
+                batch.tokens_BL[row],
+                source,
+                at,
+                batch.tokens_BL[row, of],
+            )
+            num_tokens += found > -np.inf
+            unwritable += found == -np.inf
+            token_loss -= found if found > -np.inf else 0
+    assert (sums["bio_loss"][1], sums["token_loss"][1]) == (num, num_tokens)
+    assert sums["unwritable"][0] == unwritable
+    assert (unwritable > 0) == (head == "pointer")
+    np.testing.assert_allclose(sums["token_loss"][0], token_loss, rtol=1e-4)
+    np.testing.assert_allclose(sums["bio_loss"][0], bio_loss, rtol=1e-4)
+    np.testing.assert_allclose(sums["loss"][0], 0.1 * token_loss + 0.9 * bio_loss, rtol=1e-4)
 
 
-@pytest.mark.parametrize("objective", losses.OBJECTIVES)
-@pytest.mark.parametrize(("num_segments", "source", "target"), [(2, 0, 1), (6, 4, 5)])
-def test_cached_decoding_equals_encoding_anew(params, objective, num_segments, source, target):
+@functools.partial(jax.jit, static_argnames="config")
+def _last_logits(params, packed_RL, source_R, length_R, config):
+    """Both heads at the last position of packed rows."""
+    model, variables = bert.Model(config), {"params": params}
+    hidden_RLD = _packed(params, packed_RL, source_R, length_R, config)
+    last_R1D = jnp.take_along_axis(hidden_RLD, length_R[:, None, None] - 1, axis=1)
+    places = None
+    if config.head == "pointer":
+        places = model.apply(variables, packed_RL, source_R, hidden_RLD, method=bert.Model.places)
+    token_R1X, bio_R1C = model.apply(variables, last_R1D, places, method=bert.Model.heads)
+    return token_R1X[:, 0], bio_R1C[:, 0]
+
+
+def _assert_same_logits(config, logits, expected):
+    """Those of places agree where there is a place; a cache pads the source, a packed row more."""
+    token_RX, bio_RC = map(np.asarray, logits)
+    other_RX, other_RC = map(np.asarray, expected)
+    np.testing.assert_allclose(bio_RC, other_RC, atol=2e-4)
+    if config.head == "pointer":
+        num_places, num_others = 10, len(config.writable_ids)
+        assert (other_RX[:, num_places:-num_others] == -np.inf).all()
+        other_RX = np.delete(other_RX, np.s_[num_places:-num_others], axis=1)
+    np.testing.assert_allclose(token_RX, other_RX, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("objective", "head", "num_segments", "source", "target"),
+    [
+        ("mlm", "vocabulary", 2, 0, 1),
+        ("causal", "vocabulary", 6, 4, 5),
+        ("causal", "pointer", 2, 0, 1),
+        ("pseudo", "pointer", 6, 4, 5),
+    ],
+)
+def test_cached_decoding_equals_encoding_anew(
+    params, objective, head, num_segments, source, target
+):
     """Step t's logits are those of the packed pair so far, whatever the padding and the room."""
     config = dataclasses.replace(
-        TINY,
+        POINTER,
+        head=head,
         objective=objective,
         num_segments=num_segments,
         source_segment=source,
@@ -153,27 +238,23 @@ def test_cached_decoding_equals_encoding_anew(params, objective, num_segments, s
     for t in range(steps):
         if t == 4:
             state = _grow(state, steps)
-        token_logits_BV, bio_logits_BC, state = _decode_step(config, params, state, token_B)
+        *logits, state = _decode_step(config, params, state, token_B)
         token_B = written_BT[:, t]
+        packed_BL = np.zeros((4, 16), np.int32)
+        length_B = SOURCE_B + t + (objective != "causal")
         for row, length in enumerate(SOURCE_B):
-            packed = [*source_BS[row, :length], *written_BT[row, :t]]
-            if objective == "mlm":
-                packed.append(4)
-            padded = np.pad([packed], ((0, 0), (0, 16 - len(packed))))
-            hidden_BLD = _packed(
-                params, padded, np.array([length]), np.array([len(packed)]), config
-            )
-            token_BPV, bio_BPC = _heads(
-                params, hidden_BLD[:, len(packed) - 1 : len(packed)], config
-            )
-            np.testing.assert_allclose(token_logits_BV[row], token_BPV[0, 0], atol=2e-4)
-            np.testing.assert_allclose(bio_logits_BC[row], bio_BPC[0, 0], atol=2e-4)
+            packed = [*source_BS[row, :length], *written_BT[row, :t], 4]
+            packed_BL[row, : length_B[row]] = packed[: length_B[row]]
+        expected = _last_logits(params, packed_BL, SOURCE_B, length_B, config)
+        _assert_same_logits(config, logits, expected)
 
 
-@pytest.mark.parametrize("objective", losses.OBJECTIVES)
-def test_beams_that_change_places_equal_encoding_anew(params, objective):
+@pytest.mark.parametrize(
+    ("objective", "head"), [("mlm", "vocabulary"), ("causal", "vocabulary"), ("causal", "pointer")]
+)
+def test_beams_that_change_places_equal_encoding_anew(params, objective, head):
     """Beams of one source: some go on from the same beam, some from none, after every step."""
-    config = dataclasses.replace(TINY, objective=objective)
+    config = dataclasses.replace(POINTER, head=head, objective=objective)
     rng = np.random.default_rng(3)
     source_BS, num_beams, steps = _sources(rng), 3, 5
     state = _init_decode(config, params, source_BS, SOURCE_B, steps, num_beams)
@@ -191,16 +272,17 @@ def test_beams_that_change_places_equal_encoding_anew(params, objective):
             source = source_BS[row // num_beams, : SOURCE_B[row // num_beams]]
             packed = [*source, *written, 4]
             packed_RL[row, : length_R[row]] = packed[: length_R[row]]
-        hidden_RLD = _packed(params, packed_RL, np.repeat(SOURCE_B, num_beams), length_R, config)
-        last_R1D = jnp.take_along_axis(hidden_RLD, length_R[:, None, None] - 1, axis=1)
-        for one, other in zip(logits, _heads(params, last_R1D, config), strict=True):
-            np.testing.assert_allclose(one, other[:, 0], atol=2e-4)
+        source_R = np.repeat(SOURCE_B, num_beams)
+        _assert_same_logits(
+            config, logits, _last_logits(params, packed_RL, source_R, length_R, config)
+        )
         written_BWT = np.take_along_axis(written_BWT, origin_BW[..., None], axis=1)
         token_BW = rng.integers(5, 50, (4, num_beams)).astype(np.int32)
         written_BWT = np.concatenate([written_BWT, token_BW[..., None]], axis=-1)
 
 
-def test_taken_rows_decode_as_they_would_alone(params):
+@pytest.mark.parametrize("config", [TINY, POINTER], ids=bert.HEADS)
+def test_taken_rows_decode_as_they_would_alone(params, config):
     """Some examples, one of them twice, taken in the middle of a search and in another order."""
     rng = np.random.default_rng(2)
     source_BS = _sources(rng)
@@ -210,17 +292,25 @@ def test_taken_rows_decode_as_they_would_alone(params):
 
     def decode(state, written_TBW):
         for written_BW in written_TBW:
-            *logits, state = _decode_step(TINY, params, state, written_BW.reshape(-1))
+            *logits, state = _decode_step(config, params, state, written_BW.reshape(-1))
             yield logits, state
 
-    whole = _init_decode(TINY, params, source_BS, SOURCE_B, 5, 3)
+    whole = _init_decode(config, params, source_BS, SOURCE_B, 5, 3)
     *_, (_, state) = decode(whole, written_TBW[:2])
     taken = decode(jax.jit(bert.take_rows)(state, index_B), written_TBW[2:, index_B])
-    alone = _init_decode(TINY, params, source_BS[index_B], SOURCE_B[index_B], 5, 3)
+    alone = _init_decode(config, params, source_BS[index_B], SOURCE_B[index_B], 5, 3)
     _, _, *alone = decode(alone, written_TBW[:, index_B])
     for (logits, _), (expected, _) in zip(taken, alone, strict=True):
         np.testing.assert_allclose(logits[0], expected[0], atol=1e-5)
         np.testing.assert_allclose(logits[1], expected[1], atol=1e-5)
+
+
+def test_label_smoothing_is_for_training(params, batch):
+    config = dataclasses.replace(TINY, label_smoothing=0.1, dropout=0.0, attention_dropout=0.0)
+    keys = jax.random.split(jax.random.PRNGKey(0))
+    plain = _loss(TINY, params, batch, keys[0])["loss"][0]
+    assert _loss(config, params, batch, keys[0])["loss"][0] == plain
+    assert _loss(config, params, batch, *keys)["loss"][0] != plain
 
 
 def test_padding_changes_nothing(params, batch):
@@ -282,6 +372,8 @@ def test_parameter_counts(size, vocab, count):
     [
         ({"num_heads": 3}, "3 heads"),
         ({"objective": "nsp"}, "nsp"),
+        ({"head": "softmax"}, "head is 'softmax'"),
+        ({"head": "pointer", "writable_ids": (7,)}, "must be able to write the end"),
         ({"source_segment": 4}, "table of 2"),
     ],
 )

@@ -22,11 +22,22 @@ def _batch(num_rows=64, seed=0, num_targets=LENGTH):
     return Batch(tokens_BL, labels_BL, source_B, length_B, np.arange(num_rows), num_targets)
 
 
+def _mask_fn(source_rate, target_rate):
+    return jax.jit(
+        lambda key, batch: losses.mask_tokens(
+            key,
+            batch,
+            source_rate=source_rate,
+            target_rate=target_rate,
+            mask_id=MASK_ID,
+            vocab=VOCAB,
+        )
+    )
+
+
 @pytest.fixture(scope="module")
 def mask_fn():
-    return jax.jit(
-        lambda key, batch: losses.mask_tokens(key, batch, rate=0.15, mask_id=MASK_ID, vocab=VOCAB)
-    )
+    return _mask_fn(0.15, 0.15)
 
 
 def test_masking_follows_its_definition(mask_fn):
@@ -67,6 +78,32 @@ def test_every_maskable_position_gets_its_turn(mask_fn):
     np.testing.assert_array_equal(hidden_BL, losses.maskable(batch))
 
 
+@pytest.mark.parametrize(("source_rate", "target_rate"), [(0.0, 0.7), (0.15, 0.6), (0.15, 0.15)])
+def test_each_side_is_hidden_at_its_own_rate(source_rate, target_rate):
+    """Both rates come out on average, and so many are hidden in each row."""
+    mask_fn = _mask_fn(source_rate, target_rate)
+    num_rows = 400
+    shape = (num_rows, LENGTH)
+    source_B, length_B = np.full(num_rows, 14), np.full(num_rows, LENGTH)
+    tokens_BL, labels_BL = np.full(shape, 7), np.zeros(shape, np.int32)
+    batch = Batch(tokens_BL, labels_BL, source_B, length_B, np.arange(num_rows), 10)
+    maskable_BL = np.array(losses.maskable(batch))
+    hidden_BL = np.zeros(shape, int)
+    for seed in range(5):
+        _, targets = mask_fn(jax.random.PRNGKey(seed), batch)
+        assert targets.num_overflow == 0
+        expected = round(source_rate * 12 + target_rate * 10)
+        np.testing.assert_array_equal(targets.counts_BP.sum(1), expected)
+        for row in range(num_rows):
+            hidden_BL[
+                row, np.array(targets.position_BP[row])[np.array(targets.counts_BP[row])]
+            ] += 1
+    assert not hidden_BL[~maskable_BL].any()
+    shares = [hidden_BL[:, 1:13].mean() / 5, hidden_BL[:, 14:].mean() / 5]
+    rounding = expected / (source_rate * 12 + target_rate * 10)
+    np.testing.assert_allclose(shares, np.array([source_rate, target_rate]) * rounding, atol=0.03)
+
+
 def test_masks_follow_the_row_number_and_not_the_place_in_the_batch(mask_fn):
     batch = _batch(16)
     half = jax.tree.map(lambda x: np.concatenate([x[8:], x[8:]]), batch)
@@ -94,6 +131,22 @@ def test_causal_targets_are_the_next_tokens():
         )
 
 
+def test_twins_predict_the_tokens_that_they_stand_for():
+    batch = _batch(num_targets=6)
+    targets = losses.twin_tokens(batch)
+    assert targets.num_overflow == np.maximum(batch.length_B - batch.source_length_B - 6, 0).sum()
+    for row, (source, length) in enumerate(zip(batch.source_length_B, batch.length_B, strict=True)):
+        counts = np.array(targets.counts_BP[row])
+        expected = np.arange(source, min(length, source + 6))
+        assert np.array(targets.position_BP[row]).tolist() == list(range(LENGTH, LENGTH + 6))
+        np.testing.assert_array_equal(
+            np.array(targets.token_BP[row])[counts], batch.tokens_BL[row, expected]
+        )
+        np.testing.assert_array_equal(
+            np.array(targets.label_BP[row])[counts], batch.labels_BL[row, expected]
+        )
+
+
 def test_targets_without_room_are_counted():
     batch = _batch(num_targets=5)
     targets = losses.next_tokens(batch)
@@ -101,26 +154,96 @@ def test_targets_without_room_are_counted():
     assert targets.num_overflow == missing > 0
 
 
-def test_sums_against_numpy():
+@pytest.fixture(scope="module")
+def targets():
     rng = np.random.default_rng(0)
-    token_logits, bio_logits = rng.normal(size=(3, 4, 9)), rng.normal(size=(3, 4, 3))
-    counts_BP = rng.random((3, 4)) < 0.5
-    token_BP, label_BP = rng.integers(0, 9, (3, 4)), rng.integers(0, 3, (3, 4))
-    targets = losses.Targets(
-        jnp.zeros((3, 4), int), jnp.array(token_BP), jnp.array(label_BP), jnp.array(counts_BP), 0
+    shape = (3, 4)
+    token_BP, label_BP, counts_BP = (
+        jnp.array(x)
+        for x in (rng.integers(0, 9, shape), rng.integers(0, 3, shape), rng.random(shape) < 0.6)
     )
-    got = losses.sums(jnp.array(token_logits), jnp.array(bio_logits), targets, 0.3)
+    nowhere_BP = jnp.zeros(shape, int)
+    return losses.Targets(nowhere_BP, nowhere_BP, token_BP, label_BP, counts_BP, 0)
 
-    def expected(logits, true_BP):
-        log_probs = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
-        picked = np.take_along_axis(log_probs, true_BP[..., None], -1)[..., 0]
-        right = (logits.argmax(-1) == true_BP)[counts_BP].sum()
-        return -picked[counts_BP].sum(), right
 
-    token_loss, token_right = expected(token_logits, token_BP)
-    bio_loss, bio_right = expected(bio_logits, label_BP)
+def _expected(logits, true_BP, counts_BP):
+    """Summed negative log-probability and number of right ones, of what counts."""
+    log_probs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    picked = np.take_along_axis(log_probs, np.array(true_BP)[..., None], -1)[..., 0]
+    return -picked[counts_BP].sum(), (logits.argmax(-1) == true_BP)[counts_BP].sum()
+
+
+def test_sums_against_numpy(targets):
+    rng = np.random.default_rng(1)
+    token_logits, bio_logits = rng.normal(size=(3, 4, 9)), rng.normal(size=(3, 4, 3))
+    counts_BP = np.array(targets.counts_BP)
+    scores = losses.vocabulary_scores(jnp.array(token_logits), targets.token_BP)
+    got = losses.sums(scores, jnp.array(bio_logits), targets, 0.3)
+    token_loss, token_right = _expected(token_logits, targets.token_BP, counts_BP)
+    bio_loss, bio_right = _expected(bio_logits, targets.label_BP, counts_BP)
     np.testing.assert_allclose(got["token_loss"][0], token_loss, rtol=1e-5)
     np.testing.assert_allclose(got["bio_loss"][0], bio_loss, rtol=1e-5)
     np.testing.assert_allclose(got["loss"][0], 0.3 * token_loss + 0.7 * bio_loss, rtol=1e-5)
     assert (got["token_accuracy"][0], got["bio_accuracy"][0]) == (token_right, bio_right)
     assert {int(count) for _, count in got.values()} == {counts_BP.sum()}
+    assert got["unwritable"][0] == 0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+def test_scores_of_places_are_sums_over_the_places_of_a_token(targets, smoothing):
+    """Token by token in a loop; places that can't be taken, tokens that stand nowhere."""
+    rng = np.random.default_rng(2)
+    ids_BX = rng.integers(0, 9, (3, 7))
+    logits_BPX = rng.normal(size=(3, 4, 7))
+    logits_BPX[:, :, 5:][rng.random((3, 1, 2)).repeat(4, 1) < 0.5] = -np.inf
+    scores_fn = jax.jit(losses.place_scores, static_argnums=3)
+    scores = scores_fn(jnp.array(logits_BPX), jnp.array(ids_BX), targets.token_BP, smoothing)
+    found = 0
+    for row in range(3):
+        for p in range(4):
+            logits, token = logits_BPX[row, p], int(targets.token_BP[row, p])
+            probs = np.exp(logits) / np.exp(logits).sum()
+            mass = probs[ids_BX[row] == token].sum()
+            assert scores.found_BP[row, p] == (mass > 0)
+            assert scores.right_BP[row, p] == (ids_BX[row, logits.argmax()] == token)
+            if mass > 0:
+                smooth = -np.log(probs[probs > 0]).mean()
+                expected = (1 - smoothing) * -np.log(mass) + smoothing * smooth
+                np.testing.assert_allclose(scores.loss_BP[row, p], expected, rtol=1e-5)
+                found += 1
+    assert 0 < found < 12
+
+    def loss(logits_BPX):
+        scores = losses.place_scores(logits_BPX, jnp.array(ids_BX), targets.token_BP, smoothing)
+        return jnp.where(scores.found_BP, scores.loss_BP, 0).sum()
+
+    gradient = jax.jit(jax.grad(loss))(jnp.array(logits_BPX))
+    assert np.isfinite(gradient).all()
+    assert not gradient[~np.array(scores.found_BP)].any()
+
+
+def test_tokens_that_cannot_be_written_are_left_out_and_counted(targets):
+    """They count for labels alone, as do those that are not asked for."""
+    rng = np.random.default_rng(4)
+    counts_BP = np.array(targets.counts_BP)
+    loss_BP, bio_logits = rng.random((3, 4)), rng.normal(size=(3, 4, 3))
+    found_BP, asked_BP = rng.random((3, 4)) < 0.7, rng.random((3, 4)) < 0.8
+    scores = losses.TokenScores(*map(jnp.array, (loss_BP, found_BP, found_BP)))
+    got = losses.sums(scores, jnp.array(bio_logits), targets, 0.3, jnp.array(asked_BP))
+    scored_BP = counts_BP & found_BP & asked_BP
+    assert 0 < scored_BP.sum() < (counts_BP & asked_BP).sum() < counts_BP.sum()
+    np.testing.assert_allclose(got["token_loss"][0], loss_BP[scored_BP].sum(), rtol=1e-5)
+    assert got["token_loss"][1] == scored_BP.sum()
+    assert got["unwritable"][0] == (counts_BP & asked_BP).sum() - scored_BP.sum()
+    bio_loss, _ = _expected(bio_logits, targets.label_BP, counts_BP)
+    expected = 0.3 * loss_BP[scored_BP].sum() + 0.7 * bio_loss
+    np.testing.assert_allclose(got["loss"][0], expected, rtol=1e-5)
+    assert got["loss"][1] == counts_BP.sum()
+
+
+def test_smoothing_spreads_a_share_over_the_vocabulary(targets):
+    logits = np.random.default_rng(4).normal(size=(3, 4, 9))
+    scores = losses.vocabulary_scores(jnp.array(logits), targets.token_BP, 0.1)
+    log_probs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
+    target = 0.9 * np.eye(9)[np.array(targets.token_BP)] + 0.1 / 9
+    np.testing.assert_allclose(scores.loss_BP, -(target * log_probs).sum(-1), rtol=1e-5)

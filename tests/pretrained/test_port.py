@@ -359,3 +359,21 @@ def test_folders_that_lack_something(tmp_path):
     (tmp_path / "config.json").write_text("{}")
     with pytest.raises(PretrainedError, match=r"neither model\.safetensors nor pytorch_model"):
         port.load(tmp_path, BERT, VOCABULARY, KEY)
+
+
+def test_reserved_rows_are_drawn_as_unlike_each_other_as_words_are(tmp_path):
+    """Here they start nearly alike, as in published checkpoints; all others stay."""
+    tensors = {k: v for k, v in _checkpoint(BERT).items() if not k.startswith("cls.")}
+    (words,) = (name for name in tensors if "word_embeddings" in name)
+    table = tensors[words].copy()
+    reserved = [1, 2, 5, 6]
+    table[reserved] = table[0] + 0.01 * table[reserved]
+    path = _save(tmp_path, {**tensors, words: table})
+    params, report = port.load(path, BERT, _vocabulary(BERT.vocab_size), KEY, reserved)
+    new = params["words"]["embedding"]
+    others = np.delete(np.arange(len(table)), reserved)
+    np.testing.assert_array_equal(new[others], table[others])
+    cosines = np.corrcoef(new[reserved])[np.triu_indices(4, 1)]
+    assert np.abs(cosines).max() < 0.7 < np.corrcoef(table[reserved]).min()
+    np.testing.assert_allclose(new[reserved].std(), table[others].std(), rtol=0.3)
+    assert any("rows of separators" in entry.note for entry in report.entries)

@@ -31,6 +31,11 @@ def test_only_pairs_that_both_sides_relate_count():
     assert relation_confusion([(gold, _document())]) == {}
 
 
+def test_pairs_are_compared_in_canonical_form():
+    gold, predicted = _document(("é", "a", "y")), _document(("e\u0301", "b", "y"))
+    assert relation_confusion([(gold, predicted)]) == {("a", "b"): [0]}
+
+
 _SIDE = st.lists(
     st.tuples(st.sampled_from("xy"), st.sampled_from("abc"), st.sampled_from("xy")), max_size=5
 )

@@ -1,5 +1,6 @@
 """The report command: one file, plots, a comparison, and errors of one line."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -30,6 +31,20 @@ def test_the_page_and_its_plots(run_folder, tmp_path):
     # 3 of 5 gold triples, and 3 of 5 predicted ones.
     assert "<td>0.600</td><td>0.600</td><td>0.600</td><td>3</td><td>5</td><td>5</td>" in text
     assert "3 sentences have no decoding trace." in text
+
+
+def test_f1_of_unseen_triples_is_that_of_the_evaluation(run_folder, tmp_path):
+    def last_cell(output):
+        assert main([f"--workdir={run_folder}", f"--output={tmp_path / output}"]) == 0
+        rows = (tmp_path / output).read_text(encoding="utf-8").split("not seen in training</th>")
+        return rows[1].split("</td></tr>")[0].split("<td>")[-1]
+
+    assert last_cell("a.html") == "–"
+    metrics = run_folder / "eval/test/metrics.json"
+    counts = {"correct": 1, "predicted": 3, "gold": 5}
+    found = {**json.loads(metrics.read_text()), "unseen": counts, "seen": counts}
+    metrics.write_text(json.dumps(found))
+    assert last_cell("b.html") == "0.250"
 
 
 def test_what_is_missing_is_left_out_and_said(run_folder, tmp_path):

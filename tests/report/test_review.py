@@ -38,6 +38,13 @@ def test_every_wrong_triple_has_an_error_class(triple, errors):
     assert triple_errors(triple, GOLD.triples, TEXT) == errors
 
 
+def test_names_are_compared_in_canonical_form():
+    composed = Triple("José", "company", "Åre")
+    for head, tail, errors in (("José", "Åre", "relation"), ("Jose\u0301", "\u212bre", "relation")):
+        assert triple_errors(Triple(head, "founder", tail), [composed], "José") == (errors,)
+        assert triple_errors(Triple(tail, "company", head), [composed], "José") == ("reversed",)
+
+
 def test_rows_tell_what_became_of_each_triple():
     wrong = Triple("Moore", "company", "Time Inc.")
     found = _review(WORKS, wrong, WORKS)

@@ -76,6 +76,7 @@ def test_windows_belong_to_their_text_and_foreign_traces_are_noted(run_folder):
         ('{"protocol": "fuzzy"}', "unknown protocol 'fuzzy'"),
         ('{"protocol": []}', "'protocol' must be a string"),
         ('{"decoding": 3}', "'decoding' must be an object"),
+        ('{"unseen": {"correct": "1"}}', "'correct' must be an integer"),
         ("[", "not JSON"),
     ],
 )

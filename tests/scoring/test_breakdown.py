@@ -1,5 +1,6 @@
 """Divisions of a score: the definitions by example, and a literal reference on random cases."""
 
+import dataclasses
 import random
 
 import pytest
@@ -7,8 +8,10 @@ import pytest
 from grel.records import Document, Triple
 from grel.scoring import breakdown
 from grel.scoring.breakdown import Novelty, Overlap
+from grel.scoring.errors import ErrorCounts, count_errors
 from grel.scoring.judged import judge, total
 from grel.scoring.protocols import PROTOCOLS, Counts
+from grel.scoring.seen import SeenTriples
 from tests.scoring.cases import random_corpus
 
 NORMAL, PAIR, SINGLE = Overlap
@@ -144,6 +147,8 @@ def test_a_match_across_classes_is_correct_in_neither():
     predictions = [Document("a", "t", (Triple("Moore", "r", "Time"),))]
     judged = judge(gold, predictions, PROTOCOLS["partial_last"])
     assert total(judged) == Counts(1, 1, 1)
+    found = breakdown.by_seen(judged, SeenTriples.of(gold))
+    assert found == {"unseen": Counts(0, 1, 0), "seen": Counts(0, 0, 1)}
     found = breakdown.by_novelty(judged, {"Ann Moore", "Time"})
     assert found["both entities seen"] == Counts(0, 0, 1)
     assert found["one entity unseen"] == Counts(0, 1, 0)
@@ -152,6 +157,7 @@ def test_a_match_across_classes_is_correct_in_neither():
 def test_empty_corpora_have_all_classes():
     assert set(breakdown.by_overlap([]).values()) == {Counts()}
     assert list(breakdown.by_novelty([], ())) == [kind.value for kind in Novelty]
+    assert breakdown.by_seen([], ()) == {"unseen": Counts(), "seen": Counts()}
     assert breakdown.by_relation([]) == {}
 
 
@@ -175,6 +181,12 @@ def _literal(gold, predictions, keep_fn):
 def test_random_cases_equal_the_literal_division():
     rng = random.Random(5)
     seen = {"a", "b b", "a b a"}
+
+    class Ascending:
+        def __contains__(self, triple):
+            return triple.head < triple.tail
+
+    trained = Ascending()
     for _ in range(150):
         gold, predictions = random_corpus(rng)
         judged = judge(gold, predictions, PROTOCOLS["exact"])
@@ -184,6 +196,9 @@ def test_random_cases_equal_the_literal_division():
             ),
             breakdown.by_overlap: lambda d, t, name: Overlap(name) in _literal_overlaps(d.triples),
             breakdown.by_relation: lambda d, t, name: t.relation == name,
+            lambda j: breakdown.by_seen(j, trained): lambda d, t, name: (
+                (name == "seen") == (t.head < t.tail)
+            ),
             lambda j: breakdown.by_novelty(j, seen): lambda d, t, name: (
                 ["both entities seen", "one entity unseen", "both entities unseen"].index(name)
                 == [t.head in seen, t.tail in seen].count(False)
@@ -193,5 +208,22 @@ def test_random_cases_equal_the_literal_division():
             for name, counts in division(judged).items():
                 expected = _literal(gold, predictions, lambda d, t, n=name, k=keep_fn: k(d, t, n))
                 assert counts == expected, name
+        found = breakdown.by_seen(judged, trained)
+        assert list(found) == ["unseen", "seen"]
+        assert sum(found.values(), Counts()) == total(judged)
         for division in (breakdown.by_num_triples, breakdown.by_relation):
             assert sum(division(judged).values(), Counts()) == total(judged)
+
+
+def test_names_are_compared_in_canonical_form():
+    gold = Document("a", "José in Åre", (Triple("José", "né", "Åre"),))
+    predicted = Document("a", gold.text, (Triple("Jose\u0301", "ne\u0301", "\u212bre"),))
+    for protocol in PROTOCOLS.values():
+        protocol = dataclasses.replace(protocol, needs_spans=False)
+        for pair in ((gold, predicted), (predicted, gold)):
+            (judged,) = judge(*([document] for document in pair), protocol)
+            assert judged.counts == Counts(1, 1, 1)
+    assert breakdown.by_relation([judged]) == {"né": Counts(1, 1, 1)}
+    assert breakdown.entities([gold]) == breakdown.entities([predicted])
+    assert breakdown.novelty(predicted.triples[0], breakdown.entities([gold])) is Novelty.SEEN
+    assert count_errors([gold], [predicted]) == ErrorCounts(0, 0, 0, entities=2)

@@ -35,7 +35,7 @@ def test_tables_without_something_to_tell_are_left_out(tmp_path):
     assert _names(both) == [alone[0], "significance", *alone[1:], "calibration"]
     write_jsonl(tmp_path / "train.jsonl", documents(GOLD))
     trained = _systems(tmp_path / "d", GOOD, nyt24=tmp_path / "train.jsonl")
-    assert _names(trained) == [*alone, "by_unseen_entities", "calibration"]
+    assert _names(trained) == [*alone, "by_seen_triples", "by_unseen_entities", "calibration"]
     for table in details.tables(both, "exact", RESAMPLING):
         assert table.records()
 
@@ -111,6 +111,26 @@ def test_classes_that_nothing_falls_in_are_left_out(tmp_path):
     relations = {row[2]: row[-3:] for row in tables["by_relation"].rows}
     assert relations["lives_in"] == (0, 1, 2)
     assert list(relations) == ["lives_in", "company", "has", "in"]
+
+
+def test_seen_triples_are_those_of_the_evaluation_or_else_of_the_data(tmp_path):
+    write_jsonl(tmp_path / "train.jsonl", documents({"2": GOLD["2"]}))
+    write_evaluation(tmp_path / "a", predictions=WEAK, trained={"1": GOLD["1"]})
+    write_evaluation(tmp_path / "b", predictions=WEAK)
+
+    def numbers(protocol, **train):
+        systems = read_systems([tmp_path / "a", tmp_path / "b"], "test", protocol, train)
+        rows = details.by_seen(systems).rows
+        assert all(row[1] == CORPUS for row in rows)
+        return {(row[0], row[2]): row[-3:] for row in rows}
+
+    told = {("a", "unseen"): (1, 3, 3), ("a", "seen"): (1, 1, 2)}
+    assert numbers("exact") == told
+    # Training is then said to have had document 2 instead.
+    given = {"unseen": (1, 3, 2), "seen": (1, 1, 3)}
+    train = {"nyt24": tmp_path / "train.jsonl"}
+    assert numbers("exact", **train) == told | {("b", name): n for name, n in given.items()}
+    assert numbers("partial_last", **train)["a", "unseen"] == (2, 3, 2)
 
 
 def test_unseen_entities_are_those_not_in_the_training_triples(tmp_path):

@@ -38,7 +38,7 @@ def test_json_and_csv_are_printed(runs, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert lines[:2] == [
         "Table 1. Precision, recall and F1 by system and corpus",
-        "source,system,corpus,precision,recall,F1",
+        "source,system,corpus,precision,recall,F1,unseen F1",
     ]
 
 

@@ -10,7 +10,7 @@ from tests.evaluated import GOLD, GOOD, WEAK, documents, write_evaluation
 
 @pytest.fixture
 def systems(tmp_path):
-    write_evaluation(tmp_path / "run", predictions=GOOD)
+    write_evaluation(tmp_path / "run", predictions=GOOD, trained={"1": GOLD["1"]})
     write_evaluation(tmp_path / "run", "test_copy_off", predictions=WEAK, copy="off")
     write_evaluation(tmp_path / "other", predictions=WEAK)
     paths = [tmp_path / "run", tmp_path / "other"]
@@ -32,19 +32,19 @@ def test_the_five_tables_have_a_cell_for_every_column(systems):
 def test_main_results(systems):
     rows = _rows(paper.main_results(systems, "exact"), "measured")
     assert rows == [
-        ("run/test", "nyt24:reduced test", 1.0, 4 / 5, pytest.approx(8 / 9)),
-        ("run/test_copy_off", "nyt24:reduced test", 2 / 4, 2 / 5, pytest.approx(4 / 9)),
-        ("other", "nyt24:reduced test", 2 / 4, 2 / 5, pytest.approx(4 / 9)),
+        ("run/test", "nyt24:reduced test", 1.0, 4 / 5, pytest.approx(8 / 9), 4 / 5),
+        ("run/test_copy_off", "nyt24:reduced test", 2 / 4, 2 / 5, pytest.approx(4 / 9), None),
+        ("other", "nyt24:reduced test", 2 / 4, 2 / 5, pytest.approx(4 / 9), None),
     ]
 
 
 def test_the_gain_is_over_the_same_run_without_copying(systems):
     table = paper.ablation(systems, "exact")
-    rows = [(row[0], row[1], row[-1]) for row in _rows(table, "measured")]
+    rows = [(row[0], row[1], *row[-2:]) for row in _rows(table, "measured")]
     assert rows == [
-        ("run/test", "on", pytest.approx(4 / 9)),
-        ("run/test_copy_off", "off", None),
-        ("other", "on", None),
+        ("run/test", "on", 4 / 5, pytest.approx(4 / 9)),
+        ("run/test_copy_off", "off", None, None),
+        ("other", "on", None, None),
     ]
     (note,) = (note for note in table.notes if "copy=off" in note)
     assert note.startswith("other was not evaluated without copying")
@@ -111,7 +111,7 @@ def test_published_rows_agree_with_themselves():
 
 def test_published_rows_are_marked_and_gains_computed():
     table = paper.ablation([], "exact")
-    assert ("Pretrained", "on", "NYT24", 0.880, 0.847, 0.863, 0.088) in _rows(table, "paper")
+    assert ("Pretrained", "on", "NYT24", 0.880, 0.847, 0.863, None, 0.088) in _rows(table, "paper")
     assert len(_rows(paper.main_results([], "exact"), "paper")) == 11
     assert ("GenerativeRE", "NYT24", 0.817, 0.735, 0.714, None, None, None) in _rows(
         paper.by_length([], "exact"), "paper"
