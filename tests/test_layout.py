@@ -57,7 +57,7 @@ config
 system
 runlog tuning
 lookup
-extract
+extract sharing
 evaluate predict trainer
 main pretrained.__main__
 """
