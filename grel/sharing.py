@@ -14,8 +14,8 @@ from typing import Any
 from grel import parallel, records
 from grel.outputs import Extraction, Tally
 from grel.records import Document
-from grel.texts import TextExtractor
 from grel.textio import Item
+from grel.texts import TextExtractor
 
 
 class SharedExtractor(TextExtractor):
