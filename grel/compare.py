@@ -72,7 +72,8 @@ def to_markdown(contrasts: Sequence[Contrast], first: str, second: str) -> Itera
         "wrong_in_second": f"wrong in {second} only",
     }
     rows = [(name, sum(len(getattr(c, side)) for c in contrasts)) for side, name in labels.items()]
-    yield f"# {plain(first)} against {plain(second)}\n\n{markdown_rows(('triples', 'number'), rows)}"
+    yield f"# {plain(first)} against {plain(second)}\n\n"
+    yield markdown_rows(("triples", "number"), rows)
     for one in contrasts:
         if one.differs:
             yield f"\n## {plain(one.document.id)}\n\n{plain(one.document.text)}\n\n"
