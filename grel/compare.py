@@ -66,7 +66,6 @@ def to_jsonl(contrasts: Sequence[Contrast]) -> Iterator[str]:
 
 def to_markdown(contrasts: Sequence[Contrast], first: str, second: str) -> Iterator[str]:
     """How many triples fall on which side, then every document with a difference."""
-    first, second = plain(first), plain(second)
     labels = {
         "found_by_both": "found by both",
         "found_by_first": f"found by {first} only",
@@ -77,13 +76,14 @@ def to_markdown(contrasts: Sequence[Contrast], first: str, second: str) -> Itera
         "wrong_in_second": f"wrong in {second} only",
     }
     rows = [(name, sum(len(getattr(c, side)) for c in contrasts)) for side, name in labels.items()]
-    yield f"# {first} against {second}\n\n{markdown_rows(('triples', 'number'), rows)}"
+    yield f"# {plain(first)} against {plain(second)}\n\n"
+    yield markdown_rows(("triples", "number"), rows)
     for one in contrasts:
         if one.differs:
             yield f"\n## {plain(one.document.id)}\n\n{plain(one.document.text)}\n\n"
             for side in DIFFERENCES:
                 for triple in getattr(one, side):
-                    yield f"- {labels[side]}: {plain(' ; '.join(triple.key))}\n"
+                    yield f"- {plain(labels[side])}: {plain(' ; '.join(triple.key))}\n"
 
 
 def _run(args: argparse.Namespace) -> None:

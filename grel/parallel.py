@@ -21,8 +21,10 @@ _AXIS = "device"
 Devices = Sequence[jax.Device]
 
 
-def initialize() -> None:
+def initialize(heartbeat_timeout: int = 60) -> None:
     """Joins the processes of a pod; must come before anything touches a device.
+
+    When one of them is lost or hangs for so many seconds, JAX ends the others.
 
     JAX recognizes TPU pods, SLURM and MPI by itself. Elsewhere three variables say where the others
     are: JAX_COORDINATOR_ADDRESS, which it reads, JAX_NUM_PROCESSES and JAX_PROCESS_ID, which it
@@ -36,12 +38,18 @@ def initialize() -> None:
         )
         if variable in os.environ
     }
-    jax.distributed.initialize(**numbers)
+    jax.distributed.initialize(**numbers, heartbeat_timeout_seconds=heartbeat_timeout)
 
 
 def process() -> tuple[int, int]:
     """(index of this process, number of processes)."""
     return jax.process_index(), jax.process_count()
+
+
+def own_part(num_items: int) -> slice:
+    """The items of this process, where items are divided into equal runs, one a process."""
+    index, count = process()
+    return slice(num_items * index // count, num_items * (index + 1) // count)
 
 
 def own_devices() -> Devices:
@@ -103,3 +111,17 @@ def device_index() -> jax.Array:
 def gather_processes(tree: Any) -> Any:
     """Host arrays of the same shape in every process, stacked on a new first axis."""
     return multihost_utils.process_allgather(tree)
+
+
+def gather_bytes(data: bytes) -> list[bytes]:
+    """What each process gives, in the order of the processes; all get the same."""
+    lengths = gather_processes(np.array([len(data)]))[..., 0].reshape(-1)
+    padded = np.zeros(int(lengths.max(initial=0)), np.uint8)
+    padded[: len(data)] = np.frombuffer(data, np.uint8)
+    gathered = gather_processes(padded).reshape(len(lengths), -1)
+    return [row[:length].tobytes() for row, length in zip(gathered, lengths, strict=True)]
+
+
+def wait_for_all(name: str) -> None:
+    """Returns when all processes have come to the call of this name."""
+    multihost_utils.sync_global_devices(name)

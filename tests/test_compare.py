@@ -64,3 +64,10 @@ def test_errors_are_one_line_on_stderr(runs, tmp_path, capsys, other, message):
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert message in err
+
+
+def test_a_name_is_escaped_once():
+    text = "".join(compare.to_markdown([], "a<b", "c|d"))
+    assert text.startswith("# a&lt;b against c\\|d")
+    assert "found by a&lt;b only" in text
+    assert "&amp;" not in text

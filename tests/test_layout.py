@@ -58,7 +58,7 @@ config
 system recipes
 runlog tuning
 lookup
-extract
+extract sharing
 evaluate predict trainer
 main pretrained.__main__
 """

@@ -74,6 +74,10 @@ alone = parallel.on_rows(lambda x, rows: ((), rows * x), devices=parallel.own_de
 for _ in range(1 + index):  # the processes need not keep step
     _, product = alone(total, own)
 print(*parallel.merge_rows(product))
+
+parallel.wait_for_all("all sums are done")
+parts = parallel.gather_bytes(b"\\x00a" * (1 + index) if index else b"")
+print(*(part.hex() for part in parts), parallel.own_part(5))
 """
 
 
@@ -81,10 +85,13 @@ def test_sums_go_over_the_devices_of_all_processes():
     (first, _), (second, _) = _outputs(*_start_two(["-c", _SUMS], devices=2))
     total = 0.5 + 2 * (0 + 1 + 2 + 3 + 10 + 11 + 12 + 13)
     for printed, own in ((first, range(4)), (second, range(10, 14))):
-        sums, products = printed.splitlines()[-2:]  # the transport announces itself before
+        lines = [line for line in printed.splitlines() if not line.startswith("[Gloo]")]
+        sums, products, parts = lines
         # Values come in the order of sorted keys: devices, last, sum.
         assert [*map(float, sums.split())] == [total, 4, 0 + 1 + 2 + 3, 52]
         assert [*map(float, products.split())] == [total * x for x in own]
+        part = "slice(0, 2, None)" if own[0] == 0 else "slice(2, 5, None)"
+        assert parts == f" 00610061 {part}"
 
 
 @pytest.fixture

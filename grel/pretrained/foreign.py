@@ -42,6 +42,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file():
+            raise ForeignError("not a regular file")  # a pipe would block, a device never ends
         with path.open("rb") as file:
             start = file.read(8)
             file.seek(0)
@@ -57,6 +59,8 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
     except OSError as error:
         raise ForeignError(f"{path}: {error.strerror or error}") from error
 
+
+_MAX_DIMENSIONS = 8
 
 # PyTorch's name of a storage type, and of safetensors' types, -> numpy's type in the file.
 _BFLOAT16 = "bfloat16"
@@ -100,6 +104,8 @@ def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:
     for name, entry in entries:
         if entry["dtype"] not in _SAFETENSORS:
             raise ForeignError(f"tensor {name!r} is of the unsupported type {entry['dtype']}")
+        if len(entry["shape"]) > _MAX_DIMENSIONS:
+            raise ForeignError(f"tensor {name!r} has {len(entry['shape'])} dimensions")
         array = _decode(entry["data"], _SAFETENSORS[entry["dtype"]]).reshape(entry["shape"])
         array.flags.writeable = False
         arrays[name] = array
@@ -137,7 +143,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any, *_: Any) -> _Te
     counts = [offset, *shape, *strides] if type(shape) is type(strides) is tuple else [None]
     if type(storage) is not _Storage or not all(map(_is_count, counts)):
         raise ForeignError("a tensor is described by something else than sizes")
-    if len(shape) != len(strides) or len(shape) > 8:
+    if len(shape) != len(strides) or len(shape) > _MAX_DIMENSIONS:
         raise ForeignError(f"a tensor has {len(shape)} sizes and {len(strides)} strides")
     last = offset + sum((n - 1) * stride for n, stride in zip(shape, strides, strict=True))
     # More elements than the storage has would be a few numbers repeated without end.

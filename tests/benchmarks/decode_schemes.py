@@ -132,9 +132,10 @@ def unilm_decoder(config: bert.Config, params: Any, rules: copying.Rules, num_st
         def step(carry, _):
             state, copied, token_B, ended_B = carry
             token_logits_BV, bio_logits_BC, state = next_fn(state, token_B)
-            choice = copying.choose(bio_logits_BC, token_logits_BV, masks, copied, rules)
+            scores = copying.score_tokens(token_logits_BV, masks, rules)
+            choice = copying.choose(bio_logits_BC, scores, masks, copied, rules)
             token_B = jnp.where(ended_B, workload.SEP_ID, choice.token_B)
-            copied = copying.advance(masks, copied, token_B, choice.label_B, rules)
+            copied = copying.advance(masks, copied, token_B, choice.label_B, scores.mass_BS, rules)
             return (state, copied, token_B, token_B == workload.SEP_ID), token_B
 
         state = (history_NBMD, jnp.int32(0)), target_length_B

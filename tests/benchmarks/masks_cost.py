@@ -45,7 +45,8 @@ def main() -> None:
     }
 
     def run_of(rules: copying.Rules):
-        decode = workload.grel_decoder(config, params, rules, a.target)
+        other_ids = schema.token_ids if rules.grammar else ()
+        decode = workload.grel_decoder(config, params, rules, a.target, other_ids)
 
         def run() -> None:
             generated = decode(source_BS, source_length_B, np.full(a.batch, a.target + 1))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -143,15 +143,18 @@ def model(args: argparse.Namespace, objective: str) -> tuple[bert.Config, Any]:
     return config, params
 
 
-def forced(step_fn: greedy.StepFn, end_id: int) -> greedy.StepFn:
-    """`step_fn` with the number of tokens left to write in its state: the last is the end token."""
+def forced(step_fn: greedy.StepFn, end: int) -> greedy.StepFn:
+    """`step_fn` with the number of tokens left to write in its state: the last is the end token.
+
+    `end` is where the logits have it.
+    """
 
     def step(state: tuple[Any, jax.Array], token_B: jax.Array):
         state, left_B = state
-        token_logits_BV, bio_logits_BC, state = step_fn(state, token_B)
+        token_logits, bio_logits_BC, state = step_fn(state, token_B)
         force_B = jnp.where(left_B == 1, 1e9, -1e9)
         return (
-            token_logits_BV.at[:, end_id].set(force_B),
+            token_logits.at[:, end].set(force_B),
             bio_logits_BC.at[:, O].add(jnp.maximum(force_B, 0)),
             (state, left_B - 1),
         )
@@ -160,19 +163,28 @@ def forced(step_fn: greedy.StepFn, end_id: int) -> greedy.StepFn:
 
 
 def grel_decoder(
-    config: bert.Config, params: Any, rules: copying.Rules, num_steps: int
+    config: bert.Config,
+    params: Any,
+    rules: copying.Rules,
+    num_steps: int,
+    other_ids: Sequence[int] = (),
 ) -> Callable[..., greedy.Generated]:
-    """Greedy decoding as the driver runs it, of outputs of forced lengths."""
+    """Greedy decoding as the driver runs it, of outputs of forced lengths.
+
+    `other_ids` are those that need not be copied, for a model that points.
+    """
 
     @jax.jit
     def decode(params, rules, source_BS, source_length_B, target_length_B):
         step_fn = functools.partial(bert.decode_step, config, bert.decoding_params(params))
         room = greedy.first_room(num_steps)
         state = bert.init_decode(config, params, source_BS, source_length_B, room)
+        points = config.head == "pointer"
+        end = source_BS.shape[1] + other_ids.index(SEP_ID) if points else SEP_ID
         generated, _ = greedy.search(
-            forced(step_fn, SEP_ID),
+            forced(step_fn, end),
             (state, target_length_B),
-            copying.copy_masks(source_BS, source_length_B, EXCLUDED_IDS),
+            copying.copy_masks(source_BS, source_length_B, EXCLUDED_IDS, other_ids),
             rules,
             num_steps=num_steps,
             start_id=SEP_ID,

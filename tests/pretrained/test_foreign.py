@@ -4,6 +4,7 @@ import collections
 import importlib.util
 import io
 import json
+import os
 import pickle
 import struct
 import sys
@@ -429,10 +430,23 @@ def test_other_files(tmp_path):
     _refused(path, "No such file")
     path.write_bytes(b"")
     _refused(path, "neither safetensors nor")
-    _refused(tmp_path, "directory")
     header = json.dumps({"w": {"dtype": "C64", "shape": [1], "data_offsets": [0, 8]}}).encode()
     path = tmp_path / "model.safetensors"
     path.write_bytes(struct.pack("<Q", len(header)) + header + bytes(8))
     _refused(path, "C64")
     path.write_bytes(struct.pack("<Q", 1 << 60) + header)
     _refused(path, "damaged safetensors")
+
+
+def test_what_is_no_file_or_no_tensor_that_an_array_can_be(tmp_path):
+    """A named pipe would block for ever, a device would be read until memory ends."""
+    pipe, zero = tmp_path / "model.bin", tmp_path / "zero.safetensors"
+    os.mkfifo(pipe)
+    zero.symlink_to("/dev/zero")
+    for path in (pipe, zero, tmp_path):
+        _refused(path, "not a regular file")
+    header = {"w": {"dtype": "U8", "shape": [1] * 65, "data_offsets": [0, 1]}}
+    data = json.dumps(header).encode()
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(struct.pack("<Q", len(data)) + data + bytes(1))
+    _refused(path, "tensor 'w' has 65 dimensions")

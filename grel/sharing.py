@@ -1,0 +1,59 @@
+"""One extraction shared by the processes of a pod: each does its part, and all get the whole.
+
+Documents are divided into runs, one a process, so that the parts put together are what a single
+process gives.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from grel import parallel, records
+from grel.outputs import Extraction, Tally
+from grel.records import Document
+from grel.textio import Item
+from grel.texts import TextExtractor
+
+
+class SharedExtractor(TextExtractor):
+    """An extractor that all processes call with the same documents.
+
+    Args:
+        extractor: that of this process, of the same model and options in all of them.
+    """
+
+    def __init__(self, extractor: TextExtractor):
+        self._extractor = extractor
+
+    @property
+    def relations(self) -> Sequence[str]:
+        """All relations that it knows."""
+        return self._extractor.relations
+
+    def identity(self) -> dict[str, Any]:
+        """That of the extractor of this process."""
+        return self._extractor.identity()
+
+    def balanced(self, end_bias: float, min_score: float) -> SharedExtractor:
+        """See `TextExtractor.balanced`."""
+        return SharedExtractor(self._extractor.balanced(end_bias, min_score))
+
+    def extractions(self, documents: Sequence[Document]) -> list[Extraction]:
+        """Those of this process's part: what they were read from stays where it is."""
+        return self._extractor.extractions(documents[parallel.own_part(len(documents))])
+
+    def documents(self, documents: Sequence[Document]) -> tuple[list[Document], Tally]:
+        """All documents with their triples, and what went wrong with all of them."""
+        found, tally = self._extractor.documents(documents[parallel.own_part(len(documents))])
+        part = {"tally": dataclasses.asdict(tally), "documents": list(map(records.to_json, found))}
+        whole: list[Document] = []
+        total = Tally()
+        for data in parallel.gather_bytes(json.dumps(part).encode()):
+            gathered = json.loads(data)
+            total += Tally(**gathered["tally"])
+            lines = (line.encode() for line in gathered["documents"])
+            whole += (records.parse_line(Item(number, line)) for number, line in enumerate(lines))
+        return whole, total
