@@ -95,9 +95,15 @@ def sum_over_devices(tree: Any) -> Any:
     return jax.lax.psum(tree, _AXIS)
 
 
-def device_index() -> jax.Array:
-    """Inside a mapped function: the number of this device among those of all processes."""
-    return jax.lax.axis_index(_AXIS)
+def wait_for_all(name: str) -> None:
+    """Returns when all processes have called it, each with the same name."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def reached_preemption(step: int) -> bool:
+    """Whether the processes of a pod agreed to stop at this step; see jax.distributed."""
+    return jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(step)
 
 
 def gather_processes(tree: Any) -> Any:
