@@ -43,11 +43,11 @@ def _start_two(args, devices):
     return [_start(args, devices, (address, index)) for index in range(2)]
 
 
-def _outputs(*processes):
-    """What each printed on (stdout, stderr), once all of them have ended well."""
+def _outputs(*processes, status=0):
+    """What each printed on (stdout, stderr), once all of them have ended with that status."""
     outputs = [process.communicate(timeout=600) for process in processes]
     for process, (_, errors) in zip(processes, outputs, strict=True):
-        assert process.returncode == 0, errors[-2000:]
+        assert process.returncode == status, errors[-2000:]
     return outputs
 
 
@@ -93,7 +93,6 @@ def training(tmp_path):
     tiny.write_corpus(tmp_path / "corpus")
 
     def args(name, **fields):
-        fields = {"model.dropout": 0.0, "model.attention_dropout": 0.0, **fields}
         recipe = tmp_path / f"{name}.py"
         recipe.write_text(
             "import pathlib\n"
@@ -136,7 +135,7 @@ def test_a_signal_to_one_process_stops_both_at_one_step(training, tmp_path):
         assert all(process.poll() is None for process in processes)
         time.sleep(0.1)
     processes[1].send_signal(signal.SIGTERM)
-    (_, first), (_, second) = _outputs(*processes)
+    (_, first), (_, second) = _outputs(*processes, status=75)
     stopped = [e.split("saved step ")[1].split(";")[0] for e in (first, second)]
     last = _metrics(tmp_path / "run")[-1][1]
     assert stopped == [str(last)] * 2
@@ -148,7 +147,7 @@ def test_a_signal_to_one_process_stops_both_at_one_step(training, tmp_path):
     while _metrics(tmp_path / "run")[-1][1] == last:
         assert all(process.poll() is None for process in again)
         time.sleep(0.1)
-    again[0].send_signal(signal.SIGTERM)
-    _outputs(*again)
+    again[0].send_signal(signal.SIGINT)
+    _outputs(*again, status=75)
     steps = [step for split, step, *_ in _metrics(tmp_path / "run") if split == "train"]
     assert steps == list(range(1, steps[-1] + 1))
