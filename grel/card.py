@@ -56,7 +56,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def read_metrics_of(workdir: Path) -> dict[str, dict[str, Any]]:
     """`metrics.json` of every evaluation of the run, by name of its folder."""
-    folders = sorted(path.parent for path in workdir.glob("eval/*/metrics.json"))
+    folders = sorted(path.parent for path in workdir.glob("eval/[!.]*/metrics.json"))
     return {folder.name: read_metrics(folder) for folder in folders}
 
 
@@ -100,7 +100,8 @@ def _model(run: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[s
 def _data(run: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "Data set", setting(known, "data.name")
     yield "Variant", setting(known, "data.variant") or "none"
-    yield "Fingerprint of the training features", run.get("data_fingerprint")
+    for name, value in run.get("fingerprints", {runfile.TRAINING_DATA: None}).items():
+        yield f"Fingerprint of the {name}", value
 
 
 def _corpora(run: Mapping[str, Any]) -> str:

@@ -104,6 +104,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.train.adam_b2 = 0.999  # lower for runs of few steps
     c.train.ema_decay = 0.0  # of the parameters' moving average, which then is what extracts
     c.train.patience = 0  # validations without a better F1 after which a run ends; 0 is never
+    c.train.max_skipped = 10  # steps in a row without a finite loss, at which a run stops
     c.train.log_every = 50  # steps
     c.train.eval_every = 0  # steps; 0 is once an epoch
     c.train.checkpoint_every = 500  # steps
@@ -366,6 +367,7 @@ _RANGES = {
     "train.adam_b2": (0.0, 0.999999),
     "train.ema_decay": (0.0, 0.999999),
     "train.patience": (0, math.inf),
+    "train.max_skipped": (1, math.inf),
     "train.log_every": (1, math.inf),
     "train.eval_every": (0, math.inf),
     "train.checkpoint_every": (1, math.inf),

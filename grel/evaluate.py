@@ -15,12 +15,14 @@ from typing import Any
 
 from grel import records
 from grel.checkpoint import CheckpointError
+from grel.folders import replacing_folder
 from grel.outputs import Tally
 from grel.records import Document
 from grel.scoring import errors, protocols
 from grel.scoring.breakdown import by_seen
 from grel.scoring.judged import judge
 from grel.scoring.seen import SeenTriples
+from grel.textio import replacing
 from grel.texts import TextExtractor
 
 _LOG = logging.getLogger(__name__)
@@ -87,8 +89,12 @@ def evaluate(
 def write(
     folder: Path, gold: Sequence[Document], predictions: Sequence[Document], found: dict[str, Any]
 ) -> None:
-    """Writes `gold.jsonl`, `predictions.jsonl` and `metrics.json` into the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    records.write_jsonl(folder / "gold.jsonl", gold)
-    records.write_jsonl(folder / "predictions.jsonl", predictions)
-    (folder / "metrics.json").write_text(json.dumps(found, indent=2) + "\n")
+    """Writes `gold.jsonl`, `predictions.jsonl` and `metrics.json` into the folder, all at once.
+
+    Raises RecordError where they can't be written.
+    """
+    with replacing_folder(folder) as new:
+        records.write_jsonl(new / "gold.jsonl", gold)
+        records.write_jsonl(new / "predictions.jsonl", predictions)
+        with replacing(new / "metrics.json") as file:
+            file.write(json.dumps(found, indent=2).encode() + b"\n")

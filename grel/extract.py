@@ -320,6 +320,6 @@ def load(
         raise CheckpointError(f"{folder}: no such folder; train first, or check --workdir")
     with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
         about = checkpoints.about() | {"tuned": checkpoints.tuned()}
-        is_lookup = read_config(about).model.family == config_lib.LOOKUP
+        is_lookup = read_config(about, folder).model.family == config_lib.LOOKUP
         system = (lookup.System if is_lookup else System).from_about(about)
         return system, checkpoints.params(system.params_like()), about

@@ -32,7 +32,7 @@ import ml_collections
 import numpy as np
 
 from grel import config as config_lib
-from grel import outputs, parallel, runfile
+from grel import outputs, ownership, parallel, runfile
 from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
 from grel.data import sources
 from grel.outputs import Extraction, Tally
@@ -43,7 +43,7 @@ from grel.scoring.corpus import corpus_statistics
 from grel.scoring.judged import judge, total
 from grel.scoring.protocols import PROTOCOLS
 from grel.scoring.seen import SeenTriples
-from grel.system import read_config, refuse_changes
+from grel.system import read_config
 from grel.texts import TextExtractor, check_texts, summarize
 
 _LOG = logging.getLogger(__name__)
@@ -139,8 +139,13 @@ class System:
 
     @classmethod
     def from_about(cls, about: dict[str, Any]) -> System:
-        """The system that `about` describes; raises ConfigError as `system.read_config` does."""
-        return cls(read_config(about), about["num_bytes"])
+        """The system that `about` describes.
+
+        Raises CheckpointError or ConfigError, as `system.read_config` does, where there is none.
+        """
+        if type(size := about.get("num_bytes")) is not int or size < 0:
+            raise CheckpointError("the checkpoint's about is damaged: num_bytes is no size")
+        return cls(read_config(about, "the checkpoint"), size)
 
     def params_like(self) -> dict[str, np.ndarray]:
         """Shape and type of the array of triples."""
@@ -259,31 +264,40 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
 
     Raises:
         CheckpointError: the folder has a run that began with other fields or data.
+        RecordError: another training is at work there.
     """
     workdir = Path(workdir)
-    documents = {
-        s: sources.load_split(config.data, s, limited=True) for s in ("train", "validation")
-    }
-    fingerprint = _fingerprint(documents["train"])
+    quiet = parallel.process()[0] > 0
     with (
+        ownership.only_training_in(workdir, quiet=quiet),
         contextlib.closing(Checkpoints(workdir / FOLDERS["best"])) as best,
         contextlib.closing(Checkpoints(workdir / FOLDERS["latest"])) as latest,
     ):
-        empty = [checkpoints for checkpoints in (best, latest) if checkpoints.latest_step is None]
-        for begun in {best, latest}.difference(empty):
-            _refuse_another(begun, config, fingerprint)
-        if not empty:
+        for checkpoints in (best, latest):
+            checkpoints.recover()
+        traces = ownership.traces(workdir, (latest, best))
+        ownership.refuse_another_config(traces, config)
+        documents = {
+            s: sources.load_split(config.data, s, limited=True) for s in ("train", "validation")
+        }
+        fingerprints = {
+            runfile.TRAINING_DATA: _fingerprint(documents["train"]),
+            runfile.VALIDATION_DATA: _fingerprint(documents["validation"]),
+        }
+        run_id = ownership.run_id(traces, fingerprints)
+        lacking = [checkpoints for checkpoints in (best, latest) if checkpoints.latest_step != 1]
+        if not lacking:
             _LOG.info("%s: fitted already", workdir)
             return
         facts = runfile.Facts(
             config=config_lib.in_use(config),
-            data_fingerprint=fingerprint,
+            run=run_id,
+            fingerprints=fingerprints,
             num_parameters=0,
             num_steps=1,
             devices="none",
             corpora={split: corpus_statistics(found) for split, found in documents.items()},
         )
-        quiet = parallel.process()[0] > 0
         log = RunLog(workdir, 0, 1, quiet=quiet)
         with runfile.recorded(workdir, facts, quiet=quiet), log:
             params = to_params(fit(documents["train"]))
@@ -295,23 +309,13 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
             about = {
                 **system.about(),
                 "step": 1,
-                "data_fingerprint": fingerprint,
+                "run": run_id,
+                "fingerprints": fingerprints,
                 "seen_triples": seen.to_text(),
             }
-            for checkpoints in empty:
+            for checkpoints in lacking:
                 checkpoints.save(1, params, None, about)
                 checkpoints.wait()
-
-
-def _refuse_another(
-    checkpoints: Checkpoints, config: ml_collections.ConfigDict, fingerprint: str
-) -> None:
-    about = checkpoints.about()
-    refuse_changes(read_config(about), config, checkpoints.folder)
-    if about["data_fingerprint"] != fingerprint:
-        raise CheckpointError(
-            f"{checkpoints.folder}: the training data has changed since; use another --workdir"
-        )
 
 
 def _validate(lookup: Lookup, gold: Sequence[Document], seen: SeenTriples) -> dict[str, float]:

@@ -123,15 +123,25 @@ def _open_run(
         _check(flagged)
     system, params, about = extract.load(_WORKDIR.value, flagged.eval.checkpoint)
     with system.config.unlocked():
+        # A run folder may be a stranger's: it does not say where things are written.
+        for name in ("data_dir", "cache_dir"):
+            system.config.data[name] = flagged.data[name]
         system.config.update_from_flattened_dict(dict(fields))
     _check(system.config)
     return extract.make(system, params, **options), about
 
 
+def _gold(config: ml_collections.ConfigDict, split: str) -> list[records.Document]:
+    """A split as the run names it; tells first where that is, for the run may be a stranger's."""
+    place = f" in {config.data.manual_dir}" if config.data.manual_dir else ""
+    print(f"reading {config.data.name}{place}", file=sys.stderr)
+    return sources.load_split(config.data, split)
+
+
 def _tune(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     extractor, _ = _open_run(flagged, fields, windows=False)
     config = extractor.system.config
-    gold = sources.load_split(config.data, "validation")
+    gold = _gold(config, "validation")
     end_biases = config.eval.end_biases if config.model.family != config_lib.LOOKUP else (0.0,)
     tuned = tuning.tune(extractor, gold, config.eval.protocol, end_biases)
     folder = Path(_WORKDIR.value) / FOLDERS[config.eval.checkpoint]
@@ -163,7 +173,7 @@ def _eval(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
     # As the paper does: of a text that is too long the model sees the beginning.
     extractor, about = _open_run(flagged, fields, windows=False)
     config = extractor.system.config
-    gold = sources.load_split(config.data, config.eval.split)
+    gold = _gold(config, config.eval.split)
     seen = evaluate.seen_triples(about)
     predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol, seen)
     facts = {"split": config.eval.split, "config": config_lib.in_use(config)}

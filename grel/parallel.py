@@ -103,9 +103,15 @@ def sum_over_devices(tree: Any) -> Any:
     return jax.lax.psum(tree, _AXIS)
 
 
-def device_index() -> jax.Array:
-    """Inside a mapped function: the number of this device among those of all processes."""
-    return jax.lax.axis_index(_AXIS)
+def wait_for_all(name: str) -> None:
+    """Returns when all processes have called it, each with the same name."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)
+
+
+def reached_preemption(step: int) -> bool:
+    """Whether the processes of a pod agreed to stop at this step; see jax.distributed."""
+    return jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(step)
 
 
 def gather_processes(tree: Any) -> Any:
@@ -120,8 +126,3 @@ def gather_bytes(data: bytes) -> list[bytes]:
     padded[: len(data)] = np.frombuffer(data, np.uint8)
     gathered = gather_processes(padded).reshape(len(lengths), -1)
     return [row[:length].tobytes() for row, length in zip(gathered, lengths, strict=True)]
-
-
-def wait_for_all(name: str) -> None:
-    """Returns when all processes have come to the call of this name."""
-    multihost_utils.sync_global_devices(name)

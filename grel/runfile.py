@@ -22,6 +22,8 @@ from grel.scoring.corpus import CorpusStatistics
 from grel.textio import Fault, RecordError, expect, member, parse_object, replacing
 
 NAME = "run.json"
+# What `fingerprints` of a run may have.
+TRAINING_DATA, VALIDATION_DATA, TOKENIZER = "training data", "validation data", "tokenizer"
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "ml-collections", "numpy")
 
@@ -41,14 +43,17 @@ class Facts:
 
     Attributes:
         config: all fields, nested as in `grel.config`.
-        data_fingerprint: of the training features; see `data.features.fingerprint`.
+        run: the number of the run; see `ownership.run_id`.
+        fingerprints: of what must not change while it lasts: the data as it is trained and
+            validated on, and the tokenizer.
         num_parameters, num_steps: of the model, and of the whole run.
         devices: how many of what kind, in words.
         corpora: by split, what it was trained and validated on.
     """
 
     config: dict[str, Any]
-    data_fingerprint: str
+    run: str
+    fingerprints: dict[str, str]
     num_parameters: int
     num_steps: int
     devices: str
@@ -85,16 +90,26 @@ def recorded(
     sessions["started"] += 1
     _write(workdir, {**record, "sessions": sessions})
     begin = clock()
-    try:
-        yield
-    finally:
+
+    def end() -> None:
         sessions["ended"] += 1
         sessions["seconds"] += clock() - begin
         _write(workdir, {**record, "sessions": sessions})
 
+    try:
+        yield
+    except BaseException:
+        # What ended the run may keep this from being written too, and is what is to be told.
+        with contextlib.suppress(RecordError):
+            end()
+        raise
+    end()
+
 
 def read(workdir: Path) -> dict[str, Any]:
     """`run.json`: the fields of `Facts`, "versions" and "sessions"; empty where there is no file.
+
+    "run" may lack, in those of an earlier version.
 
     Raises RecordError where it is faulty.
     """
@@ -103,6 +118,8 @@ def read(workdir: Path) -> dict[str, Any]:
         return {}
     try:
         record = parse_object(path.read_bytes())
+        if "data_fingerprint" in record:  # of an earlier version, which told of no more
+            record["fingerprints"] = {TRAINING_DATA: record.pop("data_fingerprint")}
         for name, kind in _KINDS.items():
             member(record, name, kind)
         for name in ("started", "ended"):
@@ -120,7 +137,7 @@ def read(workdir: Path) -> dict[str, Any]:
 
 _KINDS = {
     "config": dict,
-    "data_fingerprint": str,
+    "fingerprints": dict,
     "num_parameters": int,
     "num_steps": int,
     "devices": str,
@@ -132,5 +149,5 @@ _KINDS = {
 
 def _write(workdir: Path, record: Mapping[str, Any]) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
-    with replacing(workdir / NAME) as file:
+    with replacing(workdir / NAME, through_links=False) as file:
         file.write((json.dumps(record, indent=1) + "\n").encode())

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -75,9 +76,15 @@ class System:
     def from_about(cls, about: dict[str, Any]) -> System:
         """The system that `about` describes; fields that came later have their defaults.
 
-        Raises ConfigError where it has fields that this version does not know.
+        Raises CheckpointError where it is damaged, ConfigError where it has fields or values that
+        this version does not know.
         """
-        return cls.build(read_config(about), Wordpiece.from_json(about["wordpiece"]))
+        config = read_config(about, "the checkpoint")
+        config_lib.check(config, num_devices=1, num_processes=1)
+        try:
+            return cls.build(config, Wordpiece.from_json(about["wordpiece"]))
+        except (LookupError, TypeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint's about is damaged ({error!r})") from None
 
     def params_like(self) -> Any:
         """Shapes and types of the parameters, without computing any."""
@@ -134,16 +141,26 @@ def _schema(wordpiece: Wordpiece) -> Schema:
     return Schema(wordpiece.relation_ids, wordpiece.form, wordpiece.sep_id)
 
 
-def read_config(about: dict[str, Any]) -> ml_collections.ConfigDict:
-    """The configuration in `about` of a checkpoint; see `System.from_about`."""
+def read_config(about: Mapping[str, Any], where: str | Path) -> ml_collections.ConfigDict:
+    """The configuration in `about` of a checkpoint; fields that came later have their defaults.
+
+    Raises CheckpointError where it is damaged, ConfigError where it has fields that this version
+    does not know; both tell `where` it is.
+    """
     config = config_lib.get_config()
-    fields = config_lib.leaves(ml_collections.ConfigDict(json.loads(about["config"])))
-    fields = config_lib.renamed(fields)
+    try:
+        fields = config_lib.leaves(ml_collections.ConfigDict(json.loads(about["config"])))
+        fields = config_lib.renamed(fields)
+    except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        raise CheckpointError(f"{where}: its config is damaged ({error!r})") from None
     if unknown := fields.keys() - config_lib.leaves(config).keys():
         raise config_lib.ConfigError(
-            f"the checkpoint was written by a newer version of grel: unknown {sorted(unknown)}"
+            f"{where}: written by a newer version of grel: unknown {sorted(unknown)}"
         )
-    config.update_from_flattened_dict(fields)
+    try:
+        config.update_from_flattened_dict(fields)
+    except (TypeError, ValueError) as error:
+        raise CheckpointError(f"{where}: its config is damaged ({error})") from None
     return config
 
 
@@ -167,13 +184,10 @@ def refuse_changes(
         )
 
 
+# What is left decides what is trained, or what its F1 on validation data means.
 _MAY_CHANGE = (
-    *("data.manual_dir", "data.data_dir", "data.cache_dir", "decoding.", "eval."),
-    *(
-        "train.log_every",
-        "train.eval_every",
-        "train.checkpoint_every",
-        "train.keep",
-        "train.patience",
-    ),
+    *("data.manual_dir", "data.data_dir", "data.cache_dir"),
+    *("decoding.batch_size", "eval.split", "eval.name", "eval.checkpoint", "eval.end_biases"),
+    *("train.log_every", "train.eval_every", "train.checkpoint_every"),
+    *("train.keep", "train.patience", "train.max_skipped"),
 )

@@ -370,23 +370,25 @@ def parse_members(
 
 
 @contextlib.contextmanager
-def replacing(path: str | Path) -> Iterator[BinaryIO]:
+def replacing(path: str | Path, *, through_links: bool = True) -> Iterator[BinaryIO]:
     """A file to write that takes the place of `path` once the block has ended without an error.
 
-    `-` is standard output. Raises RecordError where the file can't be written.
+    `-` is standard output. A link stays one, and its file is replaced; without `through_links`,
+    for folders that may be a stranger's, the link itself is. Raises RecordError where the file
+    can't be written.
     """
     target = Path(path)
     try:
         if str(path) == "-":
             yield sys.stdout.buffer
             sys.stdout.buffer.flush()
-        elif target.exists() and not target.is_file():
+        elif through_links and target.exists() and not target.is_file():
             # A pipe or a device: putting a file in the place of /dev/null would break the machine.
             with target.open("wb") as file:
                 yield file
         else:
-            # Beside the file itself, so that a link stays a link.
-            target = target.resolve()
+            if through_links:
+                target = target.resolve()
             partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
             try:
                 with partial.open("wb") as file:

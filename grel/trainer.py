@@ -6,10 +6,10 @@ had never stopped: the state holds step and seed, and batches, masks and dropout
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import math
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -17,40 +17,26 @@ import jax
 import ml_collections
 import numpy as np
 
-from grel import parallel, runfile, training
-from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
-from grel.data import augment, features, sources
-from grel.data.pipeline import Batches
+from grel import ownership, parallel, runfile, training, training_data
+from grel.checkpoint import FOLDERS, Checkpoints
+from grel.data import sources
 from grel.errors import UserError
 from grel.extract import extract
 from grel.pretrained import port
-from grel.records import Document
 from grel.runlog import RunLog, validation_scores
 from grel.scoring import protocols
 from grel.scoring.breakdown import by_seen
-from grel.scoring.corpus import CorpusStatistics, corpus_statistics
 from grel.scoring.judged import judge, total
-from grel.scoring.seen import SeenTriples
-from grel.system import System, read_config, refuse_changes
-from grel.wordpiece import Wordpiece
+from grel.signals import Stopped, StopRequests
+from grel.skipped import Skipped
+from grel.system import System
+from grel.training_data import TrainingData
 
 _LOG = logging.getLogger(__name__)
 
 
 class TrainingError(UserError):
     """A run that cannot go on: says at which step and why."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Data:
-    """What a run reads."""
-
-    train: Batches
-    validation: Batches
-    validation_documents: list[Document]
-    seen: SeenTriples
-    fingerprint: str
-    corpora: dict[str, CorpusStatistics]
 
 
 class Trainer:
@@ -64,12 +50,21 @@ class Trainer:
     def __init__(self, config: ml_collections.ConfigDict, workdir: str | Path):
         self.config = config
         self.workdir = Path(workdir)
-        self._latest = Checkpoints(self.workdir / FOLDERS["latest"], keep=config.train.keep)
-        self._best = Checkpoints(self.workdir / FOLDERS["best"])
+        index, _ = parallel.process()
+        self._open = contextlib.ExitStack()
+        # Let go of last: the folder is the run's until all of its saves have ended.
+        self._open.enter_context(ownership.only_training_in(self.workdir, quiet=index > 0))
         try:
-            self.system, self.data = self._prepare()
+            self._best, self._latest = (
+                self._open.enter_context(contextlib.closing(Checkpoints(folder, keep)))
+                for folder, keep in (
+                    (self.workdir / FOLDERS["best"], 1),
+                    (self.workdir / FOLDERS["latest"], config.train.keep),
+                )
+            )
+            self.system, self.data, self._run_id = self._prepare()
         except BaseException:
-            self._close()
+            self.close()
             raise
         c = config.train
         self.num_steps = max(1, math.ceil(c.num_epochs * self.data.train.num_batches))
@@ -89,59 +84,29 @@ class Trainer:
             training.loss_step(self.system.family, self.system.model, self.config.seed)
         )
         self._decoder = self.system.decoder()
+        self._best_score = self._recorded_score()
 
-    def _prepare(self) -> tuple[System, Data]:
+    def _prepare(self) -> tuple[System, TrainingData, str]:
         c = self.config
-        documents = {
-            s: sources.load_split(c.data, s, limited=True) for s in ("train", "validation")
-        }
-        if self._latest.latest_step is None:
-            relations = {
-                t.relation for split in documents.values() for d in split for t in d.triples
-            }
-            wordpiece = sources.make_wordpiece(
-                c.tokenizer, documents["train"], relations, c.data.triple_form
-            )
-            system = System.build(c, wordpiece)
+        for checkpoints in (self._best, self._latest):
+            checkpoints.recover()
+        traces = ownership.traces(self.workdir, (self._latest, self._best))
+        ownership.refuse_another_config(traces, c)
+        splits = {s: sources.load_split(c.data, s, limited=True) for s in ("train", "validation")}
+        # A learned vocabulary is the checkpoint's own; a later version might learn another.
+        if self._latest.latest_step is None or Path(c.tokenizer.vocab).expanduser().is_file():
+            wordpiece = training_data.make_wordpiece(c, splits)
         else:
-            about = self._latest.about()
-            refuse_changes(read_config(about), c, self._latest.folder)
-            system = System.build(c, Wordpiece.from_json(about["wordpiece"]))
-        options = features.Options(c.data.labelling, c.data.order, c.data.buckets[-1])
-        batches: dict[str, Batches] = {}
-        made: dict[str, features.Features] = {}
-        rates = augment.Rates(c.data.join_rate, c.data.join_max, c.data.swap_rate)
-        for split, split_documents in documents.items():
-            found = features.build(
-                split_documents, system.wordpiece, options, c.data.cache_dir or None
-            )
-            made[split] = found
-            augmentation = None
-            if split == "train" and (rates.join or rates.swap):
-                augmentation = augment.Augmentation(found, system.wordpiece, options, rates, c.seed)
-            batches[split] = Batches(
-                found,
-                system.wordpiece,
-                c.train.batch_size,
-                c.data.buckets,
-                seed=c.seed if split == "train" else None,
-                shard=parallel.process(),
-                augment=augmentation,
-            )
-        for note in features.notes(documents, made, system.wordpiece):
-            _LOG.warning("%s", note)
-        fingerprint = features.fingerprint(documents["train"], system.wordpiece, options)
-        return system, Data(
-            batches["train"],
-            batches["validation"],
-            documents["validation"],
-            SeenTriples.of(documents["train"]),
-            fingerprint,
-            {split: corpus_statistics(found) for split, found in documents.items()},
-        )
+            wordpiece = System.from_about(self._latest.about()).wordpiece
+        data = training_data.prepare(c, splits, wordpiece)
+        run_id = ownership.run_id(traces, data.fingerprints)
+        return System.build(c, wordpiece), data, run_id
 
     def run(self, stop_after: int | None = None) -> None:
-        """Trains to the end, or until `stop_after` steps were done or SIGTERM asks to stop.
+        """Trains to the end, or until `stop_after` steps were done.
+
+        Raises signals.Stopped, once all is saved, where a signal asked to stop; TrainingError where
+        too many steps in a row are skipped.
 
         Where the state comes from, the first that applies:
         1. the newest checkpoint of this work folder;
@@ -151,12 +116,11 @@ class Trainer:
         try:
             self._run(stop_after)
         finally:
-            self._close()
+            self.close()
 
-    def _close(self) -> None:
-        """Waits for saves under way; an open manager would complain when Python shuts down."""
-        self._latest.close()
-        self._best.close()
+    def close(self) -> None:
+        """Waits for saves under way, and lets go of the folder; `run` does so itself."""
+        self._open.close()
 
     def _run(self, stop_after: int | None) -> None:
         state = self._restore()
@@ -181,36 +145,59 @@ class Trainer:
         quiet = parallel.process()[0] > 0
         log = RunLog(self.workdir, first_step, self.num_steps, quiet=quiet)
         record = runfile.recorded(self.workdir, self._facts(params_count), quiet=quiet)
-        with _Stop() as stop, record, log:
+        skipped = Skipped()
+        with StopRequests() as requests, record, log:
             for step in range(first_step + 1, last_step + 1):
                 batch = self.data.train[step - 1]
                 state, metrics = step_fn(state, batch)
+                skipped.add(step, metrics["skipped"])
+                for checkpoints in (self._latest, self._best):
+                    checkpoints.check()
                 log.advance(int(batch.length_B.sum()))
-                stopping = stop.asked or self._latest.reached_preemption(step)
+                stopping = requests.asked or parallel.reached_preemption(step)
                 validating = step % self._eval_every == 0 or step == self.num_steps
                 saving = (
                     stopping or step % self.config.train.checkpoint_every == 0 or step == last_step
                 )
-                # A state that is to be saved is looked at first, however rarely the run logs.
                 if saving or step % self.config.train.log_every == 0:
                     metrics = parallel.unreplicate(metrics)
-                    if not math.isfinite(metrics["loss"]):
-                        raise TrainingError(
-                            f"the loss is {metrics['loss']} at step {step}: lower "
-                            "config.train.learning_rate, or look at the data"
-                        )
-                    log.write("train", step, metrics)
+                    log.write("train", step, metrics | {"skipped": skipped.take()})
+                self._refuse_many(skipped)
                 if validating:
                     self._validate(step, state, log)
                 exhausted = validating and self._exhausted(step)
                 if saving or exhausted:
                     self._save(self._latest, step, state)
                 if stopping:
+                    self._wait()
                     _LOG.warning("asked to stop: saved step %d; start again to go on", step)
-                    break
+                    raise Stopped
                 if exhausted:
                     _LOG.info("ended at step %d: %s", step, self._why_exhausted())
                     break
+            self._wait()
+
+    def _wait(self) -> None:
+        """Until all is saved; a process that ended before could take that which saves with it."""
+        for checkpoints in (self._latest, self._best):
+            checkpoints.wait()
+        parallel.wait_for_all("saved")
+
+    def _refuse_many(self, skipped: Skipped) -> None:
+        if skipped.in_row < self.config.train.max_skipped:
+            return
+        ids = ", ".join(map(repr, self.data.ids(skipped.last_step)))
+        raise TrainingError(
+            f"loss or gradient was not finite in {skipped.in_row} steps in a row, and all were "
+            f"skipped, the last being step {skipped.last_step} with the documents {ids}: lower "
+            "config.train.learning_rate, or look at the data"
+        )
+
+    def _recorded_score(self) -> tuple[float, float]:
+        """F1 and negated loss of the best checkpoint."""
+        about = {} if self._best.latest_step is None else self._best.about()
+        # Weights of `grel.pretrained` have no F1, and the best of an earlier version no loss.
+        return about.get("validation_f1", -1.0), -about.get("validation_loss", math.inf)
 
     def _exhausted(self, step: int) -> bool:
         """Whether so many validations up to this step brought no better F1 that the run ends."""
@@ -227,7 +214,8 @@ class Trainer:
     def _facts(self, num_parameters: int) -> runfile.Facts:
         return runfile.Facts(
             config=self.config.to_dict(),
-            data_fingerprint=self.data.fingerprint,
+            run=self._run_id,
+            fingerprints=self.data.fingerprints,
             num_parameters=num_parameters,
             num_steps=self.num_steps,
             devices=f"{jax.device_count()} x {jax.devices()[0].device_kind}",
@@ -247,12 +235,6 @@ class Trainer:
         )
         if begins:
             return fresh
-        found = self._latest.about()["data_fingerprint"]
-        if found != self.data.fingerprint:
-            raise CheckpointError(
-                f"{self._latest.folder}: the training data has changed since (fingerprint {found} "
-                f"then, {self.data.fingerprint} now); use another --workdir"
-            )
         evaluated, rest = self._latest.state(*fresh.split())
         return rest.joined(evaluated)
 
@@ -273,15 +255,16 @@ class Trainer:
     def _save(self, checkpoints: Checkpoints, step: int, state: Any, **extra: Any) -> None:
         if checkpoints.latest_step == step:
             return
-        state = parallel.unreplicate(state)
+        evaluated, rest = parallel.unreplicate(state).split()
         about = {
             **self.system.about(),
             "step": step,
-            "data_fingerprint": self.data.fingerprint,
+            "run": self._run_id,
+            "fingerprints": self.data.fingerprints,
             "seen_triples": self.data.seen.to_text(),
             **extra,
         }
-        checkpoints.save(step, *state.split(), about)
+        checkpoints.save(step, evaluated, None if checkpoints is self._best else rest, about)
 
     def _validate(self, step: int, state: training.TrainState, log: RunLog) -> None:
         sums = [
@@ -299,26 +282,9 @@ class Trainer:
         found, unseen = (protocols.Counts(*c) for c in parts.reshape(-1, 2, 3).sum(0).tolist())
         metrics |= validation_scores(found, unseen)
         log.write("validation", step, metrics)
-        if self._best.latest_step is None or found.f1 > self._best.about()["validation_f1"]:
-            self._save(self._best, step, state, validation_f1=found.f1)
-
-
-class _Stop:
-    """Notes SIGTERM, which clusters send before they take a machine away.
-
-    In a pod it leaves the signal to JAX, through which the processes agree on a step to stop at.
-    """
-
-    def __enter__(self) -> _Stop:
-        self.asked = False
-        self._before = signal.getsignal(signal.SIGTERM)
-        if parallel.process()[1] == 1:
-            signal.signal(signal.SIGTERM, self._note)
-        return self
-
-    def __exit__(self, *_: Any) -> None:
-        if parallel.process()[1] == 1:
-            signal.signal(signal.SIGTERM, self._before)
-
-    def _note(self, *_: Any) -> None:
-        self.asked = True
+        # Of models with the same F1 the one of the lower loss; one without a loss is none.
+        score = found.f1, -float(metrics["loss"])
+        if math.isfinite(score[1]) and score > self._best_score:
+            self._best_score = score
+            facts = {"validation_f1": found.f1, "validation_loss": float(metrics["loss"])}
+            self._save(self._best, step, state, **facts)

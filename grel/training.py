@@ -152,41 +152,47 @@ def train_step(
     come back as means over the whole batch, with `grad_norm` before clipping. A state that keeps an
     average moves it by 1 - `ema_decay`, and faster in the first steps, so that it forgets where it
     started.
+
+    A step whose loss or gradient is not finite is skipped: it changes nothing but the number of the
+    step, and the metric `skipped` is 1 instead of 0.
     """
 
     def step_fn(state: TrainState, batch: Batch):
         mask_key, dropout_key = jax.random.split(jax.random.fold_in(state.key, state.step))
-        dropout_key = jax.random.fold_in(dropout_key, parallel.device_index())
 
-        def sums_of(params, batch, index) -> tuple[jax.Array, Sums]:
-            key = jax.random.fold_in(dropout_key, index)
-            sums = family.loss(config, params, batch, mask_key, key)
+        def sums_of(params, batch) -> tuple[jax.Array, Sums]:
+            sums = family.loss(config, params, batch, mask_key, dropout_key)
             return sums["loss"][0], sums
 
-        def add_slice(total, indexed):
-            index, batch = indexed
-            gradient, sums = jax.grad(sums_of, has_aux=True)(state.params, batch, index)
+        def add_slice(total, batch):
+            gradient, sums = jax.grad(sums_of, has_aux=True)(state.params, batch)
             return jax.tree.map(jnp.add, total, (gradient, sums)), None
 
         slices = jax.tree.map(lambda x: x.reshape(accumulation, -1, *x.shape[1:]), batch)
         first = jax.tree.map(lambda x: x[0], slices)
         zeros = jax.tree.map(
             lambda x: jnp.zeros(x.shape, x.dtype),
-            jax.eval_shape(jax.grad(sums_of, has_aux=True), state.params, first, 0),
+            jax.eval_shape(jax.grad(sums_of, has_aux=True), state.params, first),
         )
-        total, _ = jax.lax.scan(add_slice, zeros, (jnp.arange(accumulation), slices))
+        total, _ = jax.lax.scan(add_slice, zeros, slices)
         gradient, sums = parallel.sum_over_devices(total)
         count = jnp.maximum(sums["loss"][1], 1)
         gradient = jax.tree.map(lambda g: g / count, gradient)
-        updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         metrics = means(sums) | {"grad_norm": optax.tree.norm(gradient)}
+        updates, opt_state = tx.update(gradient, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         average = state.average
         if average is not None:
             step = state.step.astype(jnp.float32)
             rate = 1 - jnp.minimum(ema_decay, (1 + step) / (10 + step))
             average = optax.incremental_update(params, average, rate)
-        state = TrainState(state.step + 1, params, opt_state, state.key, average)
+        state_after = dataclasses.replace(
+            state, params=params, opt_state=opt_state, average=average
+        )
+        is_finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
+        state = jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), state_after, state)
+        state = dataclasses.replace(state, step=state.step + 1)
+        metrics["skipped"] = 1 - is_finite.astype(jnp.int32)
         return state, metrics
 
     return step_fn

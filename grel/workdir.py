@@ -135,7 +135,7 @@ def _folders(path: Path, split: str) -> list[Path]:
         if (found := read_metrics(path)["split"]) != split:
             raise WorkdirError(f"{path}: is an evaluation of {found}; say --split={found}")
         return [path]
-    folders = sorted(folder.parent for folder in path.glob(f"eval/*/{_RECORDS[1]}"))
+    folders = sorted(folder.parent for folder in path.glob(f"eval/[!.]*/{_RECORDS[1]}"))
     folders = [f for f in folders if _is_evaluation(f) and read_metrics(f)["split"] == split]
     if not folders:
         raise _missing(path, split)
@@ -145,7 +145,7 @@ def _folders(path: Path, split: str) -> list[Path]:
 def _missing(path: Path, split: str) -> WorkdirError:
     if not path.is_dir():
         return WorkdirError(f"{path}: no such folder; give the --workdir of a run")
-    found = sorted(str(folder.parent.name) for folder in path.glob(f"eval/*/{_RECORDS[1]}"))
+    found = sorted(str(folder.parent.name) for folder in path.glob(f"eval/[!.]*/{_RECORDS[1]}"))
     others = f" (there is {', '.join(found)})" if found else ""
     return WorkdirError(
         f"{path}: no evaluation of {split}{others}; make it with python -m grel.main --mode=eval "

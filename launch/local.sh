@@ -4,7 +4,8 @@
 #
 #   bash launch/local.sh [--workdir=DIR] [--config.FIELD=VALUE ...] [--dry_run]
 #
-# A run that was stopped goes on where it was. Both evaluations are kept, in DIR/eval:
+# A run that was stopped goes on where it was. Where training is asked to stop it saves and ends with
+# status 75, and so does this script, without evaluating. Both evaluations are kept, in DIR/eval:
 # test_copy_off and test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."

@@ -14,7 +14,8 @@ FACTS = runfile.Facts(
         "decoding": {"copy": "on"},
         "seed": 5,
     },
-    data_fingerprint="f00ba7",
+    run="r1",
+    fingerprints={"training data": "f00ba7"},
     num_parameters=1_798_819,
     num_steps=4230,
     devices="8 x cpu",
@@ -44,7 +45,7 @@ def test_the_card_tells_what_is_known(run, capsys):
         "- Family: bert",
         "- Parameters: 1,798,819",
         "- Started from: fresh parameters",
-        "- Fingerprint of the training features: f00ba7",
+        "- Fingerprint of the training data: f00ba7",
         "| train | 4,500 | 7,153 | 20 | 2,987 | 509 | 108 |",
         "- Steps: 4,230",
         "- Learning rate: 0.002",
@@ -95,7 +96,7 @@ def test_text_from_files_stays_text(run, capsys):
         (run / runfile.NAME).read_text().replace("f00ba7", "<script> | x").replace("tiny", "```")
     )
     text = _main(capsys, f"--workdir={run}")
-    assert "- Fingerprint of the training features: &lt;script> \\| x" in text
+    assert "- Fingerprint of the training data: &lt;script> \\| x" in text
     assert all(line.startswith("    ") for line in text.splitlines() if line.count("```"))
 
 

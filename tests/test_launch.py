@@ -19,6 +19,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from grel import signals
+
 REPO = Path(__file__).parents[1]
 TRAIN = ".venv/bin/python -m grel.main --mode=train"
 
@@ -380,6 +382,47 @@ def test_slurm_dry_run():
     assert train.endswith(f"{TRAIN} --distributed --workdir=runs/x")
 
 
+@pytest.mark.parametrize(
+    ("status", "requeue", "calls"), [(75, True, 1), (75, False, 0), (1, True, 0), (0, True, 0)]
+)
+def test_slurm_puts_a_run_that_saved_back_into_the_queue(tmp_path, status, requeue, calls):
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    for name in ("bash", "dirname", "seq"):
+        (tools / name).symlink_to(shutil.which(name))
+    for name, text in (("srun", f"exit {status}"), ("scontrol", f'echo "$@" >>{tmp_path}/calls')):
+        (tools / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tools / name).chmod(0o755)
+    (tmp_path / "launch").mkdir()
+    (tmp_path / "launch" / "setup.sh").write_text("")
+    shutil.copy(REPO / "launch" / "dry_run.sh", tmp_path / "launch")
+    result = subprocess.run(
+        ["bash", REPO / "launch" / "slurm.sbatch", *(["--requeue"] if requeue else []), "--x=y"],
+        env={"PATH": str(tools), "SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_ID": "7"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert result.returncode == status, result.stderr
+    log = tmp_path / "calls"
+    assert (log.read_text() if log.exists() else "") == "requeue 7\n" * calls
+
+
+def test_local_evaluates_nothing_after_a_training_that_was_stopped(tmp_path):
+    """Status 75 is not 0."""
+    (tmp_path / "launch").mkdir()
+    for name in ("local.sh", "dry_run.sh"):
+        shutil.copy(REPO / "launch" / name, tmp_path / "launch")
+    (tmp_path / "launch" / "setup.sh").write_text("")
+    python = tmp_path / ".venv" / "bin" / "python"
+    python.parent.mkdir(parents=True)
+    python.write_text(f'#!/bin/sh\necho "$3" >>{tmp_path}/calls\nexit {signals.STATUS}\n')
+    python.chmod(0o755)
+    command = ["bash", tmp_path / "launch" / "local.sh"]
+    assert subprocess.run(command, timeout=60).returncode == 75
+    assert (tmp_path / "calls").read_text() == "--mode=train\n"
+
+
 def test_slurm_asks_for_one_process_per_node():
     text = (REPO / "launch/slurm.sbatch").read_text()
     assert "#SBATCH --ntasks-per-node=1\n" in text
@@ -407,6 +450,12 @@ def test_gke_manifest_agrees_with_itself():
     assert "JAX_PROCESS_ID" in environment
     mounts = {mount["name"] for mount in container["volumeMounts"]}
     assert mounts == {volume["name"] for volume in pod["volumes"]}
+    # A pod that saved and stopped is started again, however often.
+    [rule] = job["spec"]["podFailurePolicy"]["rules"]
+    assert rule["action"] == "Ignore"
+    assert rule["onExitCodes"]["containerName"] == container["name"]
+    assert rule["onExitCodes"]["values"] == [signals.STATUS]
+    assert pod["restartPolicy"] == "Never"  # which the policy asks for
     [script] = container["args"]
     assert script.endswith(f"{TRAIN} --distributed --config=c.py --workdir=runs/x")
 

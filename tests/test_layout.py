@@ -10,8 +10,8 @@ ROOT = Path(__file__).parent.parent
 # From the ground up: a module imports only from what stands on a line above its own.
 LAYERS = """
 errors
-textio pretrained.foreign pretrained.fetch
-records
+textio locks pretrained.foreign pretrained.fetch
+records folders
 drafts resume windows
 formats
 convert
@@ -50,16 +50,17 @@ decoding.copying decoding.trace
 decoding.greedy
 decoding.beam
 decoding.driver
-outputs
+outputs digests signals skipped
 texts checkpoint
 pretrained.port pretrained.similarity
 training
 config
 system recipes
-runlog tuning
+runlog tuning ownership
 lookup
 extract sharing
-evaluate predict trainer
+evaluate predict training_data
+trainer
 main pretrained.__main__
 """
 LEVEL = {name: n for n, line in enumerate(LAYERS.split("\n")) for name in line.split()}

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from grel import digests
 from grel.records import read_jsonl
 from grel.report.__main__ import main as report_main
 from grel.tables.__main__ import main as tables_main
@@ -93,11 +94,35 @@ def test_a_balance_is_tuned_kept_with_the_checkpoint_and_used(run_dir, tmp_path)
     assert "without tuned scores: this checkpoint was tuned with another copy" in done.stderr
 
 
+def test_a_run_folder_does_not_say_where_things_are_written(run_dir, tmp_path):
+    """It may be a stranger's; where it has things read is told first."""
+    shutil.copytree(run_dir, tmp_path / "run")
+    (tmp_path / "precious.json").write_text("mine")
+    for about in (tmp_path / "run" / "best").glob("*/about/metadata"):
+        content = json.loads(about.read_text())
+        config = json.loads(content["config"])
+        config["data"] |= {"data_dir": f"{tmp_path}/victim", "cache_dir": f"{tmp_path}/victim"}
+        content["config"] = json.dumps(config)
+        del content["digest"]
+        content["digest"] = digests.of_json(content)
+        about.write_text(json.dumps(content))
+    folder = tmp_path / "run" / "eval" / "test"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    (folder / "metrics.json").symlink_to(tmp_path / "precious.json")
+    done = _run("--mode=eval", f"--workdir={tmp_path}/run")
+    assert f"reading jsonl in {run_dir.parent}/corpus\n" in done.stderr
+    assert not (tmp_path / "victim").exists()
+    assert (tmp_path / "precious.json").read_text() == "mine"
+    assert not (folder / "metrics.json").is_symlink()
+
+
 def test_what_a_checkpoint_does_not_know_of_training_is_said_to_be_unknown(run_dir, tmp_path):
     shutil.copytree(run_dir, tmp_path / "run")
     for about in (tmp_path / "run" / "best").glob("*/about/metadata"):
         content = json.loads(about.read_text())
-        del content["seen_triples"]
+        del content["seen_triples"], content["digest"]
+        content["digest"] = digests.of_json(content)
         about.write_text(json.dumps(content))
     done = _run("--mode=eval", f"--workdir={tmp_path}/run")
     assert json.loads(done.stdout)["unseen_f1"] is None

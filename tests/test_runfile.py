@@ -10,7 +10,8 @@ from grel.scoring.corpus import CorpusStatistics
 
 FACTS = runfile.Facts(
     config={"data": {"name": "nyt24"}},
-    data_fingerprint="f00",
+    run="r1",
+    fingerprints={"training data": "f00"},
     num_parameters=7,
     num_steps=40,
     devices="8 x cpu",
@@ -56,10 +57,42 @@ def test_a_damaged_file_stops_no_run(tmp_path):
     assert runfile.read(tmp_path)["sessions"]["started"] == 1
 
 
+def test_a_link_is_replaced_and_not_followed(tmp_path):
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / runfile.NAME).symlink_to(tmp_path / "precious")
+    with _run(tmp_path, 0.0, 3.0):
+        pass
+    assert (tmp_path / "precious").read_text() == "mine"
+    assert runfile.read(tmp_path)["sessions"]["ended"] == 1
+
+
+def test_what_ended_a_run_is_told_and_not_that_the_disk_is_full(tmp_path, monkeypatch):
+    run = _run(tmp_path, 0.0, 3.0)
+    run.__enter__()
+    monkeypatch.setattr(runfile, "replacing", _full)
+    assert not run.__exit__(KeyError, KeyError("first"), None)  # which goes on as it was
+    with pytest.raises(RecordError, match="No space"), _run(tmp_path, 0.0, 3.0):
+        pass
+
+
+def _full(path, **_):
+    raise RecordError(path, None, "No space left on device")
+
+
 def test_other_processes_of_a_pod_write_nothing(tmp_path):
     with _run(tmp_path, quiet=True):
         pass
     assert list(tmp_path.iterdir()) == []
+
+
+def test_one_of_an_earlier_version_is_read(tmp_path):
+    with _run(tmp_path, 0.0, 1.0):
+        pass
+    path = tmp_path / runfile.NAME
+    record = json.loads(path.read_text())
+    del record["run"], record["fingerprints"]
+    path.write_text(json.dumps(record | {"data_fingerprint": "f00"}))
+    assert runfile.read(tmp_path)["fingerprints"] == {"training data": "f00"}
 
 
 def test_no_file_is_no_facts(tmp_path):

@@ -1,6 +1,10 @@
 """The train step: exact over devices, slices and short batches; decay, schedule and clipping."""
 
+import dataclasses
+from types import SimpleNamespace
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -33,14 +37,14 @@ def _batch(num_rows, num_real):
     return Batch(tokens_BL, labels_BL, source_B, length_B, row_B, 13)
 
 
-def _one_step(num_devices, accumulation, batch, tx=None):
-    """Gradient (as an SGD update of size one), parameters before, metrics."""
+def _one_step(num_devices, accumulation, batch, config=CONFIG):
+    """Gradient (as an SGD update of size one), and metrics."""
     devices = jax.local_devices()[:num_devices]
-    tx = tx or optax.sgd(1.0)
-    state = training.init_state(bert, CONFIG, tx, seed=0)
+    tx = optax.sgd(1.0)
+    state = training.init_state(bert, config, tx, seed=0)
     before = jax.device_get(state.params)
     step_fn = parallel.on_rows(
-        training.train_step(bert, CONFIG, tx, accumulation), devices=devices, donate=True
+        training.train_step(bert, config, tx, accumulation), devices=devices, donate=True
     )
     state, metrics = step_fn(parallel.replicate(state, devices), batch)
     after = parallel.unreplicate(state).params
@@ -69,6 +73,28 @@ def test_loss_and_gradients_do_not_depend_on_the_spread(short, alone, num_device
         gradient,
         expected_gradient,
     )
+
+
+@pytest.fixture(scope="module")
+def dropped():
+    """Dropout everywhere, in two layers; the step on one device, and without dropout."""
+    config = dataclasses.replace(CONFIG, num_layers=2, dropout=0.3, attention_dropout=0.3)
+    batch = _batch(16, 16)
+    plain = dataclasses.replace(config, dropout=0.0, attention_dropout=0.0)
+    return config, batch, _one_step(1, 1, batch, config), _one_step(1, 1, batch, plain)
+
+
+@pytest.mark.parametrize(("num_devices", "accumulation"), [(4, 1), (2, 4)])
+def test_dropout_does_not_depend_on_the_spread(dropped, num_devices, accumulation):
+    config, batch, (expected_gradient, expected), (_, plain) = dropped
+    gradient, metrics = _one_step(num_devices, accumulation, batch, config)
+    np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-5)
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
+        gradient,
+        expected_gradient,
+    )
+    assert abs(expected["loss"] - plain["loss"]) > 1e-3
 
 
 def test_empty_rows_do_not_count(short, alone):
@@ -133,6 +159,31 @@ def test_clipping_and_decoupled_decay():
     np.testing.assert_allclose(updates["bias"], 0, atol=1e-6)
     clipped, _ = optax.clip_by_global_norm(1.0).update({"x": np.array([3, 4], np.float32)}, None)
     np.testing.assert_allclose(clipped["x"], [0.6, 0.8], rtol=1e-6)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_a_step_that_is_not_finite_changes_nothing(short, poison):
+    """Parameters, both moments, the count of the schedule and the average stay, bit for bit."""
+
+    def loss(config, params, batch, mask_key, dropout_key=None):
+        sums = bert.loss(config, params, batch, mask_key)
+        total, count = sums["loss"]
+        return sums | {"loss": (total * jnp.where(batch.row_B[0] < 0, poison, 1), count)}
+
+    family = SimpleNamespace(init=bert.init, loss=loss)
+    tx = training.optimizer(training.OptimizerConfig(1e-2, warmup_steps=0, num_steps=10))
+    state = training.init_state(bert, CONFIG, tx, seed=0, averages=True)
+    devices = jax.local_devices()[:1]
+    step_fn = parallel.on_rows(
+        training.train_step(family, CONFIG, tx, 1, ema_decay=0.5), devices=devices
+    )
+    before, metrics = step_fn(parallel.replicate(state, devices), short)
+    assert parallel.unreplicate(metrics)["skipped"] == 0
+    after, metrics = step_fn(before, short.replace(row_B=short.row_B - 100))
+    assert parallel.unreplicate(metrics)["skipped"] == 1
+    before, after = parallel.unreplicate(before), parallel.unreplicate(after)
+    jax.tree.map(np.testing.assert_array_equal, after.replace(step=before.step), before)
+    assert (before.step, after.step) == (1, 2)
 
 
 def test_means_divide_once():

@@ -12,11 +12,13 @@ Example: `load("nyt24", "reduced", "train", manual_dir="data/nyt24")`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
+import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import tensorflow_datasets as tfds
@@ -32,6 +34,7 @@ from grel.data.corpus_builder import (
 )
 from grel.data.synthetic import SPLITS
 from grel.drafts import OnNote
+from grel.locks import locked_folder
 from grel.records import Document, OnError
 from grel.textio import RecordError
 
@@ -189,9 +192,14 @@ def load(
     """
     if split not in SPLITS:
         raise CorpusError(f"split is {split!r}; one of {', '.join(SPLITS)}")
-    builder = prepare(
-        name, config, manual_dir=manual_dir, data_dir=data_dir, skip_faulty=on_error is not None
+    prepared = functools.partial(
+        prepare,
+        *(name, config),
+        manual_dir=manual_dir,
+        data_dir=data_dir,
+        skip_faulty=on_error is not None,
     )
+    builder = prepared()
     if split not in builder.info.splits:
         raise CorpusError(
             f"{name}/{builder.builder_config.name}: {manual_dir} has no {split} split, only "
@@ -203,7 +211,12 @@ def load(
         on_error(RecordError(*fault))
     for kind, count in builder.info.metadata[split]["notes"].items():
         _LOG.warning("%s, %s: %s: %d", name, split, kind, count)
-    return builder.documents(split)
+    try:
+        return builder.documents(split)
+    except Exception as error:  # of array_record or of its decoder, as it comes
+        _LOG.warning("%s: damaged (%s): made anew", builder.data_path, _reason(error))
+        shutil.rmtree(builder.data_path)
+        return prepared().documents(split)
 
 
 def prepare(
@@ -218,7 +231,8 @@ def prepare(
 
     With `skip_faulty` faulty records are left out, and noted in `builder.info.metadata`. The folder
     `builder.data_path` has a dataset card in README.md. It appears complete or not at all, also
-    where several processes prepare the same corpus at once.
+    where several processes prepare the same corpus at once. What killed preparations left is
+    removed.
     """
     if name not in BUILDERS:
         raise CorpusError(f"there is no corpus {name!r}; one of {', '.join(BUILDERS)}")
@@ -234,22 +248,52 @@ def prepare(
     fingerprint = hashlib.sha256(repr(origin).encode()).hexdigest()[:12]
     root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
 
-    def make_builder() -> CorpusBuilder:
-        return cls(config=config, data_dir=root / f"{name}-{fingerprint}", skip_faulty=skip_faulty)
+    folder = root / f"{name}-{fingerprint}"
 
-    builder = make_builder()
-    if builder.info.splits:
+    def make_builder() -> CorpusBuilder:
+        return cls(config=config, data_dir=folder, skip_faulty=skip_faulty)
+
+    if (builder := _prepared(make_builder)) is not None:
         return builder
     failure = None
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # standard output belongs to the caller
+        folder.mkdir(parents=True, exist_ok=True)
+        # Others that want the same wait here, and then find it prepared.
+        with (
+            locked_folder(folder.resolve(), wait=True) as held,
+            contextlib.redirect_stdout(sys.stderr),
+        ):
+            if (builder := _prepared(make_builder)) is not None:
+                return builder
+            if held:
+                _clear(folder)
             settings = tfds.download.DownloadConfig(manual_dir=manual_dir)
-            builder.download_and_prepare(download_config=settings)
+            make_builder().download_and_prepare(download_config=settings)
     except OSError as error:
         failure = error
-    # Another process may have been faster, which tensorflow-datasets takes for an error or passes
-    # over without reading what is there; its folder is as good as one's own.
-    builder = make_builder()
-    if not builder.info.splits:
-        raise CorpusError(f"{builder.data_path}: can't be prepared: {failure}") from failure
+    # Where there are no locks another process may have been faster, which tensorflow-datasets takes
+    # for an error or passes over without reading what is there; its folder is as good as one's own.
+    builder = _prepared(make_builder)
+    if builder is None:
+        raise CorpusError(f"{folder}: can't be prepared: {failure}") from failure
     return builder
+
+
+def _prepared(make_builder: Callable[[], CorpusBuilder]) -> CorpusBuilder | None:
+    """A builder whose data is there; None where it is yet to be prepared, or its account is bad."""
+    try:
+        builder = make_builder()
+    except Exception as error:  # of JSON or of protobuf, as it comes
+        _LOG.warning("damaged dataset_info.json (%s): the corpus is made anew", _reason(error))
+        return None
+    return builder if builder.info.splits else None
+
+
+def _reason(error: Exception) -> str:
+    return next(iter(str(error).splitlines()), repr(error))
+
+
+def _clear(folder: Path) -> None:
+    """Removes what a killed preparation, or damage, left in the folder of a corpus."""
+    for left in folder.iterdir():
+        shutil.rmtree(left)

@@ -8,12 +8,13 @@ behind the user's back: it is written in windows, and what is left out is counte
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
-import os
+import logging
+import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -22,9 +23,12 @@ import numpy as np
 
 from grel import bio, linearize
 from grel.errors import UserError
+from grel.locks import locked_folder, remove_unlocked
 from grel.records import Document, Span, Triple, locate, to_json
 from grel.windows import windows
 from grel.wordpiece import Encoding, Wordpiece
+
+_LOG = logging.getLogger(__name__)
 
 _VERSION = 4  # of the arrays' meaning and the cache's form; part of the fingerprint
 _CHUNK = 4096
@@ -292,14 +296,24 @@ def build(
 ) -> Features:
     """Features of documents; with `cache_dir`, read from there if they were made before.
 
-    Raises FeaturesError where `examples` does, and if the cache is damaged.
+    A damaged cache is made anew. Raises FeaturesError where `examples` does, and where the cache
+    cannot be written.
     """
     if cache_dir is None:
         return _compute(documents, wordpiece, options)
     folder = Path(cache_dir).expanduser() / fingerprint(documents, wordpiece, options)
-    if not folder.is_dir():
+    try:
+        if folder.is_dir():
+            try:
+                return _load(folder)
+            except _DamagedError as error:
+                _LOG.warning("%s: damaged cache (%s): made anew", folder, error)
+                aside = folder.rename(_beside(folder))
+                shutil.rmtree(aside)
         _save(_compute(documents, wordpiece, options), folder)
-    return _load(folder)
+        return _load(folder)
+    except (OSError, _DamagedError) as error:
+        raise FeaturesError(f"{folder}: cannot be made ({error})") from error
 
 
 def fingerprint(documents: Iterable[Document], wordpiece: Wordpiece, options: Options) -> str:
@@ -322,6 +336,15 @@ def _compute(documents: Sequence[Document], wordpiece: Wordpiece, options: Optio
     left_out = LeftOut()
     found = gather(examples(documents, wordpiece, options, left_out), nothing)
     return dataclasses.replace(found, left_out=left_out)
+
+
+def documents_of(
+    documents: Iterable[Document], wordpiece: Wordpiece, options: Options
+) -> Iterator[Document]:
+    """The document of each of the `examples`."""
+    for document in documents:
+        for _ in examples([document], wordpiece, options):
+            yield document
 
 
 def gather(chosen: Iterable[Example | int], others: Features) -> Features:
@@ -351,21 +374,34 @@ def gather(chosen: Iterable[Example | int], others: Features) -> Features:
 _ARRAYS = ("tokens", "labels", "start_E", "source_length_E")
 
 
+class _DamagedError(Exception):
+    """A cache that is not as it was written."""
+
+
 def _save(features: Features, folder: Path) -> None:
     """Writes beside the folder and renames, so that a half-written cache is never read."""
     folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f"{folder.name}.", dir=folder.parent))
-    try:
+    scratch = _beside(folder)
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, scratch, ignore_errors=True)
+        with locked_folder(folder.parent.resolve(), wait=True):
+            remove_unlocked(folder.parent.glob(f"{folder.name}.*"))  # left by killed processes
+            scratch.mkdir()  # with the mode that the umask says: a cache may be a team's
+            stack.enter_context(locked_folder(scratch, wait=True))
         for name in _ARRAYS:
             np.save(scratch / f"{name}.npy", getattr(features, name), allow_pickle=False)
         digests = {name: _sha256(scratch / f"{name}.npy") for name in _ARRAYS}
         about = {"left_out": dataclasses.asdict(features.left_out), "sha256": digests}
         (scratch / "about.json").write_text(json.dumps(about))
-        os.replace(scratch, folder)
-    except OSError:
-        shutil.rmtree(scratch, ignore_errors=True)
-        if not folder.is_dir():  # another process may have written the same features meanwhile
-            raise
+        try:
+            scratch.rename(folder)
+        except OSError:
+            if not folder.is_dir():  # another process may have written the same meanwhile
+                raise
+
+
+def _beside(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.{secrets.token_hex(4)}")
 
 
 def _load(folder: Path) -> Features:
@@ -380,7 +416,7 @@ def _load(folder: Path) -> Features:
             arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
         return Features(**arrays, left_out=LeftOut(**about["left_out"]))
     except (OSError, ValueError, LookupError, TypeError) as error:
-        raise FeaturesError(f"{folder}: damaged cache ({error}); delete this folder") from error
+        raise _DamagedError(str(error)) from error
 
 
 def _sha256(path: Path) -> str:

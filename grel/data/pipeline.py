@@ -119,6 +119,11 @@ class Batches:
         bucket, example_B = plan[index]
         return self._pack(features, bucket, example_B)
 
+    def examples(self, step: int) -> list[int]:
+        """Which examples are in the global batch of a step, by their number in the features."""
+        epoch, index = divmod(step, self.num_batches)
+        return self._epoch(epoch)[1][index][1].tolist()
+
     def _make_epoch(self, epoch: int) -> tuple[Features, list[tuple[int, np.ndarray]]]:
         """The examples of an epoch, and (bucket, examples) of each of its batches."""
         features = self._augment(epoch) if self._augment else self._features

@@ -103,10 +103,12 @@ def attend(
     *,
     dropout_rate: float = 0.0,
     dropout_key: jax.Array | None = None,
+    row_B: jax.Array | None = None,
 ) -> jax.Array:
     """Scaled dot-product attention over the keys of all parts together; returns values_BHQK.
 
-    Dropout falls on the attention weights, as in BERT, where a key for it is given.
+    Dropout falls on the attention weights, as in BERT, where a key for it is given; see `dropout`
+    for `row_B`.
     """
     dropout_rate = dropout_rate if dropout_key is not None else 0.0
     if len(parts) == 1 and cudnn_applies(
@@ -133,7 +135,7 @@ def attend(
     )
     weights_BHQM = jax.nn.softmax(logits_BHQM.astype(jnp.float32)).astype(query_BHQK.dtype)
     if dropout_rate:
-        weights_BHQM = dropout(dropout_key, weights_BHQM, dropout_rate)
+        weights_BHQM = dropout(dropout_key, weights_BHQM, dropout_rate, row_B)
     ends = [0]
     for part in parts:
         ends.append(ends[-1] + part.key_BHMK.shape[2])
@@ -182,16 +184,23 @@ def cudnn_applies(platform: str, query: jax.Array, key: jax.Array, dropout_rate:
     )
 
 
-def dropout(key: jax.Array, x: jax.Array, rate: float) -> jax.Array:
+def dropout(key: jax.Array, x: jax.Array, rate: float, row_B: jax.Array) -> jax.Array:
     """Zeroes entries with probability `rate` and scales up the rest.
 
-    Two random words from `key` seed a hash of the entry's number (MurmurHash3's finalizer, twice).
-    That is random enough to drop entries by, and it fuses into what uses it: drawing a number for
-    every entry with JAX's generator took 30 times as long on a CPU, a tenth of a training step.
+    What falls in a row follows from `key` and the row's number in the global batch, `row_B`, so it
+    does not depend on how the batch is spread over devices and slices.
+
+    Two random words from `key` and the number seed a hash of the entry's place in its row
+    (MurmurHash3's finalizer, twice). That is random enough to drop entries by, and it fuses into
+    what uses it: drawing a number for every entry with JAX's generator took 30 times as long on a
+    CPU, a tenth of a training step.
     """
     seed_2 = jax.random.bits(key, (2,), jnp.uint32)
-    number = jax.lax.iota(jnp.uint32, x.size).reshape(x.shape)
-    hashed = _mix(_mix(number + seed_2[0]) ^ seed_2[1])
+    first_B = _mix(row_B.astype(jnp.uint32) + seed_2[0])
+    second_B = _mix(first_B ^ seed_2[1])
+    first, second = (seed_B.reshape(-1, *[1] * (x.ndim - 1)) for seed_B in (first_B, second_B))
+    place = jax.lax.iota(jnp.uint32, x[0].size).reshape(1, *x.shape[1:])
+    hashed = _mix(_mix(place + first) ^ second)
     keep = hashed >= np.uint32(round(rate * (1 << 32)))
     return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
 

@@ -125,14 +125,14 @@ class LayerNorm(nn.Module):
 
 
 class Dropout(nn.Module):
-    """Drops out where a "dropout" key is given to `apply`, and only there."""
+    """Drops out where a "dropout" key is given to `apply`, and only there; `row_B` is then too."""
 
     rate: float
 
     @nn.compact
-    def __call__(self, x):
+    def __call__(self, x, row_B):
         if self.rate and self.has_rng("dropout"):
-            return dropout(self.make_rng("dropout"), x, self.rate)
+            return dropout(self.make_rng("dropout"), x, self.rate, row_B)
         return x
 
 
@@ -160,8 +160,8 @@ class Layer(nn.Module):
         """What these positions let others attend to: (key_BHQK, value_BHQK)."""
         return self.key(hidden_BQD).swapaxes(1, 2), self.value(hidden_BQD).swapaxes(1, 2)
 
-    def output(self, hidden_BQD, seen: Sequence[Keys]):
-        """The new hidden states of positions that see these keys."""
+    def output(self, hidden_BQD, seen: Sequence[Keys], row_B=None):
+        """The new hidden states of positions that see these keys; `row_B` is for dropout."""
         c = self.config
         training = bool(c.attention_dropout) and self.has_rng("dropout")
         context_BHQK = attend(
@@ -169,15 +169,16 @@ class Layer(nn.Module):
             seen,
             dropout_rate=c.attention_dropout,
             dropout_key=self.make_rng("dropout") if training else None,
+            row_B=row_B,
         )
         added_BQD = self.attention_out(context_BHQK.swapaxes(1, 2))
-        hidden_BQD = self.attention_norm(hidden_BQD + self.dropout(added_BQD))
+        hidden_BQD = self.attention_norm(hidden_BQD + self.dropout(added_BQD, row_B))
         inner_BQF = nn.gelu(self.ff_in(hidden_BQD), approximate=False)
-        return self.ff_norm(hidden_BQD + self.dropout(self.ff_out(inner_BQF)))
+        return self.ff_norm(hidden_BQD + self.dropout(self.ff_out(inner_BQF), row_B))
 
-    def __call__(self, hidden_BQD, allow_BQQ):
+    def __call__(self, hidden_BQD, allow_BQQ, row_B):
         own = self.keys_and_values(hidden_BQD)
-        return self.output(hidden_BQD, [Keys(*own, allow_BQQ)]), own
+        return self.output(hidden_BQD, [Keys(*own, allow_BQQ)], row_B), own
 
 
 class Model(nn.Module):
@@ -221,12 +222,12 @@ class Model(nn.Module):
             length=c.num_layers,
         )(c)
 
-    def embed(self, tokens_BQ, positions_BQ, segments_BQ) -> jax.Array:
-        """What the first layer is given: hidden_BQD."""
+    def embed(self, tokens_BQ, positions_BQ, segments_BQ, row_B=None) -> jax.Array:
+        """What the first layer is given: hidden_BQD; `row_B` is for dropout."""
         embedded_BQD = (
             self.words(tokens_BQ) + self.positions(positions_BQ) + self.segments(segments_BQ)
         )
-        hidden_BQD = self.embedding_dropout(self.embedding_norm(embedded_BQD))
+        hidden_BQD = self.embedding_dropout(self.embedding_norm(embedded_BQD), row_B)
         return hidden_BQD.astype(self.config.dtype)
 
     def stack(
@@ -235,17 +236,20 @@ class Model(nn.Module):
         positions_BQ: jax.Array,
         segments_BQ: jax.Array,
         allow_BQQ: jax.Array,
+        row_B: jax.Array | None = None,
     ) -> tuple[jax.Array, KeysAndValues]:
         """Runs the stack over some positions.
 
         Args:
             tokens_BQ, positions_BQ, segments_BQ: the inputs.
             allow_BQQ: which of these positions may attend to which.
+            row_B: numbers of the rows in the global batch, which dropout goes by.
 
         Returns:
             hidden_BQD, and these positions' (keys_NBHQK, values_NBHQK) to be cached.
         """
-        return self.layers(self.embed(tokens_BQ, positions_BQ, segments_BQ), allow_BQQ)
+        hidden_BQD = self.embed(tokens_BQ, positions_BQ, segments_BQ, row_B)
+        return self.layers(hidden_BQD, allow_BQQ, row_B)
 
     def places(self, tokens_BS, source_length_B, hidden_BSD) -> pointer.Places:
         """What the pointer sees of a source that was read, whatever stands behind it."""
@@ -281,10 +285,13 @@ class Model(nn.Module):
         token_logits_BPV = self.words.attend(transformed_BPD)
         return token_logits_BPV.astype(jnp.float32) + self.token_bias[None, None], bio_logits_BPC
 
-    def packed(self, tokens_BL, source_length_B, length_B, num_twins: int = 0) -> jax.Array:
+    def packed(
+        self, tokens_BL, source_length_B, length_B, num_twins: int = 0, row_B=None
+    ) -> jax.Array:
         """Hidden states of packed pairs under the sequence-to-sequence mask: hidden_BLD.
 
         With twins of the target's positions, which are fed [MASK], their states come behind.
+        `row_B` is for dropout.
         """
         c = self.config
         length = tokens_BL.shape[1]
@@ -294,7 +301,7 @@ class Model(nn.Module):
         segments_BL = jnp.where(in_source_BL, c.source_segment, c.target_segment)
         if not num_twins:
             allow_BLL = seq2seq_mask(source_length_B, length_B, length)
-            return self.stack(tokens_BL, positions_BL, segments_BL, allow_BLL)[0]
+            return self.stack(tokens_BL, positions_BL, segments_BL, allow_BLL, row_B)[0]
         # Twins of padding stand anywhere.
         twin_BP = jnp.minimum(source_length_B[:, None] + jnp.arange(num_twins)[None], length - 1)
         return self.stack(
@@ -302,6 +309,7 @@ class Model(nn.Module):
             jnp.concatenate([positions_BL, twin_BP], axis=1),
             jnp.pad(segments_BL, ((0, 0), (0, num_twins)), constant_values=c.target_segment),
             twin_mask(source_length_B, length_B, length, num_twins),
+            row_B,
         )[0]
 
     def __call__(self, tokens_BL, source_length_B, length_B):
@@ -346,6 +354,7 @@ def loss(
         batch.source_length_B,
         batch.length_B,
         num_twins,
+        batch.row_B,
         method=Model.packed,
         rngs=None if dropout_key is None else {"dropout": dropout_key},
     )

@@ -1,4 +1,6 @@
+import contextlib
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -289,7 +291,8 @@ class TestFaultyRecords:
 
 @pytest.mark.parametrize("method", ["download_and_prepare", "_split_generators"])
 def test_another_process_is_faster(tmp_path, monkeypatch, method):
-    """It has finished before this one begins, or while this one is at work."""
+    """It has finished before this one begins, or while this one is at work; without locks."""
+    monkeypatch.setattr(builders, "locked_folder", lambda *_, **__: contextlib.nullcontext(False))
     folder = write_jsonl(tmp_path / "raw", train=STRANGE)
     kwargs = {"manual_dir": folder, "data_dir": tmp_path / "data"}
     original = getattr(builders.JsonlFolder, method)
@@ -307,6 +310,35 @@ def test_another_process_is_faster(tmp_path, monkeypatch, method):
     assert builder.documents("train") == STRANGE
     assert "| train | 4 | 4 |" in (builder.data_path / "README.md").read_text()
     assert [path.name for path in builder.data_path.parent.iterdir()] == ["1.1.0"]
+
+
+def test_what_a_killed_preparation_left_is_removed(tmp_path):
+    kwargs = {
+        "manual_dir": write_jsonl(tmp_path / "raw", train=STRANGE),
+        "data_dir": tmp_path / "data",
+    }
+    path = prepare("jsonl", **kwargs).data_path
+    path.rename(path.with_name("incomplete.6C92FJ_1.0.0"))
+    assert prepare("jsonl", **kwargs).documents("train") == STRANGE
+    assert [left.name for left in path.parent.iterdir()] == ["1.0.0"]
+
+
+def _flip(path):
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 255
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize("name", ["*array_record*", "dataset_info.json", "features.json"])
+@pytest.mark.parametrize("harm", [_flip, lambda path: os.truncate(path, 30), Path.unlink])
+def test_a_damaged_corpus_is_made_anew(tmp_path, name, harm):
+    kwargs = {
+        "manual_dir": write_jsonl(tmp_path / "raw", train=STRANGE),
+        "data_dir": tmp_path / "data",
+    }
+    for file in prepare("jsonl", **kwargs).data_path.glob(name):
+        harm(file)
+    assert load("jsonl", "", "train", **kwargs) == STRANGE
 
 
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real corpora in {SHARED}")

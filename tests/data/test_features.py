@@ -1,6 +1,7 @@
 """Features against examples built by hand, the way back to the triples, and the cache."""
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from grel.data.features import (
     fingerprint,
     notes,
 )
+from grel.locks import locked_folder
 from grel.records import Document, Triple, locate
 from grel.windows import windows
 from grel.wordpiece import SPECIAL, Wordpiece
@@ -355,23 +357,27 @@ def _flip(path):
     ],
     ids=["deleted", "emptied", "truncated", "flipped"],
 )
-def test_a_damaged_array_is_an_error(tmp_path, damage, name):
+def test_a_damaged_array_is_made_anew(tmp_path, damage, name, caplog):
     documents = [Document("1", "Ana in Oz", (Triple("Ana", BORN, "Oz"),))]
     build(documents, WORDPIECE, Options(), tmp_path)
     (folder,) = tmp_path.iterdir()
     damage(folder / name)
-    with pytest.raises(FeaturesError, match=rf"{folder.name}: damaged cache .*{name}.*delete this"):
-        build(documents, WORDPIECE, Options(), tmp_path)
+    _assert_same(
+        build(documents, WORDPIECE, Options(), tmp_path), build(documents, WORDPIECE, Options())
+    )
+    assert f"{folder.name}: damaged cache" in caplog.text
+    assert name in caplog.text
+    assert list(tmp_path.iterdir()) == [folder]
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"sha256": 1}', "{", "\ud800"])
-def test_a_damaged_account_is_an_error(tmp_path, content):
+def test_a_damaged_account_is_made_anew(tmp_path, content, caplog):
     documents = [Document("1", "Ana in Oz")]
     build(documents, WORDPIECE, Options(), tmp_path)
     (folder,) = tmp_path.iterdir()
     (folder / "about.json").write_bytes(content.encode(errors="surrogatepass"))
-    with pytest.raises(FeaturesError, match=r"damaged cache .*delete this folder"):
-        build(documents, WORDPIECE, Options(), tmp_path)
+    assert len(build(documents, WORDPIECE, Options(), tmp_path)) == 1
+    assert "damaged cache" in caplog.text
 
 
 def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
@@ -381,10 +387,29 @@ def test_a_failed_write_leaves_nothing(tmp_path, monkeypatch):
     documents = [Document("1", "Ana in Oz")]
     with monkeypatch.context() as patch:
         patch.setattr(np, "save", full)
-        with pytest.raises(OSError, match="No space left"):
+        with pytest.raises(FeaturesError, match=r"cannot be made .*No space left"):
             build(documents, WORDPIECE, Options(), tmp_path)
     assert list(tmp_path.iterdir()) == []
     assert len(build(documents, WORDPIECE, Options(), tmp_path)) == 1
+
+
+def test_what_killed_processes_left_is_removed_and_living_ones_are_not(documents, tmp_path):
+    name = fingerprint(documents, WORDPIECE, Options())
+    for kind in ("dead", "alive"):
+        (tmp_path / f"{name}.{kind}").mkdir()
+    with locked_folder(tmp_path / f"{name}.alive", wait=False):
+        build(documents, WORDPIECE, Options(), tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {name, f"{name}.alive"}
+
+
+def test_a_team_can_read_a_cache(documents, tmp_path):
+    umask = os.umask(0o022)
+    try:
+        build(documents, WORDPIECE, Options(), tmp_path)
+    finally:
+        os.umask(umask)
+    (folder,) = tmp_path.iterdir()
+    assert folder.stat().st_mode & 0o777 == 0o755
 
 
 def test_two_processes_may_write_the_same_cache(documents, tmp_path, monkeypatch):
