@@ -333,12 +333,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(lambda: _verify(workdir))
 
 
-def _verify(workdir: Path) -> int:
-    found = False
-    for fault in faults(workdir):
+def _verify(workdir: Path) -> None:
+    number = 0
+    for number, fault in enumerate(faults(workdir), start=1):
         print(fault, flush=True)
-        found = True
-    return int(found)
+    if number:
+        raise CheckpointError(f"{workdir}: {number} damaged; each line above says what to do")
 
 
 if __name__ == "__main__":
