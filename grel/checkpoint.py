@@ -335,8 +335,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _verify(workdir: Path) -> None:
     number = 0
-    for number, fault in enumerate(faults(workdir), start=1):
+    for fault in faults(workdir):
         print(fault, flush=True)
+        number += 1
     if number:
         raise CheckpointError(f"{workdir}: {number} damaged; each line above says what to do")
 

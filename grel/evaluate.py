@@ -9,12 +9,15 @@ from __future__ import annotations
 import dataclasses
 import json
 import logging
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grel import records
+import ml_collections
+
+from grel import records, tuning
 from grel.checkpoint import CheckpointError
+from grel.config import ConfigError, in_use
 from grel.folders import replacing_folder
 from grel.outputs import Tally
 from grel.records import Document
@@ -24,6 +27,7 @@ from grel.scoring.judged import judge
 from grel.scoring.seen import SeenTriples
 from grel.textio import replacing
 from grel.texts import TextExtractor
+from grel.workdir import setting
 
 _LOG = logging.getLogger(__name__)
 
@@ -84,6 +88,49 @@ def evaluate(
     """Predictions for the texts of `gold`, and their `metrics`."""
     predictions, tally = extractor.documents(gold)
     return predictions, metrics(gold, predictions, tally, protocol, extractor.relations, seen)
+
+
+def evaluate_checkpoint(
+    extractor: TextExtractor,
+    about: Mapping[str, Any],
+    gold: Sequence[Document],
+    config: ml_collections.ConfigDict,
+) -> tuple[list[Document], dict[str, Any]]:
+    """Predictions for the texts of `gold`, and all that `metrics.json` says.
+
+    Where the checkpoint has a balance for this extractor, "tuned" has it, and the metrics with it.
+
+    Args:
+        extractor, about: of the checkpoint; see `extract.load`.
+        gold: documents of `config.eval.split`.
+        config: the configuration in use.
+    """
+    seen = seen_triples(about)
+    predictions, found = evaluate(extractor, gold, config.eval.protocol, seen)
+    found |= {"step": about["step"], "split": config.eval.split, "config": in_use(config)}
+    if about["tuned"] is not None:
+        try:
+            balance = tuning.read(about["tuned"], extractor)
+        except ConfigError as error:
+            _LOG.warning("without tuned scores: %s", error)
+        else:
+            balanced = extractor.balanced(*balance)
+            _, tuned = evaluate(balanced, gold, config.eval.protocol, seen)
+            found["tuned"] = {**balance._asdict(), **tuned}
+    return predictions, found
+
+
+def shown(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+    """What there is to show of `metrics.json`: the scores, and those of a tuned balance."""
+    facts = {"split": found["split"], "copy": setting(found, "decoding.copy")}
+    balances = [{}]
+    if "tuned" in found:
+        names = ("end_bias", "min_score")
+        balances.append({"tuned": True, **{name: found["tuned"][name] for name in names}})
+    for balance, scores in zip(balances, (found, found.get("tuned", {})), strict=False):
+        unseen = scores.get("unseen", {}).get("f1")
+        prf = {name: scores[name] for name in ("precision", "recall", "f1")}
+        yield {**facts, **balance, **prf, "unseen_f1": unseen}
 
 
 def write(

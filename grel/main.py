@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,10 @@ from grel import (
     predict,
     recipes,
     records,
+    sharing,
     texts,
     trainer,
     tuning,
-    workdir,
 )
 from grel.checkpoint import FOLDERS, Checkpoints
 from grel.data import sources
@@ -83,6 +84,12 @@ _SHARD = flags.DEFINE_string(
     "so on, and cat joins them.",
 )
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other processes of a pod.")
+_HEARTBEAT_TIMEOUT = flags.DEFINE_integer(
+    "heartbeat_timeout",
+    60,
+    "--distributed: seconds after which a process that is lost or hangs ends the others.",
+    lower_bound=1,
+)
 for _name in ("workdir", "input", "output", "trace"):
     flags.register_validator(_name, lambda given: given != "", EMPTY_PATH)
 
@@ -138,12 +145,24 @@ def _gold(config: ml_collections.ConfigDict, split: str) -> list[records.Documen
     return sources.load_split(config.data, split)
 
 
+def _shared(extractor: texts.TextExtractor) -> texts.TextExtractor:
+    """The extractor, or in a pod its part of one that all processes share."""
+    return extractor if parallel.process()[1] == 1 else sharing.SharedExtractor(extractor)
+
+
+def _is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return parallel.process()[0] == 0
+
+
 def _tune(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     extractor, _ = _open_run(flagged, fields, windows=False)
     config = extractor.system.config
     gold = _gold(config, "validation")
     end_biases = config.eval.end_biases if config.model.family != config_lib.LOOKUP else (0.0,)
-    tuned = tuning.tune(extractor, gold, config.eval.protocol, end_biases)
+    tuned = tuning.tune(_shared(extractor), gold, config.eval.protocol, end_biases)
+    if not _is_first():
+        return
     folder = Path(_WORKDIR.value) / FOLDERS[config.eval.checkpoint]
     with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
         checkpoints.write_tuned(tuned)
@@ -151,46 +170,18 @@ def _tune(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
     print(json.dumps({"split": "validation", **{name: tuned[name] for name in shown}}))
 
 
-def _eval_tuned(
-    extractor: texts.TextExtractor,
-    about: Mapping[str, Any],
-    gold: Sequence[records.Document],
-    *how: Any,
-) -> dict[str, Any] | None:
-    """Scores with the tuned balance; None where the checkpoint has none for this extractor."""
-    if about["tuned"] is None:
-        return None
-    try:
-        balance = tuning.read(about["tuned"], extractor)
-    except config_lib.ConfigError as error:
-        logging.getLogger("grel").warning("without tuned scores: %s", error)
-        return None
-    _, metrics = evaluate.evaluate(extractor.balanced(*balance), gold, *how)
-    return {**balance._asdict(), **metrics}
-
-
 def _eval(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
-    # As the paper does: of a text that is too long the model sees the beginning.
+    # Of a text that is too long the model sees the beginning.
     extractor, about = _open_run(flagged, fields, windows=False)
     config = extractor.system.config
     gold = _gold(config, config.eval.split)
-    seen = evaluate.seen_triples(about)
-    predictions, metrics = evaluate.evaluate(extractor, gold, config.eval.protocol, seen)
-    facts = {"split": config.eval.split, "config": config_lib.in_use(config)}
-    metrics |= {"step": about["step"], **facts}
-    tuned = _eval_tuned(extractor, about, gold, config.eval.protocol, seen)
-    if tuned is not None:
-        metrics["tuned"] = tuned
+    found = evaluate.evaluate_checkpoint(_shared(extractor), about, gold, config)
+    if not _is_first():
+        return
     folder = Path(_WORKDIR.value) / "eval" / (config.eval.name or config.eval.split)
-    evaluate.write(folder, gold, predictions, metrics)
-    shown = {name: metrics[name] for name in ("precision", "recall", "f1")}
-    classes = workdir.by_seen(metrics)
-    facts = {"split": config.eval.split, "copy": workdir.setting(metrics, "decoding.copy")}
-    print(json.dumps({**facts, **shown, "unseen_f1": classes and classes["unseen"].f1}))
-    if tuned is not None:
-        shown = {name: tuned[name] for name in (*tuning.Balance._fields, *shown)}
-        unseen = tuned.get("unseen", {}).get("f1")
-        print(json.dumps({**facts, "tuned": True, **shown, "unseen_f1": unseen}))
+    evaluate.write(folder, gold, *found)
+    for line in evaluate.shown(found[1]):
+        print(json.dumps(line))
 
 
 def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
@@ -207,16 +198,21 @@ def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> N
         extractor = extractor.balanced(*tuning.read(about["tuned"], extractor))
     if _RELATIONS.value is not None:
         extractor = extractor.restricted(_RELATIONS.value)
-    summary = predict.predict(
+    predict_fn = functools.partial(predict.predict, shard=shard)
+    if parallel.process()[1] > 1:
+        if shard.count > 1:
+            raise UsageError("--shard: the processes of --distributed share the whole file")
+        predict_fn = sharing.predict_together
+    summary = predict_fn(
         extractor,
         _INPUT.value,
         _OUTPUT.value,
         trace=_TRACE.value,
-        shard=shard,
         input_format=_INPUT_FORMAT.value,
         on_error=_skip if _ON_ERROR.value == "skip" else None,
     )
-    print(f"done: {json.dumps(dataclasses.asdict(summary))}", file=sys.stderr)
+    if _is_first():
+        print(f"done: {json.dumps(dataclasses.asdict(summary))}", file=sys.stderr)
 
 
 def _skip(error: records.RecordError) -> None:
@@ -228,7 +224,7 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of every save
     logging.getLogger("grel").setLevel(logging.INFO)
     if _DISTRIBUTED.value:
-        parallel.initialize()
+        parallel.initialize(_HEARTBEAT_TIMEOUT.value)
     modes = {"train": _train, "tune": _tune, "eval": _eval, "predict": _predict}
     extract.cache_compilations()
     modes[_MODE.value](config, fields)

@@ -1,4 +1,4 @@
-"""One extraction shared by the processes of a pod: each does its part, and all get the whole.
+"""Extraction shared by the processes of a pod: each does its part of the documents.
 
 Documents are divided into runs, one a process, so that the parts put together are what a single
 process gives.
@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from grel import parallel, records
+from grel import parallel, predict, records
 from grel.outputs import Extraction, Tally
+from grel.predict import Shard, Summary
 from grel.records import Document
-from grel.textio import Item
+from grel.textio import Item, replacing
 from grel.texts import TextExtractor
 
 
@@ -57,3 +60,40 @@ class SharedExtractor(TextExtractor):
             lines = (line.encode() for line in gathered["documents"])
             whole += (records.parse_line(Item(number, line)) for number, line in enumerate(lines))
         return whole, total
+
+
+def predict_together(
+    extractor: predict.Extracts, source: str, target: str, *, trace: str | None = None, **how: Any
+) -> Summary:
+    """`predict.predict` of a file by all processes: a shard each, put together by the first one.
+
+    The file must be one that all of them see, at the same path. Returns the summary of all.
+
+    Raises RecordError where input or output is no file, and as `predict.predict` does.
+    """
+    index, count = parallel.process()
+    shard = Shard(index, count)
+    own = predict.predict(extractor, source, target, trace=trace, shard=shard, **how)
+    # Whoever has all summaries knows that all parts are written.
+    parts = parallel.gather_bytes(json.dumps(dataclasses.asdict(own)).encode())
+    if index == 0:
+        for path in (target, trace):
+            if path is not None:
+                _join(path, count)
+    return sum(map(_summary, parts), Summary())
+
+
+def _join(path: str, count: int) -> None:
+    """The shards of a file in its place."""
+    parts = [Path(Shard(index, count).path(path)) for index in range(count)]
+    with replacing(path) as whole:
+        for part in parts:
+            with part.open("rb") as file:
+                shutil.copyfileobj(file, whole)
+    for part in parts:
+        part.unlink()
+
+
+def _summary(data: bytes) -> Summary:
+    fields = json.loads(data)
+    return Summary(**fields | {"tally": Tally(**fields["tally"])})

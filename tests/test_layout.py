@@ -58,9 +58,9 @@ config
 system recipes
 runlog tuning ownership
 lookup
-extract sharing
+extract
 evaluate predict training_data
-trainer
+sharing trainer
 main pretrained.__main__
 """
 LEVEL = {name: n for n, line in enumerate(LAYERS.split("\n")) for name in line.split()}

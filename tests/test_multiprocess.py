@@ -158,3 +158,43 @@ def test_a_signal_to_one_process_stops_both_at_one_step(training, tmp_path):
     _outputs(*again, status=75)
     steps = [step for split, step, *_ in _metrics(tmp_path / "run") if split == "train"]
     assert steps == list(range(1, steps[-1] + 1))
+
+
+@pytest.mark.slow
+def test_two_processes_evaluate_and_predict_as_one(training, tmp_path):
+    """They share the work, and what is written is what one process writes, bit for bit."""
+    _outputs(_start(training("run"), devices=1))
+    run = f"--workdir={tmp_path / 'run'}"
+    outputs = {}
+    for start, flags in ((_start, ()), (_start_two, ("--distributed",))):
+        name = start.__name__
+        mode = ["-m", "grel.main", run, *flags]
+        started = start([*mode, "--mode=eval", f"--config.eval.name={name}"], devices=1)
+        _outputs(*(started if isinstance(started, list) else [started]))
+        folder = tmp_path / "run" / "eval" / name
+        target, trace = tmp_path / name, tmp_path / f"{name}.trace"
+        files = [f"--input={folder / 'gold.jsonl'}", f"--output={target}", f"--trace={trace}"]
+        started = start([*mode, "--mode=predict", *files], devices=1)
+        told = _outputs(*(started if isinstance(started, list) else [started]))
+        assert sum("done: " in errors for _, errors in told) == 1
+        metrics = json.loads((folder / "metrics.json").read_text())
+        del metrics["config"]["eval"]["name"]
+        written = [target, trace, folder / "predictions.jsonl"]
+        outputs[name] = [metrics, *(path.read_bytes() for path in written)]
+    assert outputs["_start"] == outputs["_start_two"]
+    assert not list(tmp_path.glob("_start_two-*"))
+
+
+@pytest.mark.slow
+def test_a_lost_process_ends_the_other_within_the_bound(training, tmp_path):
+    fields = {"train.num_epochs": 4000.0}
+    args = [*training("run", **fields), "--distributed", "--heartbeat_timeout=10"]
+    first, second = _start_two(args, devices=1)
+    metrics = tmp_path / "run" / "metrics.jsonl"
+    while not (metrics.exists() and len(_metrics(tmp_path / "run")) > 4):
+        assert first.poll() is second.poll() is None
+        time.sleep(0.1)
+    second.kill()
+    second.communicate()
+    assert first.communicate(timeout=60) is not None
+    assert first.returncode not in (0, 75)
