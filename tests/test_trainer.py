@@ -336,25 +336,22 @@ def test_an_update_that_is_not_finite_is_never_saved(folder, tmp_path, monkeypat
     assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
 
 
-@pytest.mark.parametrize("first", [1, 4])
-def test_a_full_disk_ends_the_run_soon_and_leaves_what_was_saved(
-    folder, tmp_path, monkeypatch, first
-):
+def test_a_full_disk_ends_the_run_soon_and_leaves_what_was_saved(folder, tmp_path, monkeypatch):
     config = tiny.config(folder, **{"train.checkpoint_every": 1, "train.eval_every": 100})
     save = checkpoint.ocp.Checkpointer.save
 
     def full(self, path, **args):
-        if int(path.name) >= first:
+        if int(path.name) >= 4:
             raise OSError(28, "No space left on device")
         return save(self, path, **args)
 
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint.ocp.Checkpointer, "save", full)
-        message = f"checkpoints: saving step {first} failed .*No space left"
+        message = "checkpoints: saving step 4 failed .*No space left"
         with pytest.raises(CheckpointError, match=message):
             Trainer(config, tmp_path).run()
     assert checkpoint.main([f"--verify={tmp_path}"]) == 0
-    assert len(_log(tmp_path, "train")) <= first + 1
+    assert len(_log(tmp_path, "train")) <= 5
     Trainer(config, tmp_path).run(stop_after=5)
     assert extract.load(tmp_path, "latest")[2]["step"] == 5
 

@@ -78,7 +78,8 @@ def test_loss_and_gradients_do_not_depend_on_the_spread(short, alone, num_device
 @pytest.fixture(scope="module")
 def dropped():
     """Dropout everywhere, in two layers; the step on one device, and without dropout."""
-    config = dataclasses.replace(CONFIG, num_layers=2, dropout=0.3, attention_dropout=0.3)
+    rates = {"dropout": 0.3, "attention_dropout": 0.3}
+    config = dataclasses.replace(CONFIG, num_layers=2, init_stddev=0.2, **rates)
     batch = _batch(16, 16)
     plain = dataclasses.replace(config, dropout=0.0, attention_dropout=0.0)
     return config, batch, _one_step(1, 1, batch, config), _one_step(1, 1, batch, plain)
