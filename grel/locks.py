@@ -11,10 +11,12 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from grel.errors import UserError
+
 _LOG = logging.getLogger(__name__)
 
 
-class LockedError(RuntimeError):
+class LockedError(UserError):
     """Another process has the lock."""
 
 

@@ -35,7 +35,7 @@ DEFAULT = "grel/config.py"
 FIELDS = ["--config.seed=3", "--config.data.buckets=(8, 16)", "--name=x"]
 GOOD = {
     (DEFAULT, *FIELDS): "x (3, (8, 16)) {'seed': 3, 'data.buckets': (8, 16)}",
-    (DEFAULT, "--config=configs/demo.py", "--name=y"): "y (0, (40, 56, 96)) {}",
+    (DEFAULT, "--config=configs/demo.py", "--name=y"): "y (0, (40, 56, 96, 192)) {}",
     (DEFAULT, "--config", "configs/jsonl.py:small", "--config.seed=4"): (
         " (4, (64, 96, 128, 192, 256, 512)) {'seed': 4}"
     ),

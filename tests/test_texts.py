@@ -14,6 +14,12 @@ class Repeating(TextExtractor):
 
     relations = ("is",)
 
+    def identity(self):
+        return {}
+
+    def balanced(self, end_bias, min_score):
+        return self
+
     def extractions(self, documents):
         check_texts(documents)
         return [

@@ -318,9 +318,9 @@ def test_what_a_killed_preparation_left_is_removed(tmp_path):
         "data_dir": tmp_path / "data",
     }
     path = prepare("jsonl", **kwargs).data_path
-    path.rename(path.with_name("incomplete.6C92FJ_1.0.0"))
+    path.rename(path.with_name(f"incomplete.6C92FJ_{path.name}"))
     assert prepare("jsonl", **kwargs).documents("train") == STRANGE
-    assert [left.name for left in path.parent.iterdir()] == ["1.0.0"]
+    assert [left.name for left in path.parent.iterdir()] == [path.name]
 
 
 def _flip(path):
