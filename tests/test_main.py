@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -15,28 +14,27 @@ from grel.records import read_jsonl
 from grel.report.__main__ import main as report_main
 from grel.tables.__main__ import main as tables_main
 from tests import tiny
+from tests.command import Command
 
 ROOT = Path(__file__).parent.parent
 
 
-def _run(*args, stdin="", expect=0):
-    # One device: these runs are about files and messages.
-    env = {**os.environ, "JAX_NUM_CPU_DEVICES": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-m", "grel.main", *args],
-        cwd=ROOT,
-        env=env,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == expect, done.stderr[-2000:]
-    return done
+@pytest.fixture(scope="module")
+def run():
+    """Runs a command line; see `tests.command`."""
+    with Command() as command:
+        yield command
+
+
+def test_the_command_in_a_process_of_its_own():
+    command = [sys.executable, "-m", "grel.main", "--mode=eval", "--workdir=/nowhere"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "error: /nowhere/best: no such folder; train first, or check --workdir\n"
 
 
 @pytest.fixture(scope="module")
-def run_dir(tmp_path_factory):
+def run_dir(run, tmp_path_factory):
     """A run by command line, from a recipe with fields set by flags."""
     folder = tmp_path_factory.mktemp("main")
     tiny.write_corpus(folder / "corpus")
@@ -47,7 +45,7 @@ def run_dir(tmp_path_factory):
         "def get_config():\n"
         f"    return tiny.config(pathlib.Path({str(folder)!r}))\n"
     )
-    _run(
+    run(
         "--mode=train",
         f"--config={recipe}",
         f"--workdir={folder}/run",
@@ -57,8 +55,8 @@ def run_dir(tmp_path_factory):
     return folder / "run"
 
 
-def test_eval_runs_from_the_checkpoint_alone(run_dir):
-    done = _run("--mode=eval", f"--workdir={run_dir}", "--config.decoding.copy=off")
+def test_eval_runs_from_the_checkpoint_alone(run, run_dir):
+    done = run("--mode=eval", f"--workdir={run_dir}", "--config.decoding.copy=off")
     shown = json.loads(done.stdout)
     assert {"precision", "recall", "f1"} <= shown.keys()
     folder = run_dir / "eval" / "test"
@@ -74,14 +72,14 @@ def test_eval_runs_from_the_checkpoint_alone(run_dir):
     assert all(t.score is not None for d in predicted for t in d.triples)
 
 
-def test_a_balance_is_tuned_kept_with_the_checkpoint_and_used(run_dir, tmp_path):
+def test_a_balance_is_tuned_kept_with_the_checkpoint_and_used(run, run_dir, tmp_path):
     shutil.copytree(run_dir, tmp_path / "run")
-    run = f"--workdir={tmp_path}/run"
-    done = _run("--mode=predict", run, "--tuned", stdin="Ann lives .\n", expect=1)
+    workdir = f"--workdir={tmp_path}/run"
+    done = run("--mode=predict", workdir, "--tuned", stdin="Ann lives .\n", expect=1)
     assert "error: this checkpoint was not tuned: python -m grel.main --mode=tune" in done.stderr
-    tuned = json.loads(_run("--mode=tune", run, "--config.eval.end_biases=(0.0,-3.0)").stdout)
+    tuned = json.loads(run("--mode=tune", workdir, "--config.eval.end_biases=(0.0,-3.0)").stdout)
     assert tuned["end_bias"] in (0, -3)
-    first, second = map(json.loads, _run("--mode=eval", run).stdout.splitlines())
+    first, second = map(json.loads, run("--mode=eval", workdir).stdout.splitlines())
     assert {name: second[name] for name in ("tuned", "end_bias", "min_score")} == {
         "tuned": True,
         "end_bias": tuned["end_bias"],
@@ -89,12 +87,12 @@ def test_a_balance_is_tuned_kept_with_the_checkpoint_and_used(run_dir, tmp_path)
     }
     metrics = json.loads((tmp_path / "run" / "eval" / "test" / "metrics.json").read_text())
     assert (metrics["f1"], metrics["tuned"]["f1"]) == (first["f1"], second["f1"])
-    done = _run("--mode=eval", run, "--config.decoding.copy=off")
+    done = run("--mode=eval", workdir, "--config.decoding.copy=off")
     assert len(done.stdout.splitlines()) == 1
     assert "without tuned scores: this checkpoint was tuned with another copy" in done.stderr
 
 
-def test_a_run_folder_does_not_say_where_things_are_written(run_dir, tmp_path):
+def test_a_run_folder_does_not_say_where_things_are_written(run, run_dir, tmp_path):
     """It may be a stranger's; where it has things read is told first."""
     shutil.copytree(run_dir, tmp_path / "run")
     (tmp_path / "precious.json").write_text("mine")
@@ -110,58 +108,58 @@ def test_a_run_folder_does_not_say_where_things_are_written(run_dir, tmp_path):
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     (folder / "metrics.json").symlink_to(tmp_path / "precious.json")
-    done = _run("--mode=eval", f"--workdir={tmp_path}/run")
+    done = run("--mode=eval", f"--workdir={tmp_path}/run")
     assert f"reading jsonl in {run_dir.parent}/corpus\n" in done.stderr
     assert not (tmp_path / "victim").exists()
     assert (tmp_path / "precious.json").read_text() == "mine"
     assert not (folder / "metrics.json").is_symlink()
 
 
-def test_what_a_checkpoint_does_not_know_of_training_is_said_to_be_unknown(run_dir, tmp_path):
+def test_what_a_checkpoint_does_not_know_of_training_is_said_to_be_unknown(run, run_dir, tmp_path):
     shutil.copytree(run_dir, tmp_path / "run")
     for about in (tmp_path / "run" / "best").glob("*/about/metadata"):
         content = json.loads(about.read_text())
         del content["seen_triples"], content["digest"]
         content["digest"] = digests.of_json(content)
         about.write_text(json.dumps(content))
-    done = _run("--mode=eval", f"--workdir={tmp_path}/run")
+    done = run("--mode=eval", f"--workdir={tmp_path}/run")
     assert json.loads(done.stdout)["unseen_f1"] is None
     assert "F1 on unseen triples is unknown" in done.stderr
     metrics = json.loads((tmp_path / "run" / "eval" / "test" / "metrics.json").read_text())
     assert not {"unseen", "seen"} & metrics.keys()
 
 
-def test_the_look_up_is_a_run_like_any_other(tmp_path):
-    run = f"--workdir={tmp_path}/run"
-    _run(
-        *("--mode=train", "--config=configs/lookup.py", run),
+def test_the_look_up_is_a_run_like_any_other(run, tmp_path):
+    workdir = f"--workdir={tmp_path}/run"
+    run(
+        *("--mode=train", "--config=configs/lookup.py", workdir),
         f"--config.data.manual_dir={tiny.write_corpus(tmp_path / 'corpus')}",
         f"--config.data.data_dir={tmp_path / 'tfds'}",
     )
-    shown = json.loads(_run("--mode=eval", run).stdout)
+    shown = json.loads(run("--mode=eval", workdir).stdout)
     assert (shown["f1"], shown["unseen_f1"], shown["copy"]) == (1, 0, None)
-    assert json.loads(_run("--mode=tune", run).stdout)["end_bias"] == 0
+    assert json.loads(run("--mode=tune", workdir).stdout)["end_bias"] == 0
     text = "Bo Li lives in Cairo .\n"
-    found = _run(
-        "--mode=predict", run, "--relations=/people/person/place_lived", "--tuned", stdin=text
+    found = run(
+        "--mode=predict", workdir, "--relations=/people/person/place_lived", "--tuned", stdin=text
     )
     (triple,) = json.loads(found.stdout)["triples"]
     assert (triple["tail"], triple["tail_spans"]) == ("Cairo", [[15, 20]])
-    done = _run("--mode=eval", run, "--config.decoding.copy=off", expect=1)
+    done = run("--mode=eval", workdir, "--config.decoding.copy=off", expect=1)
     assert done.stderr.startswith("error: config.decoding.copy is 'off'; a look-up has no use")
-    done = _run("--mode=predict", run, f"--trace={tmp_path}/trace", stdin=text, expect=1)
+    done = run("--mode=predict", workdir, f"--trace={tmp_path}/trace", stdin=text, expect=1)
     assert "error: a look-up has no steps to trace; leave out --trace" in done.stderr
     assert tables_main([f"--workdirs={tmp_path}/run", f"--output={tmp_path}/tables"]) == 0
     assert report_main([f"--workdir={tmp_path}/run", f"--output={tmp_path}/report.html"]) == 0
 
 
-def test_predict_reads_text_lines_and_records(run_dir, tmp_path):
+def test_predict_reads_text_lines_and_records(run, run_dir, tmp_path):
     texts = "Ann Moore lives in Oslo .\nBo Li , born in Lima , lives in Rome .\n"
-    done = _run("--mode=predict", f"--workdir={run_dir}", stdin=texts)
+    done = run("--mode=predict", f"--workdir={run_dir}", stdin=texts)
     records = [{"id": n, "text": text} for n, text in enumerate(texts.splitlines(), start=1)]
     (tmp_path / "in.jsonl").write_bytes(gzip.compress(json.dumps(records).encode()))
     output = tmp_path / "out.jsonl"
-    _run(
+    run(
         *("--mode=predict", f"--workdir={run_dir}"),
         *(f"--input={tmp_path}/in.jsonl", f"--output={output}"),
     )
@@ -186,10 +184,10 @@ def test_predict_reads_text_lines_and_records(run_dir, tmp_path):
         (["--mode=predict", "--input="], 2, "flag --input=: it is empty; name a path"),
     ],
 )
-def test_mistakes_are_one_line(args, status, message, tmp_path):
+def test_mistakes_are_one_line(run, args, status, message, tmp_path):
     if not any(arg.startswith("--workdir") for arg in args):
         args = [*args, f"--workdir={tmp_path}/run"]
-    done = _run(*args, expect=status)
+    done = run(*args, expect=status)
     assert done.stderr.startswith("error: ")
     assert message in done.stderr
     assert done.stderr.count("\n") == 1

@@ -62,7 +62,7 @@ def alone(short):
     return _one_step(1, 1, short)
 
 
-@pytest.mark.parametrize(("num_devices", "accumulation"), [(8, 1), (2, 4), (1, 8)])
+@pytest.mark.parametrize(("num_devices", "accumulation"), [(8, 1), (2, 4)])
 def test_loss_and_gradients_do_not_depend_on_the_spread(short, alone, num_devices, accumulation):
     gradient, metrics = _one_step(num_devices, accumulation, short)
     expected_gradient, expected_metrics = alone
@@ -85,10 +85,9 @@ def dropped():
     return config, batch, _one_step(1, 1, batch, config), _one_step(1, 1, batch, plain)
 
 
-@pytest.mark.parametrize(("num_devices", "accumulation"), [(4, 1), (2, 4)])
-def test_dropout_does_not_depend_on_the_spread(dropped, num_devices, accumulation):
+def test_dropout_does_not_depend_on_the_spread(dropped):
     config, batch, (expected_gradient, expected), (_, plain) = dropped
-    gradient, metrics = _one_step(num_devices, accumulation, batch, config)
+    gradient, metrics = _one_step(2, 4, batch, config)
     np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-5)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6),
