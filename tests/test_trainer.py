@@ -83,6 +83,7 @@ def test_what_a_run_leaves_behind(whole):
     assert about["validation_f1"] == max(m["f1"] for m in validation.values())
 
 
+@pytest.mark.slow
 def test_triples_that_training_did_not_have_are_scored_by_themselves(folder, monkeypatch):
     config = tiny.config(folder, **{"data.num_train": 3, "train.num_epochs": 1.0})
     trainer = Trainer(config, folder / "unseen")
@@ -116,7 +117,9 @@ class _Changed:
         return self._change(batch) if index == self._step - 1 else batch
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_a_signal_saves_and_ends_with_a_status_of_its_own(folder, number):
     workdir = folder / f"stopped{number:d}"
     trainer = Trainer(tiny.config(folder, **{"train.checkpoint_every": 1000}), workdir)
@@ -299,7 +302,7 @@ def test_many_skipped_steps_in_a_row_end_the_run(folder, tmp_path):
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize("last", [3, 9])
+@pytest.mark.parametrize("last", [pytest.param(3, marks=pytest.mark.slow), 9])
 def test_an_update_that_is_not_finite_is_never_saved(folder, tmp_path, monkeypatch, last):
     """The loss was finite, the state after it is not: neither newest nor best has it."""
     made = training.train_step

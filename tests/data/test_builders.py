@@ -341,6 +341,7 @@ def test_a_damaged_corpus_is_made_anew(tmp_path, name, harm):
     assert load("jsonl", "", "train", **kwargs) == STRANGE
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not SHARED.is_dir(), reason=f"no real corpora in {SHARED}")
 @pytest.mark.parametrize(
     ("name", "config", "sizes"),

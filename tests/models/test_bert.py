@@ -329,6 +329,7 @@ def test_dropout_only_with_a_key(params, batch):
     assert plain == again != dropped
 
 
+@pytest.mark.slow
 def test_remat_changes_no_number(params, batch):
     def gradient(config):
         return jax.grad(
