@@ -130,6 +130,7 @@ def test_a_signal_saves_and_ends_with_a_status_of_its_own(folder, number):
     assert extract.load(workdir, "latest")[2]["step"] == 5
 
 
+@pytest.mark.slow
 def test_a_run_ends_when_its_patience_does(folder, caplog):
     """F1 stays 0 at a learning rate of 0: the first validation is the best, and two more follow."""
     fields = {"train.learning_rate": 0.0, "train.patience": 2, "train.eval_every": 1}
@@ -193,6 +194,7 @@ def test_the_best_of_another_run_is_refused(folder, whole, tmp_path):
         Trainer(config, tmp_path / "other")
 
 
+@pytest.mark.slow
 def test_a_run_without_its_checkpoints_begins_again_and_keeps_its_best(folder, whole, tmp_path):
     shutil.copytree(whole, tmp_path / "run")
     shutil.rmtree(tmp_path / "run" / "checkpoints")
@@ -327,6 +329,7 @@ def test_an_update_that_is_not_finite_is_never_saved(folder, tmp_path, monkeypat
     assert "NaN" not in (tmp_path / "metrics.jsonl").read_text()
 
 
+@pytest.mark.slow
 def test_a_full_disk_ends_the_run_soon_and_leaves_what_was_saved(folder, tmp_path, monkeypatch):
     config = tiny.config(folder, **{"train.checkpoint_every": 1, "train.eval_every": 100})
     save = checkpoint.ocp.Checkpointer.save
@@ -375,6 +378,7 @@ def test_names_that_the_vocabulary_lacks_are_told_once_before_training(tmp_path,
     assert "of up to 8 in a text" in record.message
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_pretrained_weights_but_goes_on_from_its_own(folder, caplog):
     with contextlib.closing(Trainer(tiny.config(folder), folder / "shape")) as trainer:
         model = trainer.system.model

@@ -195,7 +195,7 @@ def assert_found(best, row: int, expected):
     [
         ("on", False, "argmax", "raw", 3, 0.0, "vocabulary"),
         pytest.param(*("on", False, "joint", "renormalized", 4, 0.7, "vocabulary"), marks=SLOW),
-        ("su", False, "joint", "raw", 2, 1.5, "vocabulary"),
+        pytest.param(*("su", False, "joint", "raw", 2, 1.5, "vocabulary"), marks=SLOW),
         ("on", True, "argmax", "raw", 3, 1.0, "vocabulary"),
         pytest.param(*("on", False, "joint", "raw", 3, 0.7, "pointer"), marks=SLOW),
         ("on", True, "argmax", "renormalized", 3, 1.0, "pointer"),

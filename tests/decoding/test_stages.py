@@ -68,7 +68,7 @@ def test_row_steps_are_near_what_the_lengths_need():
     assert needed < run <= 1.3 * needed
 
 
-@pytest.mark.parametrize("num_beams", [0, 2])
+@pytest.mark.parametrize("num_beams", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_what_was_written_is_remembered_when_the_state_grows(monkeypatch, num_beams):
     """A model that depends on all it was fed writes the same, whatever room it has at first."""
     rng = np.random.default_rng(0)

@@ -210,9 +210,9 @@ def _assert_same_logits(config, logits, expected):
     ("objective", "head", "num_segments", "source", "target"),
     [
         ("mlm", "vocabulary", 2, 0, 1),
-        ("causal", "vocabulary", 6, 4, 5),
+        pytest.param(*("causal", "vocabulary", 6, 4, 5), marks=pytest.mark.slow),
         ("causal", "pointer", 2, 0, 1),
-        ("pseudo", "pointer", 6, 4, 5),
+        pytest.param(*("pseudo", "pointer", 6, 4, 5), marks=pytest.mark.slow),
     ],
 )
 def test_cached_decoding_equals_encoding_anew(

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from grel.models import bert
 from grel.pretrained import similarity
@@ -14,6 +15,7 @@ def _wordpiece():
     return Wordpiece([*SPECIAL, "[unused0]", "[unused1]", *words], [])
 
 
+@pytest.mark.slow
 def test_cosines_are_those_of_each_sentence_alone():
     wordpiece = _wordpiece()
     config = bert.Config(
