@@ -174,6 +174,7 @@ def test_a_changed_tokenizer_is_noticed(folder, whole, tmp_path):
         Trainer(config, tmp_path / "run")
 
 
+@pytest.mark.slow
 def test_the_best_of_another_run_is_refused(folder, whole, tmp_path):
     """Also where there is no other checkpoint: the run was killed before its first one."""
     shutil.copytree(whole, tmp_path / "run")

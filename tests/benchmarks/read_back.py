@@ -1,6 +1,6 @@
 """Gold targets fed through the reader: what stands between a perfect model and F1 1.0.
 
-    python -m tests.benchmarks.read_back --jsonl=dev.jsonl --vocab=vocab.txt [--lowercase]
+python -m tests.benchmarks.read_back --jsonl=dev.jsonl --vocab=vocab.txt [--lowercase]
 """
 
 import argparse

@@ -250,7 +250,12 @@ def test_cached_decoding_equals_encoding_anew(
 
 
 @pytest.mark.parametrize(
-    ("objective", "head"), [("mlm", "vocabulary"), ("causal", "vocabulary"), ("causal", "pointer")]
+    ("objective", "head"),
+    [
+        ("mlm", "vocabulary"),
+        pytest.param("causal", "vocabulary", marks=pytest.mark.slow),
+        ("causal", "pointer"),
+    ],
 )
 def test_beams_that_change_places_equal_encoding_anew(params, objective, head):
     """Beams of one source: some go on from the same beam, some from none, after every step."""
