@@ -27,7 +27,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from grel import digests, parallel
-from grel.errors import UserError, run_command
+from grel.errors import UserError, path_argument, run_command
 from grel.textio import Fault, parse_object, replacing
 
 _LOG = logging.getLogger(__name__)
@@ -322,14 +322,14 @@ def _parser() -> argparse.ArgumentParser:
         epilog="Exit status: 0 where all are whole; else 1, and a line for each fault.",
     )
     parser.add_argument(
-        "--verify", metavar="DIR", required=True, type=Path, help="folder of the run"
+        "--verify", metavar="DIR", required=True, type=path_argument, help="folder of the run"
     )
     return parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command on `argv` (without the program name) and returns its exit status."""
-    workdir = _parser().parse_args(argv).verify
+    workdir = Path(_parser().parse_args(argv).verify)
     return run_command(lambda: _verify(workdir))
 
 
