@@ -21,7 +21,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from grel.extract import Extractor
+    from grel.extraction.extractor import Extractor
     from grel.records import Document, Triple
 
 __all__ = ["Document", "Extractor", "Triple"]
@@ -32,7 +32,7 @@ os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 _HOMES = {
     "Document": "grel.records",
-    "Extractor": "grel.extract",
+    "Extractor": "grel.extraction.extractor",
     "Triple": "grel.records",
 }
 

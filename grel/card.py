@@ -3,7 +3,7 @@
     python -m grel.card --workdir=DIR [--output=CARD.md]
 
 What it is, what it was trained on, with which versions, how long, and how well it does: all that
-somebody needs to know who is handed a checkpoint. Read from JSON alone; see `runfile`.
+somebody needs to know who is handed a checkpoint. Read from JSON alone; see `runs.record`.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grel import runfile
 from grel.errors import path_argument, run_command
+from grel.files.textio import replacing
+from grel.runs import evaluations, layout
+from grel.runs import record as run_record
+from grel.runs.evaluations import WorkdirError, by_seen, setting
 from grel.scoring.corpus import LENGTH_CLASSES
 from grel.tables.render import markdown_rows, plain
-from grel.textio import replacing
-from grel.workdir import WorkdirError, by_seen, read_metrics, setting
 
 _SCORES = ("precision", "recall", "f1", "correct", "predicted", "gold")
 
@@ -56,8 +57,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def read_metrics_of(workdir: Path) -> dict[str, dict[str, Any]]:
     """`metrics.json` of every evaluation of the run, by name of its folder."""
-    folders = sorted(path.parent for path in workdir.glob("eval/[!.]*/metrics.json"))
-    return {folder.name: read_metrics(folder) for folder in folders}
+    folders = evaluations.folders_with(workdir, layout.METRICS)
+    return {folder.name: evaluations.read_metrics(folder) for folder in folders}
 
 
 def markdown(
@@ -100,7 +101,7 @@ def _model(run: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[s
 def _data(run: Mapping[str, Any], known: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
     yield "Data set", setting(known, "data.name")
     yield "Variant", setting(known, "data.variant") or "none"
-    for name, value in run.get("fingerprints", {runfile.TRAINING_DATA: None}).items():
+    for name, value in run.get("fingerprints", {run_record.TRAINING_DATA: None}).items():
         yield f"Fingerprint of the {name}", value
 
 
@@ -187,10 +188,10 @@ def _list(facts: Iterable[tuple[str, Any]]) -> str:
 
 def _run(args: argparse.Namespace) -> None:
     workdir = Path(args.workdir)
-    run, evaluations = runfile.read(workdir), read_metrics_of(workdir)
+    run, evaluations = run_record.read(workdir), read_metrics_of(workdir)
     if not run and not evaluations:
         raise WorkdirError(
-            f"{workdir}: neither {runfile.NAME} nor an evaluation; train with python -m "
+            f"{workdir}: neither {layout.RECORD} nor an evaluation; train with python -m "
             "grel.main --mode=train, or check --workdir"
         )
     with replacing(args.output) as file:

@@ -14,12 +14,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from grel.errors import path_argument, run_command
+from grel.files.textio import replacing
+from grel.runs.evaluations import read_evaluation
 from grel.scoring.contrast import DIFFERENCES, Contrast, contrast
 from grel.scoring.judged import judge
 from grel.scoring.protocols import PROTOCOLS
 from grel.tables.render import markdown_rows, plain
-from grel.textio import replacing
-from grel.workdir import read_evaluation
 
 _EPILOG = """\
 DIR is the folder of a run, or of one evaluation (DIR/eval/NAME). Documents that both systems treat

@@ -13,25 +13,27 @@ from typing import Any
 
 import ml_collections
 
-from grel import bio
-from grel.checkpoint import FOLDERS as CHECKPOINTS
+from grel.corpora.builders import BUILDERS
+from grel.corpora.synthetic import SPLITS
 from grel.data import features
-from grel.data.builders import BUILDERS
-from grel.data.synthetic import SPLITS
 from grel.decoding import copying
 from grel.errors import UserError
-from grel.linearize import TRIPLE_FORMS
 from grel.models import FAMILIES, bert, losses
+from grel.runs import layout
 from grel.scoring.protocols import PROTOCOLS
-from grel.training import SCHEDULES
-from grel.wordpiece import RELATION_FORMS
+from grel.text import bio
+from grel.text.linearize import TRIPLE_FORMS
+from grel.text.wordpiece import RELATION_FORMS
 
 
 class ConfigError(UserError):
     """A configuration that cannot work: names the field and says what would."""
 
 
-# The family that has no model, and all fields that it depends on; see `grel.lookup`.
+# How the learning rate goes on after the warm-up.
+SCHEDULES = ("linear", "cosine", "constant")
+
+# The family that has no model, and all fields that it depends on; see `grel.extraction.lookup`.
 LOOKUP = "lookup"
 LOOKUP_FIELDS = (
     *("data.name", "data.variant", "data.manual_dir", "data.data_dir"),
@@ -69,7 +71,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.tokenizer.relation_as = "words"  # or "token": one reserved token for each relation
 
     c.model = ml_collections.ConfigDict()
-    c.model.family = "bert"  # or "lookup": no model, known triples; see grel.lookup
+    c.model.family = "bert"  # or "lookup": no model, known triples; see grel.extraction.lookup
     c.model.size = "base"  # tiny, mini, small, base, large
     c.model.init_from = ""  # checkpoint file or Hugging Face folder to start from; "" is fresh
     c.model.head = "vocabulary"  # or "pointer", which scores only what can be written
@@ -331,10 +333,10 @@ _CHOICES = {
     "model.objective": losses.OBJECTIVES,
     "model.segments": tuple(SEGMENTS),
     "model.dtype": ("float32", "bfloat16"),
-    "train.schedule": tuple(SCHEDULES),
+    "train.schedule": SCHEDULES,
     **{f"decoding.{name}": choices for name, choices in copying.CHOICES.items()},
     "eval.split": SPLITS,
-    "eval.checkpoint": tuple(CHECKPOINTS),
+    "eval.checkpoint": tuple(layout.CHECKPOINTS),
     "eval.protocol": tuple(PROTOCOLS),
 }
 

@@ -15,18 +15,11 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from grel.drafts import Note, NoteKind
+from grel.corpora.drafts import Note, NoteKind
+from grel.corpora.formats import READERS, files_of
 from grel.errors import run_command
-from grel.formats import READERS, files_of
+from grel.files.textio import Fault, RecordError, decode, numbered_lines, quote, refuse_overwriting
 from grel.records import Document, even_blanks, write_jsonl
-from grel.textio import (
-    Fault,
-    RecordError,
-    decode,
-    numbered_lines,
-    quote,
-    refuse_overwriting,
-)
 
 _NUM_EXAMPLES = 5
 

@@ -24,23 +24,16 @@ import ml_collections
 from absl import flags
 
 from grel import config as config_lib
-from grel import (
-    evaluate,
-    extract,
-    lookup,
-    parallel,
-    predict,
-    recipes,
-    records,
-    sharing,
-    texts,
-    trainer,
-    tuning,
-)
-from grel.checkpoint import FOLDERS, Checkpoints
-from grel.data import sources
+from grel import parallel, recipes, records
+from grel.corpora import sources
 from grel.errors import EMPTY_PATH, UsageError
-from grel.textio import INPUT_FORMATS
+from grel.extraction import evaluate, lookup, predict, sharing, texts, tuning
+from grel.extraction import extractor as extractor_lib
+from grel.files.textio import INPUT_FORMATS
+from grel.runs import layout
+from grel.runs.checkpoint import Checkpoints
+from grel.training import lookup as fit_lookup
+from grel.training import trainer
 
 _MODE = flags.DEFINE_enum(
     "mode", None, ["train", "tune", "eval", "predict"], "What to do.", required=True
@@ -111,14 +104,14 @@ def _train(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
     del fields  # set already
     _check(config)
     if config.model.family == config_lib.LOOKUP:
-        lookup.train(config, _WORKDIR.value)
+        fit_lookup.train(config, _WORKDIR.value)
     else:
         trainer.Trainer(config, _WORKDIR.value).run()
 
 
 def _open_run(
     flagged: ml_collections.ConfigDict, fields: Mapping[str, Any], **options: Any
-) -> tuple[extract.Extractor | lookup.Lookup, dict[str, Any]]:
+) -> tuple[extractor_lib.Extractor | lookup.Lookup, dict[str, Any]]:
     """The trained system, with the fields set that the command line gives, and its `about`."""
     for name in fields:
         if not name.startswith(_AFTER_TRAINING):
@@ -128,14 +121,14 @@ def _open_run(
             )
     if "eval.checkpoint" in fields:
         _check(flagged)
-    system, params, about = extract.load(_WORKDIR.value, flagged.eval.checkpoint)
+    system, params, about = extractor_lib.load(_WORKDIR.value, flagged.eval.checkpoint)
     with system.config.unlocked():
         # A run folder may be a stranger's: it does not say where things are written.
         for name in ("data_dir", "cache_dir"):
             system.config.data[name] = flagged.data[name]
         system.config.update_from_flattened_dict(dict(fields))
     _check(system.config)
-    return extract.make(system, params, **options), about
+    return extractor_lib.make(system, params, **options), about
 
 
 def _gold(config: ml_collections.ConfigDict, split: str) -> list[records.Document]:
@@ -163,7 +156,7 @@ def _tune(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
     tuned = tuning.tune(_shared(extractor), gold, config.eval.protocol, end_biases)
     if not _is_first():
         return
-    folder = Path(_WORKDIR.value) / FOLDERS[config.eval.checkpoint]
+    folder = Path(_WORKDIR.value) / layout.CHECKPOINTS[config.eval.checkpoint]
     with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
         checkpoints.write_tuned(tuned)
     shown = (*tuning.Balance._fields, "precision", "recall", "f1")
@@ -178,7 +171,7 @@ def _eval(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
     found = evaluate.evaluate_checkpoint(_shared(extractor), about, gold, config)
     if not _is_first():
         return
-    folder = Path(_WORKDIR.value) / "eval" / (config.eval.name or config.eval.split)
+    folder = Path(_WORKDIR.value) / layout.EVALUATIONS / (config.eval.name or config.eval.split)
     evaluate.write(folder, gold, *found)
     for line in evaluate.shown(found[1]):
         print(json.dumps(line))
@@ -226,7 +219,7 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     if _DISTRIBUTED.value:
         parallel.initialize(_HEARTBEAT_TIMEOUT.value)
     modes = {"train": _train, "tune": _tune, "eval": _eval, "predict": _predict}
-    extract.cache_compilations()
+    extractor_lib.cache_compilations()
     modes[_MODE.value](config, fields)
 
 

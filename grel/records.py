@@ -23,7 +23,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from grel.textio import (
+from grel.files.textio import (
     MAX_LINE_BYTES,
     Fault,
     Item,

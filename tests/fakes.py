@@ -4,9 +4,9 @@ import dataclasses
 
 import numpy as np
 
-from grel.outputs import Extraction, Tally
+from grel.extraction.reading import Extraction, Tally
+from grel.files.textio import MAX_LINE_BYTES
 from grel.records import Triple
-from grel.textio import MAX_LINE_BYTES
 
 LIVES, BORN = "/people/person/place_lived", "/people/person/place_of_birth"
 PIECES = "ann moore ##s in new york medellin the ##ville . , place _ lived of birth"
@@ -14,7 +14,7 @@ PIECES = "ann moore ##s in new york medellin the ##ville . , place _ lived of bi
 
 # Imports stand in functions here where a process that is to be killed can do without the seconds.
 def make_wordpiece():
-    from grel.wordpiece import SPECIAL, Wordpiece
+    from grel.text.wordpiece import SPECIAL, Wordpiece
 
     vocabulary = [*SPECIAL, "[unused0]", "[unused1]", *PIECES.split()]
     return Wordpiece(vocabulary, [LIVES, BORN], lowercase=True)

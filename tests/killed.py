@@ -9,7 +9,7 @@ import signal
 import sys
 from pathlib import Path
 
-from grel.predict import predict
+from grel.extraction.predict import predict
 from tests.fakes import FakeExtractor
 
 assert "jax" not in sys.modules

@@ -2,11 +2,13 @@
 
 import pytest
 
-from grel import card, runfile
+from grel import card
+from grel.runs import layout
+from grel.runs import record as run_record
 from grel.scoring.corpus import CorpusStatistics
 from tests.evaluated import GOLD, write_evaluation
 
-FACTS = runfile.Facts(
+FACTS = run_record.Facts(
     config={
         "data": {"name": "nyt24", "variant": "reduced"},
         "model": {"family": "bert", "size": "tiny", "init_from": "", "dtype": "float32"},
@@ -28,7 +30,7 @@ def run(tmp_path):
     write_evaluation(tmp_path)
     write_evaluation(tmp_path, "copy_off", copy="off", trained={"1": GOLD["1"]})
     ticks = iter((0.0, 4500.0))
-    with runfile.recorded(tmp_path, FACTS, clock=lambda: next(ticks)):
+    with run_record.recorded(tmp_path, FACTS, clock=lambda: next(ticks)):
         pass
     return tmp_path
 
@@ -54,7 +56,7 @@ def test_the_card_tells_what_is_known(run, capsys):
         "- Time: 1 h 15 min",
         "| copy_off | test | exact | 40 | off | - | - | 0.500 | - | - | - | 0.800 |",
         "| test | test | exact | 40 | on | - | - | 0.500 | - | - | - | - |",
-        f"- grel: {runfile.versions()['grel']}",
+        f"- grel: {run_record.versions()['grel']}",
         '        "batch_size": 32,',
     ):
         assert line in text.splitlines(), line
@@ -64,14 +66,14 @@ def test_the_card_tells_what_is_known(run, capsys):
 
 
 def test_sessions_without_an_end_are_told_of(run, capsys):
-    with runfile.recorded(run, FACTS):
-        left_behind = (run / runfile.NAME).read_bytes()
-    (run / runfile.NAME).write_bytes(left_behind)
+    with run_record.recorded(run, FACTS):
+        left_behind = (run / layout.RECORD).read_bytes()
+    (run / layout.RECORD).write_bytes(left_behind)
     assert "- Time: 1 h 15 min; 1 of 2 sessions did not end" in _main(capsys, f"--workdir={run}")
 
 
 def test_without_run_json_the_rest_is_still_there(run, capsys):
-    (run / runfile.NAME).unlink()
+    (run / layout.RECORD).unlink()
     text = _main(capsys, f"--workdir={run}")
     assert "- Parameters: unknown" in text
     assert "- Time: unknown" in text
@@ -79,7 +81,7 @@ def test_without_run_json_the_rest_is_still_there(run, capsys):
 
 
 def test_a_run_that_was_not_evaluated_says_how(tmp_path, capsys):
-    with runfile.recorded(tmp_path, FACTS):
+    with run_record.recorded(tmp_path, FACTS):
         pass
     assert "Not evaluated: python -m grel.main --mode=eval" in _main(
         capsys, f"--workdir={tmp_path}"
@@ -92,8 +94,8 @@ def test_it_is_written_to_a_file(run, capsys):
 
 
 def test_text_from_files_stays_text(run, capsys):
-    (run / runfile.NAME).write_text(
-        (run / runfile.NAME).read_text().replace("f00ba7", "<script> | x").replace("tiny", "```")
+    (run / layout.RECORD).write_text(
+        (run / layout.RECORD).read_text().replace("f00ba7", "<script> | x").replace("tiny", "```")
     )
     text = _main(capsys, f"--workdir={run}")
     assert "- Fingerprint of the training data: &lt;script> \\| x" in text
@@ -103,7 +105,7 @@ def test_text_from_files_stays_text(run, capsys):
 @pytest.mark.parametrize("content", [None, "{", "{}"])
 def test_errors_are_one_line_on_stderr(tmp_path, capsys, content):
     if content is not None:
-        (tmp_path / runfile.NAME).write_text(content)
+        (tmp_path / layout.RECORD).write_text(content)
     assert card.main([f"--workdir={tmp_path}"]) == 1
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)

@@ -11,9 +11,9 @@ import pytest
 
 from grel import config as config_lib
 from grel.config import LOOKUP_FIELDS, ConfigError, check, get_config, leaves
-from grel.data.builders import BUILDERS
-from grel.linearize import Form
-from grel.system import System
+from grel.corpora.builders import BUILDERS
+from grel.extraction.system import System
+from grel.text.linearize import Form
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(p for p in (ROOT / "configs").glob("*.py") if p.name != "__init__.py")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from grel import convert
-from grel.drafts import NoteKind
-from grel.formats import READERS
+from grel.corpora.drafts import NoteKind
+from grel.corpora.formats import READERS
 from grel.records import read_jsonl
 
 REPO = Path(__file__).parents[1]

@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from grel import signals
+from grel.training import signals
 
 REPO = Path(__file__).parents[1]
 TRAIN = ".venv/bin/python -m grel.main --mode=train"

@@ -10,58 +10,57 @@ ROOT = Path(__file__).parent.parent
 # From the ground up: a module imports only from what stands on a line above its own.
 LAYERS = """
 errors
-textio locks pretrained.foreign pretrained.fetch
-records folders
-drafts resume windows
-formats
-convert
-linearize bio
-wordpiece
+files.textio files.locks
+files.folders files.journal
+records
 scoring.corpus scoring.seen
 scoring.protocols
 scoring.errors
 scoring.judged
-scoring.bootstrap
-scoring.breakdown scoring.calibration scoring.contrast
-score stats runfile workdir
+scoring.bootstrap scoring.breakdown scoring.calibration scoring.contrast
+text.linearize text.bio text.windows
+text.wordpiece
+corpora.drafts corpora.card corpora.synthetic
+corpora.formats
+corpora.corpus_builder
+corpora.builders
+corpora.sources
+parallel
+runs.layout runs.digests
+runs.record runs.evaluations runs.checkpoint
 tables.render tables.published
 tables.systems
 tables.paper
 tables.details
-compare card tables.__main__
 report.trace report.confusion report.review report.svg
 report.runs
 report.figures report.content
 report.page
 report.build
-report.__main__
-data.synthetic data.card
-data.corpus_builder
-data.builders
-data.sources data.features
+data.features
 data.pipeline data.augment
 models.losses models.attention models.pointer
 models.cache
 models.bert
 models
-parallel
 decoding.structure
 decoding.copying decoding.trace
 decoding.greedy
 decoding.beam
 decoding.driver
-outputs digests signals skipped
-texts checkpoint
-pretrained.port pretrained.similarity
-training
 config
-system recipes
-runlog tuning ownership
-lookup
-extract
-evaluate predict training_data
-sharing trainer
-main pretrained.__main__
+extraction.system extraction.reading
+extraction.texts
+extraction.tuning extraction.lookup
+extraction.extractor extraction.evaluate extraction.predict
+extraction.sharing
+pretrained.fetch pretrained.foreign
+pretrained.port pretrained.similarity
+training.optimizer training.steps training.examples
+training.log training.signals training.skipped training.ownership
+training.lookup training.trainer
+recipes
+main convert score stats compare card checkpoint tables.__main__ report.__main__ pretrained.__main__
 """
 LEVEL = {name: n for n, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 MODULES = {
@@ -69,7 +68,10 @@ MODULES = {
     for path in (ROOT / "grel").rglob("*.py")
 }
 # Packages whose __init__ says nothing but what they are.
-BARE = {"", "__init__", "data", "decoding", "pretrained", "report", "scoring", "tables"}
+BARE = {"", "__init__"} | {
+    *("corpora", "data", "decoding", "extraction", "files", "pretrained", "report", "runs"),
+    *("scoring", "tables", "text", "training"),
+}
 
 
 def _imports(path):
@@ -95,6 +97,39 @@ def test_modules_import_from_lower_layers_only(name):
         assert LEVEL[imported] < LEVEL[name], f"{name} imports {imported}"
 
 
+def test_rooms_import_from_lower_rooms_only():
+    """A folder of `grel/` is a room, and all of it stands above all that it imports.
+
+    The commands in `__main__` stand above everything.
+    """
+    inside = {name for name in LEVEL if not name.endswith("__main__")}
+
+    def levels(room):
+        return [LEVEL[name] for name in inside if name.split(".")[0] == room]
+
+    arrows = {(name, imported) for name in inside for imported in _imports(MODULES[name])}
+    rooms = {(a.split(".")[0], b.split(".")[0]) for a, b in arrows if b not in BARE}
+    assert not [(a, b) for a, b in rooms if a != b and max(levels(b)) >= min(levels(a))]
+
+
+# What is tested here is no file of its own, but how several go together.
+TOGETHER = {
+    *("test_layout.py", "test_docs.py", "test_launch.py", "test_multiprocess.py"),
+    *("decoding/test_stages.py", "pretrained/test_recipes.py"),
+}
+
+
+def test_tests_mirror_the_code():
+    tests = {str(path.relative_to(ROOT / "tests")) for path in (ROOT / "tests").rglob("test_*.py")}
+    files = [path for path in (ROOT / "grel").rglob("*.*") if path.suffix in (".py", ".js")]
+    named = {
+        str(path.relative_to(ROOT / "grel").with_name(f"test_{path.stem.strip('_')}.py"))
+        for path in files
+    }
+    assert tests - TOGETHER <= named
+    assert tests >= TOGETHER
+
+
 def _names(path):
     """All dotted names that the code (not its comments) mentions, imports included."""
     names = set()
@@ -110,7 +145,7 @@ def _names(path):
 
 @pytest.mark.parametrize(
     ("pattern", "home"),
-    [("pmap", "parallel"), ("jax.distributed", "parallel"), ("orbax", "checkpoint")],
+    [("pmap", "parallel"), ("jax.distributed", "parallel"), ("orbax", "runs.checkpoint")],
 )
 def test_some_names_have_one_home(pattern, home):
     users = {m for m, path in MODULES.items() if any(pattern in name for name in _names(path))}

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from grel import digests
 from grel.records import read_jsonl
 from grel.report.__main__ import main as report_main
+from grel.runs import digests
 from grel.tables.__main__ import main as tables_main
 from tests import tiny
 from tests.command import Command

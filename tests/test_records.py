@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grel.files.textio import MAX_LINE_BYTES, RecordError
 from grel.records import (
     Document,
     Triple,
@@ -28,7 +29,6 @@ from grel.records import (
     to_json,
     write_jsonl,
 )
-from grel.textio import MAX_LINE_BYTES, RecordError
 
 REPO = Path(__file__).parents[1]
 TEXT = "Ann Moore , chairman of Time Inc. , likes Time"

@@ -1,1 +1,1 @@
-"""Corpora, from files on disk or out of a generator, to packed batches."""
+"""Documents to examples, and examples to packed batches."""

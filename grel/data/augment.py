@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from grel import bio, linearize
 from grel.data.features import Example, Features, Options, gather
-from grel.wordpiece import Wordpiece
+from grel.text import bio, linearize
+from grel.text.wordpiece import Wordpiece
 
 Ids = tuple[int, ...]
 

@@ -21,12 +21,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grel import bio, linearize
 from grel.errors import UserError
-from grel.locks import locked_folder, remove_unlocked
+from grel.files.locks import locked_folder, remove_unlocked
 from grel.records import Document, Span, Triple, locate, to_json
-from grel.windows import windows
-from grel.wordpiece import Encoding, Wordpiece
+from grel.text import bio, linearize
+from grel.text.windows import windows
+from grel.text.wordpiece import Encoding, Wordpiece
 
 _LOG = logging.getLogger(__name__)
 
@@ -140,7 +140,7 @@ def examples(
 ) -> Iterator[Example]:
     """Each document as an example (METHOD 2 and 3), or where it is too long as several.
 
-    A document that exceeds `options.max_length` is written in windows (`grel.windows`), whose
+    A document that exceeds `options.max_length` is written in windows (`grel.text.windows`), whose
     sources leave a quarter of that for the target; a triple counts in every window that holds both
     its names. What still is too long is left out, and counted in `left_out` as is all the rest.
 

@@ -14,9 +14,9 @@ from collections.abc import Callable, Sequence
 import flax.struct
 import numpy as np
 
-from grel import bio
 from grel.data.features import Features, FeaturesError
-from grel.wordpiece import Wordpiece
+from grel.text import bio
+from grel.text.wordpiece import Wordpiece
 
 
 @flax.struct.dataclass

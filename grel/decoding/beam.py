@@ -18,8 +18,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from grel.bio import NUM_LABELS, O
 from grel.decoding import copying, greedy
+from grel.text.bio import NUM_LABELS, O
 
 # (state, origin_BW) -> state in which each beam goes on from that beam of its example
 ReorderFn = Callable[[Any, jax.Array], Any]

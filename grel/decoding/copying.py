@@ -23,8 +23,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from grel.bio import NUM_LABELS, B, I, O
 from grel.decoding import structure
+from grel.text.bio import NUM_LABELS, B, I, O
 
 # What can be chosen, by the names of `config.decoding`.
 CHOICES = {

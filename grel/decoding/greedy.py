@@ -17,8 +17,8 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from grel.bio import O
 from grel.decoding import copying
+from grel.text.bio import O
 
 STEPS_PER_CHECK = 2
 # Smaller batches take an accelerator no less time a step, and each size is compiled.

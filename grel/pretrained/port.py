@@ -29,11 +29,12 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from grel.checkpoint import FOLDERS, Checkpoints
 from grel.errors import UserError
 from grel.models import bert
 from grel.pretrained import foreign
-from grel.wordpiece import VocabularyError, read_vocabulary
+from grel.runs import layout
+from grel.runs.checkpoint import Checkpoints
+from grel.text.wordpiece import VocabularyError, read_vocabulary
 
 
 class PretrainedError(UserError):
@@ -186,8 +187,8 @@ def load(
     PretrainedError where it does not fit the model. None computes anything.
     """
     path = Path(path).expanduser()
-    if (path / FOLDERS["best"]).is_dir():
-        return _load_own(path / FOLDERS["best"], config, vocabulary)
+    if (path / layout.CHECKPOINTS["best"]).is_dir():
+        return _load_own(path / layout.CHECKPOINTS["best"], config, vocabulary)
     file = _find(path, config)
     if (path / "vocab.txt").is_file():
         try:

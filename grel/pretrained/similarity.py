@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from grel.models import bert
-from grel.wordpiece import Wordpiece
+from grel.text.wordpiece import Wordpiece
 
 # Of each group of three, the first two say the same in other words; the third shares words with
 # the first and says something else.

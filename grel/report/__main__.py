@@ -15,9 +15,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grel.errors import path_argument, run_command
+from grel.files.textio import replacing
 from grel.report.build import build
 from grel.report.runs import read_run
-from grel.textio import replacing
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -9,13 +9,13 @@ from grel.report import content, figures
 from grel.report.figures import Groups, Plot
 from grel.report.page import page, table
 from grel.report.runs import Run
+from grel.runs.evaluations import by_seen
 from grel.scoring import bootstrap, breakdown
 from grel.scoring.calibration import Threshold, threshold_curve
 from grel.scoring.contrast import contrast
 from grel.scoring.errors import count_errors
 from grel.scoring.judged import Judged, judge, total
 from grel.scoring.protocols import PROTOCOLS, Counts, score
-from grel.workdir import by_seen
 
 _MOST_BARS = 24
 _METRICS = ("precision", "recall", "f1", "correct", "predicted", "gold")

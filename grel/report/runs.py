@@ -12,13 +12,14 @@ import math
 from pathlib import Path
 from typing import Any
 
-from grel import textio
 from grel.errors import UserError
+from grel.files import textio
+from grel.files.textio import Fault, RecordError, expect, member, parse_object, quote
 from grel.records import Document, read_jsonl
 from grel.report.trace import Trace, read_traces
+from grel.runs import layout
+from grel.runs.evaluations import by_seen, locate
 from grel.scoring.protocols import PROTOCOLS, pair
-from grel.textio import Fault, RecordError, expect, member, parse_object, quote
-from grel.workdir import by_seen, locate
 
 # split -> metric -> (step, value), by step
 Curves = dict[str, dict[str, list[tuple[int, float]]]]
@@ -74,16 +75,16 @@ def read_run(workdir: str | Path, split: str) -> Run:
     """
     folder, name = locate(Path(workdir), split)
     notes: list[str] = []
-    pairs = pair(read_jsonl(folder / "gold.jsonl"), read_jsonl(folder / "predictions.jsonl"))
+    pairs = pair(read_jsonl(folder / layout.GOLD), read_jsonl(folder / layout.PREDICTIONS))
     if not pairs:
-        raise ReportError(f"{folder / 'gold.jsonl'}: no records; evaluate a split that has some")
-    metrics = _read_metrics(folder / "metrics.json", notes)
+        raise ReportError(f"{folder / layout.GOLD}: no records; evaluate a split that has some")
+    metrics = _read_metrics(folder / layout.METRICS, notes)
     return Run(
         name=name,
         pairs=pairs,
         protocol=metrics.get("protocol", "exact"),
         metrics=metrics,
-        curves=_read_curves(folder.resolve().parents[1] / "metrics.jsonl", notes),
+        curves=_read_curves(folder.resolve().parents[1] / layout.TRAINING_LOG, notes),
         traces=_read_traces(folder, {document.id for document, _ in pairs}, notes),
         notes=notes,
     )
@@ -133,7 +134,7 @@ def _read_curves(path: Path, notes: list[str]) -> Curves:
 
 
 def _read_traces(folder: Path, ids: set[str], notes: list[str]) -> dict[str, list[Trace]]:
-    path = folder / "trace.jsonl"
+    path = folder / layout.TRACE
     if not path.is_file():
         notes.append(
             "No decoding traces: make them with python -m grel.main --mode=predict "

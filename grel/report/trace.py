@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grel import textio
-from grel.textio import Fault, RecordError, expect, member, parse_members, parse_object, quote
+from grel.files import textio
+from grel.files.textio import Fault, RecordError, expect, member, parse_members, parse_object, quote
 
 LABELS = ("B", "I", "O")
 

@@ -14,11 +14,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from grel.errors import UsageError, path_argument, run_command
+from grel.files.textio import replacing
 from grel.scoring.protocols import PROTOCOLS
 from grel.tables import details, paper
 from grel.tables.render import Table, to_csv, to_json, to_markdown
 from grel.tables.systems import read_systems
-from grel.textio import replacing
 
 _EPILOG = """\
 A DIR is the folder of a run, of which every evaluation of the split is a system of its own, or a

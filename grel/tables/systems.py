@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from grel.records import Document, read_jsonl
+from grel.runs.evaluations import Evaluation, WorkdirError, by_seen, read_evaluations
 from grel.scoring import bootstrap, breakdown
 from grel.scoring.contrast import check_same_gold
 from grel.scoring.judged import Judged, judge, total
 from grel.scoring.protocols import PROTOCOLS, Counts, ScoringError
 from grel.scoring.seen import SeenTriples
-from grel.workdir import Evaluation, WorkdirError, by_seen, read_evaluations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,7 +57,7 @@ class System:
 def read_systems(
     paths: Sequence[Path], split: str, protocol: str, train_files: dict[str, Path]
 ) -> list[System]:
-    """Reads every evaluation of `split` in the folders; see `workdir.read_evaluations`.
+    """Reads every evaluation of `split` in the folders; see `evaluations.read_evaluations`.
 
     Args:
         paths: run folders, or folders of single evaluations.

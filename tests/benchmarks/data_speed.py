@@ -16,11 +16,12 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 
-from grel import bio, linearize
-from grel.data import features, synthetic
+from grel.corpora import synthetic
+from grel.data import features
 from grel.data.pipeline import Batches
 from grel.records import Document, read_jsonl
-from grel.wordpiece import Wordpiece, read_vocabulary, train_vocabulary
+from grel.text import bio, linearize
+from grel.text.wordpiece import Wordpiece, read_vocabulary, train_vocabulary
 
 PACKED_LENGTH = 128
 

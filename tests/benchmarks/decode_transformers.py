@@ -27,9 +27,9 @@ import transformers
 from transformers import BertConfig, BertLMHeadModel, LogitsProcessor, LogitsProcessorList
 from transformers.modeling_outputs import CausalLMOutputWithCrossAttentions
 
-from grel.bio import NUM_LABELS, B, I, O
 from grel.decoding import copying
 from grel.models import bert
+from grel.text.bio import NUM_LABELS, B, I, O
 from tests.benchmarks import workload
 from tests.benchmarks.timing import in_turn, report
 

@@ -13,10 +13,11 @@ import dataclasses
 import jax
 import numpy as np
 
-from grel import parallel, training
+from grel import parallel
 from grel.data.pipeline import Batch
 from grel.decoding import copying
 from grel.models import bert
+from grel.training import optimizer, steps
 from tests.benchmarks import workload
 from tests.benchmarks.timing import in_turn, report
 
@@ -50,9 +51,9 @@ def _batch(a: argparse.Namespace) -> Batch:
 
 
 def _train_step(config: bert.Config, batch: Batch):
-    tx = training.optimizer(training.OptimizerConfig(3e-5, 10, 1000))
-    state = parallel.replicate(training.init_state(bert, config, tx, 0))
-    step_fn = parallel.on_rows(training.train_step(bert, config, tx, 1), donate=True)
+    tx = optimizer.make(optimizer.OptimizerConfig(3e-5, 10, 1000))
+    state = parallel.replicate(steps.init_state(bert, config, tx, 0))
+    step_fn = parallel.on_rows(steps.train_step(bert, config, tx, 1), donate=True)
 
     def step() -> None:
         nonlocal state

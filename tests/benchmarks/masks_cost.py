@@ -10,10 +10,10 @@ import argparse
 import jax
 import numpy as np
 
-from grel.bio import B
 from grel.decoding import copying
 from grel.decoding.structure import Schema
-from grel.linearize import Form
+from grel.text.bio import B
+from grel.text.linearize import Form
 from tests.benchmarks import workload
 from tests.benchmarks.timing import in_turn, report
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from grel.data import features
 from grel.decoding.driver import Written
-from grel.outputs import Part, read_document
+from grel.extraction.reading import Part, read_document
 from grel.records import is_whole, read_jsonl
 from grel.scoring.protocols import PROTOCOLS, score
-from grel.wordpiece import Wordpiece, read_vocabulary
+from grel.text.wordpiece import Wordpiece, read_vocabulary
 
 
 def main() -> None:

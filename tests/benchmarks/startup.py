@@ -23,12 +23,12 @@ import jax
 import numpy as np
 
 from grel import parallel
-from grel.bio import O
 from grel.decoding.driver import Decoder, Functions, Options
 from grel.decoding.structure import Schema
-from grel.extract import cache_compilations
-from grel.linearize import Form
+from grel.extraction.extractor import cache_compilations
 from grel.models import bert
+from grel.text.bio import O
+from grel.text.linearize import Form
 from tests.benchmarks import workload
 from tests.benchmarks.timing import report
 

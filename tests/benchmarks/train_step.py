@@ -14,9 +14,10 @@ import numpy as np
 import torch
 from transformers import BertConfig, BertForMaskedLM
 
-from grel import parallel, training
+from grel import parallel
 from grel.data.pipeline import Batch
 from grel.models import bert
+from grel.training import optimizer, steps
 from tests.benchmarks.timing import in_turn, report
 
 
@@ -47,9 +48,9 @@ def main() -> None:
         mask_id=103,
         sep_id=102,
     )
-    tx = training.optimizer(training.OptimizerConfig(3e-5, 10, 1000))
-    state = parallel.replicate(training.init_state(bert, config, tx, 0))
-    step_fn = parallel.on_rows(training.train_step(bert, config, tx, 1), donate=True)
+    tx = optimizer.make(optimizer.OptimizerConfig(3e-5, 10, 1000))
+    state = parallel.replicate(steps.init_state(bert, config, tx, 0))
+    step_fn = parallel.on_rows(steps.train_step(bert, config, tx, 1), donate=True)
     full_B = np.full(a.batch, a.length, np.int32)
     batch = Batch(
         tokens_BL=tokens_BL,

@@ -14,12 +14,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from grel.bio import B, I, O
 from grel.data import features
 from grel.decoding import copying, greedy
 from grel.models import bert
 from grel.records import read_jsonl
-from grel.wordpiece import Wordpiece, read_vocabulary
+from grel.text.bio import B, I, O
+from grel.text.wordpiece import Wordpiece, read_vocabulary
 
 PAD_ID, CLS_ID, SEP_ID, MASK_ID, PART_END_ID, TRIPLE_END_ID = 0, 101, 102, 103, 1, 2
 EXCLUDED_IDS = (PAD_ID, CLS_ID, SEP_ID, MASK_ID, PART_END_ID, TRIPLE_END_ID)

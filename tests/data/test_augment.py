@@ -5,13 +5,14 @@ import collections
 import numpy as np
 import pytest
 
-from grel import bio, linearize
-from grel.data import features, synthetic
+from grel.corpora import synthetic
+from grel.data import features
 from grel.data.augment import Augmentation, Rates
 from grel.data.features import Options
 from grel.data.pipeline import Batches
 from grel.records import Document, Triple
-from grel.wordpiece import SPECIAL, Wordpiece, train_vocabulary
+from grel.text import bio, linearize
+from grel.text.wordpiece import SPECIAL, Wordpiece, train_vocabulary
 
 DOCUMENTS = synthetic.generate("train", 60)
 RELATIONS = {t.relation for d in DOCUMENTS for t in d.triples}

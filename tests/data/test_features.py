@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from grel import bio, linearize
-from grel.data import features, synthetic
+from grel.corpora import synthetic
+from grel.data import features
 from grel.data.features import (
     FeaturesError,
     LeftOut,
@@ -19,10 +19,11 @@ from grel.data.features import (
     fingerprint,
     notes,
 )
-from grel.locks import locked_folder
+from grel.files.locks import locked_folder
 from grel.records import Document, Triple, locate
-from grel.windows import windows
-from grel.wordpiece import SPECIAL, Wordpiece
+from grel.text import bio, linearize
+from grel.text.windows import windows
+from grel.text.wordpiece import SPECIAL, Wordpiece
 
 _CHARS = "".join(map(chr, range(33, 127))) + "é"
 VOCABULARY = (

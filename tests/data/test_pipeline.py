@@ -6,11 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from grel import bio, linearize
-from grel.data import features, synthetic
+from grel.corpora import synthetic
+from grel.data import features
 from grel.data.features import Features, LeftOut, Options
 from grel.data.pipeline import Batches
-from grel.wordpiece import SPECIAL, Wordpiece, train_vocabulary
+from grel.text import bio, linearize
+from grel.text.wordpiece import SPECIAL, Wordpiece, train_vocabulary
 
 # Special ids that are neither the lowest nor in the order in which they are packed.
 WORDPIECE = Wordpiece(["[unused0]", "[SEP]", "[MASK]", "[CLS]", "a", "[PAD]", "[UNK]", "[unused1]"],

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grel.bio import B, I, O
+from grel.text.bio import B, I, O
 
 
 class Layout(NamedTuple):

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grel.bio import NUM_LABELS, B, I, O
 from grel.decoding import beam, copying, greedy
 from grel.decoding.structure import Schema
-from grel.linearize import Form
+from grel.text.bio import NUM_LABELS, B, I, O
+from grel.text.linearize import Form
 from tests.decoding import reference
 
 CLS, START, END, PART_END, TRIPLE_END = 1, 2, 3, 4, 5

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grel.bio import B, I, O
 from grel.decoding import copying
+from grel.text.bio import B, I, O
 from tests.decoding import reference
 
 CLS, SEP, EXCLUDED = 1, 2, (0, 1, 2, 3)

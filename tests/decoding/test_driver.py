@@ -7,9 +7,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grel import bio, linearize, parallel
+from grel import parallel
 from grel.decoding import beam, copying, driver, greedy
 from grel.decoding.structure import Schema
+from grel.text import bio, linearize
 from tests.decoding import reference
 
 PAD, CLS, SEP, PART_END, TRIPLE_END = EXCLUDED = 0, 1, 2, 3, 4

@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grel import bio, linearize
-from grel.bio import B, I, O
 from grel.decoding import copying, greedy, structure, trace
+from grel.text import bio, linearize
+from grel.text.bio import B, I, O
 from tests.decoding import reference
 
 START, END, PART_END, TRIPLE_END, EXCLUDED = 9, 3, 4, 5, (0, 3, 4, 5)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from grel.decoding import structure
-from grel.linearize import Form
+from grel.text.linearize import Form
 
 END, PART_END, TRIPLE_END = 2, 3, 4
 # "new" is the beginning of "new york", and "york" is a word of two names.

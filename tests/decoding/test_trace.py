@@ -1,9 +1,9 @@
 """Traces by hand; tests/decoding/test_greedy.py holds thousands against the reference."""
 
-from grel.bio import B, I, O
 from grel.decoding import structure
 from grel.decoding.trace import Step, trace
-from grel.linearize import Form
+from grel.text.bio import B, I, O
+from grel.text.linearize import Form
 
 END, PART_END, TRIPLE_END, EXCLUDED = 2, 3, 4, (0, 1, 2, 3, 4)
 WORLD, HEALTH, MONTH, BY, ORGANIZATION = range(10, 15)

@@ -6,12 +6,12 @@ import pytest
 import safetensors.numpy
 
 from grel import config as config_lib
-from grel.checkpoint import CheckpointError
+from grel.extraction.system import System
 from grel.pretrained import __main__ as command
 from grel.pretrained import port
 from grel.pretrained.port import PretrainedError
-from grel.system import System
-from grel.wordpiece import SPECIAL
+from grel.runs.checkpoint import CheckpointError
+from grel.text.wordpiece import SPECIAL
 from tests import unilm
 
 VOCABULARY = [*SPECIAL, "[unused0]", "[unused1]", *"abcdefghijklm."]

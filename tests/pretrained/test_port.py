@@ -11,7 +11,7 @@ import safetensors.numpy
 from grel.models import bert
 from grel.pretrained import port
 from grel.pretrained.port import PretrainedError
-from grel.wordpiece import SPECIAL
+from grel.text.wordpiece import SPECIAL
 from tests import unilm
 
 UNILM = bert.Config(

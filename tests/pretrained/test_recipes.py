@@ -11,10 +11,10 @@ import jax
 import pytest
 import safetensors.numpy
 
-from grel.data import sources
+from grel.corpora import sources
+from grel.extraction.system import System
 from grel.pretrained import port
-from grel.system import System
-from grel.wordpiece import SPECIAL
+from grel.text.wordpiece import SPECIAL
 from tests import tiny, unilm
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ import pytest
 
 from grel.models import bert
 from grel.pretrained import similarity
-from grel.wordpiece import SPECIAL, Wordpiece
+from grel.text.wordpiece import SPECIAL, Wordpiece
 
 
 def _wordpiece():

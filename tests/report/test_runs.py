@@ -6,7 +6,7 @@ import pytest
 
 from grel.records import RecordError
 from grel.report.runs import ReportError, read_run
-from grel.workdir import WorkdirError
+from grel.runs.evaluations import WorkdirError
 from tests.report import sample
 
 

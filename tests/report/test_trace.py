@@ -4,8 +4,8 @@ import json
 
 import pytest
 
+from grel.files.textio import RecordError
 from grel.report.trace import read_traces
-from grel.textio import RecordError
 from tests.report import sample
 
 

@@ -1,0 +1,81 @@
+"""Precision against recall: a balance chosen on validation, and kept beside the checkpoint.
+
+A model writes until it finds the end likelier than a further triple, and how sure it is of each
+triple stands in its score. A bias of the end token moves the first, a least score the second, and
+the pair with the best F1 is looked for. It is a choice made on the validation split: scores of that
+split under it are better than those of any other will be.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from grel import config as config_lib
+from grel.extraction.texts import TextExtractor
+from grel.records import Document
+from grel.scoring.calibration import threshold_curve
+from grel.scoring.judged import judge, total
+from grel.scoring.protocols import PROTOCOLS, Counts
+
+
+class Balance(NamedTuple):
+    """See `TextExtractor.balanced`."""
+
+    end_bias: float
+    min_score: float
+
+
+def tune(
+    extractor: TextExtractor, gold: Sequence[Document], protocol: str, end_biases: Sequence[float]
+) -> dict[str, Any]:
+    """The best balance for these documents, as `read` takes it.
+
+    Every bias is decoded with, and of each the best least score is taken; of equally good pairs
+    that with the smaller bias, and then that which keeps more.
+
+    Args:
+        extractor: as it is to be used, but for the balance.
+        gold: documents with true triples.
+        protocol: a name in `PROTOCOLS`.
+        end_biases: those to try, at least one.
+    """
+    found: list[tuple[Balance, Counts]] = []
+    for end_bias in sorted(end_biases, key=abs):
+        predictions, _ = extractor.balanced(end_bias, 0.0).documents(gold)
+        judged = judge(gold, predictions, PROTOCOLS[protocol], relations=extractor.relations)
+        found.append((Balance(end_bias, 0.0), total(judged)))
+        curve = threshold_curve(judged)
+        found += (
+            (Balance(end_bias, (lower.score + kept.score) / 2), kept.counts)
+            for lower, kept in itertools.pairwise(curve)
+        )
+    balance, counts = max(found, key=lambda pair: pair[1].f1)
+    return {**balance._asdict(), **counts.metrics(), "of": _facts(extractor)}
+
+
+def read(tuned: Mapping[str, Any] | None, extractor: TextExtractor) -> Balance:
+    """The balance that `tune` found for this extractor.
+
+    Raises ConfigError where none was looked for, or with other parameters or options.
+    """
+    if tuned is None:
+        raise config_lib.ConfigError(
+            "this checkpoint was not tuned: python -m grel.main --mode=tune --workdir=DIR"
+        )
+    if tuned["of"] != _facts(extractor):
+        changed = sorted(
+            name for name, value in _facts(extractor).items() if tuned["of"].get(name) != value
+        )
+        raise config_lib.ConfigError(
+            f"this checkpoint was tuned with another {', '.join(changed)}: use the same, or run "
+            "--mode=tune again"
+        )
+    return Balance(tuned["end_bias"], tuned["min_score"])
+
+
+def _facts(extractor: TextExtractor) -> dict[str, Any]:
+    """What a balance was found for; texts longer than the model reads at once are few."""
+    free = (*Balance._fields, "windows", "relations")
+    return {name: value for name, value in extractor.identity().items() if name not in free}

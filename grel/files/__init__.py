@@ -1,0 +1,1 @@
+"""Files: read strictly, written whole, locked, and grown so that nothing can cut them short."""

@@ -1,0 +1,1 @@
+"""The folder of a run: its layout, record, checkpoints and evaluations."""

@@ -1,0 +1,1 @@
+"""Text to what a model reads and writes: wordpieces, windows, target sequences, copy labels."""

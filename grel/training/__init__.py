@@ -1,0 +1,1 @@
+"""Training: optimizer, step, logs, and the run that they make up."""

@@ -1,0 +1,105 @@
+"""Fits a look-up, and leaves behind what a training run does."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import ml_collections
+
+from grel import config as config_lib
+from grel import parallel
+from grel.corpora import sources
+from grel.extraction.lookup import Lookup, System, fit, to_params
+from grel.extraction.texts import summarize
+from grel.records import Document, to_json
+from grel.runs import layout
+from grel.runs import record as run_record
+from grel.runs.checkpoint import Checkpoints
+from grel.scoring.breakdown import by_seen
+from grel.scoring.corpus import corpus_statistics
+from grel.scoring.judged import judge, total
+from grel.scoring.protocols import PROTOCOLS
+from grel.scoring.seen import SeenTriples
+from grel.training import ownership
+from grel.training.log import RunLog, validation_scores
+
+_LOG = logging.getLogger(__name__)
+
+
+def train(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
+    """Fits a look-up and leaves behind what a training run does: one step, its best and its last.
+
+    Starting again in the same folder changes nothing.
+
+    Raises:
+        CheckpointError: the folder has a run that began with other fields or data.
+        RecordError: another training is at work there.
+    """
+    workdir = Path(workdir)
+    quiet = parallel.process()[0] > 0
+    with (
+        ownership.only_training_in(workdir, quiet=quiet),
+        contextlib.closing(Checkpoints(workdir / layout.CHECKPOINTS["best"])) as best,
+        contextlib.closing(Checkpoints(workdir / layout.CHECKPOINTS["latest"])) as latest,
+    ):
+        for checkpoints in (best, latest):
+            checkpoints.recover()
+        traces = ownership.traces(workdir, (latest, best))
+        ownership.refuse_another_config(traces, config)
+        documents = {
+            s: sources.load_split(config.data, s, limited=True) for s in ("train", "validation")
+        }
+        fingerprints = {
+            run_record.TRAINING_DATA: _fingerprint(documents["train"]),
+            run_record.VALIDATION_DATA: _fingerprint(documents["validation"]),
+        }
+        run_id = ownership.run_id(traces, fingerprints)
+        lacking = [checkpoints for checkpoints in (best, latest) if checkpoints.latest_step != 1]
+        if not lacking:
+            _LOG.info("%s: fitted already", workdir)
+            return
+        facts = run_record.Facts(
+            config=config_lib.in_use(config),
+            run=run_id,
+            fingerprints=fingerprints,
+            num_parameters=0,
+            num_steps=1,
+            devices="none",
+            corpora={split: corpus_statistics(found) for split, found in documents.items()},
+        )
+        log = RunLog(workdir, 0, 1, quiet=quiet)
+        with run_record.recorded(workdir, facts, quiet=quiet), log:
+            params = to_params(fit(documents["train"]))
+            system = System(config, len(params["triples"]))
+            log.advance(0)
+            seen = SeenTriples.of(documents["train"])
+            scores = _validate(Lookup(system, params), documents["validation"], seen)
+            log.write("validation", 1, scores)
+            about = {
+                **system.about(),
+                "step": 1,
+                "run": run_id,
+                "fingerprints": fingerprints,
+                "seen_triples": seen.to_text(),
+            }
+            for checkpoints in lacking:
+                checkpoints.save(1, params, None, about)
+                checkpoints.wait()
+
+
+def _validate(lookup: Lookup, gold: Sequence[Document], seen: SeenTriples) -> dict[str, float]:
+    predictions, _ = summarize(lookup.extractions(gold))
+    protocol = PROTOCOLS[lookup.system.config.eval.protocol]
+    judged = judge(gold, predictions, protocol, relations=lookup.relations)
+    return validation_scores(total(judged), by_seen(judged, seen)["unseen"])
+
+
+def _fingerprint(documents: Sequence[Document]) -> str:
+    digest = hashlib.sha256()
+    for document in documents:
+        digest.update(to_json(document).encode() + b"\n")
+    return digest.hexdigest()[:32]

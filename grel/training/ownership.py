@@ -1,0 +1,111 @@
+"""One folder, one run: the lock that a training holds, and what tells one run from another.
+
+A run is one configuration, one training and one validation set, one tokenizer. Its checkpoints, the
+best one included, and its `run.json` say which, and bear a number of the run's own; what belongs to
+another is refused before anything is compiled. Else a folder's best model could be of a run that
+the rest of the folder knows nothing of.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import ml_collections
+
+from grel.extraction.system import read_config, refuse_changes
+from grel.files import locks
+from grel.files.textio import RecordError
+from grel.runs import layout
+from grel.runs import record as run_record
+from grel.runs.checkpoint import CheckpointError, Checkpoints
+from grel.runs.record import TRAINING_DATA
+
+
+@contextlib.contextmanager
+def only_training_in(workdir: Path, *, quiet: bool = False) -> Iterator[None]:
+    """Holds the folder's lock; with `quiet`, for all but the first process of a pod, does nothing.
+
+    Raises RecordError where another training holds it, or the folder can't be written to.
+    """
+    path = workdir / layout.LOCK
+    with contextlib.ExitStack() as stack:
+        if not quiet:
+            try:
+                workdir.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(locks.locked_file(path, wait=False))
+            except locks.LockedError:
+                problem = "another training is at work here: wait for it, or use another --workdir"
+                raise RecordError(workdir, None, problem) from None
+            except OSError as error:
+                raise RecordError(path, None, f"cannot write: {error.strerror}") from None
+        yield
+
+
+class Trace(NamedTuple):
+    """What a run left behind: where, and the facts `config`, `fingerprints` and `run` of it."""
+
+    where: Path
+    config: ml_collections.ConfigDict
+    fingerprints: Mapping[str, str]
+    run: str | None
+
+
+def traces(workdir: Path, folders: Sequence[Checkpoints]) -> list[Trace]:
+    """What runs left in a work folder: their newest checkpoints in `folders`, and `run.json`.
+
+    Weights that `python -m grel.pretrained` put there, as of step 0, are of no run. A damaged
+    `run.json` is as none. Raises CheckpointError where a checkpoint is damaged.
+    """
+    found = []
+    for checkpoints in folders:
+        if checkpoints.latest_step is None:
+            continue
+        about = checkpoints.about()
+        if about.get("step") == 0:
+            continue
+        fingerprints = about.get("fingerprints", {})
+        if "data_fingerprint" in about:  # of an earlier version
+            fingerprints = {TRAINING_DATA: about["data_fingerprint"]}
+        config = read_config(about, checkpoints.folder)
+        found.append(Trace(checkpoints.folder, config, fingerprints, about.get("run")))
+    with contextlib.suppress(RecordError):
+        if facts := run_record.read(workdir):
+            path = workdir / layout.RECORD
+            config = read_config({"config": json.dumps(facts["config"])}, path)
+            found.append(Trace(path, config, facts["fingerprints"], facts.get("run")))
+    return found
+
+
+def refuse_another_config(found: Sequence[Trace], config: ml_collections.ConfigDict) -> None:
+    """Raises CheckpointError where a trace is of a run with another configuration."""
+    for trace in found:
+        refuse_changes(trace.config, config, trace.where)
+
+
+def run_id(found: Sequence[Trace], fingerprints: Mapping[str, str]) -> str:
+    """The number of the run that left the traces; a new one where there are none.
+
+    Raises CheckpointError where one is of other data or another tokenizer than `fingerprints` say,
+    or they are of different runs.
+    """
+    for trace in found:
+        then = trace.fingerprints
+        changed = [name for name, value in fingerprints.items() if then.get(name, value) != value]
+        if changed:
+            raise CheckpointError(
+                f"{trace.where}: the {' and the '.join(changed)} changed since the run began; use "
+                "what was there, or another --workdir"
+            )
+    known = {trace.run: trace.where for trace in found if trace.run is not None}
+    if len(known) > 1:
+        one, other, *_ = known.values()
+        raise CheckpointError(
+            f"{one} and {other} are of different runs; use another --workdir, or remove what does "
+            "not belong here"
+        )
+    return next(iter(known), None) or secrets.token_hex(8)

@@ -1,0 +1,79 @@
+"""A system from what a checkpoint says of itself, which may be damaged or a stranger's."""
+
+import contextlib
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from grel import config as config_lib
+from grel.extraction.system import System
+from grel.runs.checkpoint import CheckpointError, Checkpoints
+from tests import tiny
+from tests.fakes import make_wordpiece
+
+
+@pytest.fixture(scope="module")
+def system(tmp_path_factory):
+    return System.build(tiny.config(tmp_path_factory.mktemp("system")), make_wordpiece())
+
+
+def _about(system, **fields):
+    config = system.config.copy_and_resolve_references()
+    config.update_from_flattened_dict(fields)
+    return {**system.about(), "config": config.to_json()}
+
+
+def test_round_trip(system):
+    again = System.from_about(system.about())
+    assert again.model == system.model
+    assert again.wordpiece.fingerprint == system.wordpiece.fingerprint
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"model.size": "huge"}, "config.model.size is 'huge'; one of"),
+        ({"train.batch_size": 0}, "config.train.batch_size is 0"),
+        ({"eval.name": "../.."}, "config.eval.name"),
+    ],
+)
+def test_a_config_is_checked_before_anything_is_made_of_it(system, fields, message):
+    with pytest.raises(config_lib.ConfigError, match=message):
+        System.from_about(_about(system, **fields))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"config": "{"},
+        {"config": '{"seed": "x"}'},
+        {"config": None},
+        {"wordpiece": "{"},
+        {"wordpiece": "[]"},
+        {"wordpiece": '{"vocabulary": ["a"]}'},
+        {"wordpiece": '{"vocabulary": 3, "extra": 4}'},
+        {"wordpiece": 7},
+    ],
+)
+def test_a_damaged_about_is_one_line(system, change):
+    with pytest.raises((CheckpointError, config_lib.ConfigError)) as error:
+        System.from_about({**system.about(), **change})
+    assert "\n" not in str(error.value)
+    for name in change:
+        about = system.about()
+        del about[name]
+        with pytest.raises(CheckpointError, match="damaged"):
+            System.from_about(about)
+
+
+def test_a_model_that_is_larger_than_any_memory_is_refused(system, tmp_path):
+    params = system.family.init(system.model, jax.random.PRNGKey(0))
+    with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
+        checkpoints.save(1, jax.tree.map(np.asarray, params), None, system.about())
+        config = json.loads(system.about()["config"])
+        config["model"]["num_layers"] = 10**9
+        about = {**system.about(), "config": json.dumps(config)}
+        with pytest.raises(CheckpointError):
+            checkpoints.params(System.from_about(about).params_like())

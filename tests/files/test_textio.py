@@ -1,0 +1,337 @@
+"""Strict lines and JSON, and files that are written whole or not at all."""
+
+import bz2
+import codecs
+import gzip
+import io
+import json
+import lzma
+import os
+import sys
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from grel.files.textio import (
+    MAX_LINE_BYTES,
+    Fault,
+    Item,
+    RecordError,
+    json_items,
+    json_lines,
+    numbered_lines,
+    parse_object,
+    quote,
+    replacing,
+    text_or_json,
+)
+
+JSON_VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**15), 10**15)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(st.characters(exclude_categories=["Cs"])),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab[]{},\n"), inner),
+    max_leaves=8,
+)
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(data):
+        path = tmp_path / "data"
+        path.write_bytes(data)
+        return path
+
+    return write
+
+
+@pytest.mark.parametrize(
+    ("data", "lines"),
+    [
+        (b"", []),
+        (b"a", [b"a"]),
+        (b"a\n", [b"a"]),
+        (b"a\r\r\n", [b"a\r"]),
+        (b"\n", [b""]),
+        (b"a\r\n\r\nb\rc", [b"a", b"", b"b\rc"]),
+        (b"\xef\xbb\xbfa\n\xef\xbb\xbfb", [b"a", b"\xef\xbb\xbfb"]),
+        ("a\u2028b\x85\x0bc".encode(), ["a\u2028b\x85\x0bc".encode()]),
+    ],
+)
+def test_lines_end_at_line_feeds_only(written, data, lines):
+    assert list(numbered_lines(written(data))) == [Item(i + 1, x) for i, x in enumerate(lines)]
+
+
+def test_gzip_is_told_by_content_and_read_as_it_grows(written):
+    lines = [b"%d x" % n for n in range(50_000)]
+    packed = gzip.compress(b"\n".join(lines[:9]) + b"\n") + gzip.compress(b"\n".join(lines[9:]))
+    assert [item.data for item in numbered_lines(written(packed))] == lines
+    for cut in (5, 40, len(packed) - 4):
+        with pytest.raises(RecordError, match="ends too early"):
+            list(numbered_lines(written(packed[:cut])))
+    for at in (30, len(packed) - 6):
+        spoiled = packed[:at] + bytes([packed[at] ^ 255]) + packed[at + 1 :]
+        with pytest.raises(RecordError, match=r"data: (cannot read|the compressed data ends)"):
+            list(numbered_lines(written(spoiled)))
+
+
+@pytest.mark.parametrize(
+    ("data", "what"),
+    [
+        ("a".encode("utf-16"), "UTF-16; save it as UTF-8"),
+        ("é".encode("utf-32"), "UTF-32; save it as UTF-8"),
+        (codecs.BOM_UTF16_BE + "a".encode("utf-16-be"), "UTF-16; save it as UTF-8"),
+        (bz2.compress(b"a"), "compressed with bzip2; decompress it, or use gzip"),
+        (lzma.compress(b"a"), "compressed with xz; decompress it, or use gzip"),
+        (b"PK\x03\x04", "a zip archive; unpack it"),
+    ],
+)
+def test_files_of_other_kinds_are_named_as_such(written, data, what):
+    for read in (numbered_lines, json_lines, json_items):
+        with pytest.raises(RecordError) as info:
+            list(read(written(data)))
+        assert info.value.reason == f"not UTF-8 text but {what}"
+
+
+def test_utf_16_without_a_mark_is_named_too():
+    for data in ('{"a": 1}'.encode("utf-16-le"), '{"a": 1}'.encode("utf-16-be")):
+        with pytest.raises(Fault, match="holds a zero byte, as UTF-16 does; save the file as UTF-"):
+            parse_object(data)
+
+
+def test_a_closed_standard_input_is_told(monkeypatch):
+    monkeypatch.setattr(sys, "stdin", None)
+    with pytest.raises(RecordError, match="standard input is closed"):
+        list(numbered_lines("-"))
+
+
+RECORDS = st.dictionaries(
+    st.text("ab{}[],\n", max_size=3),
+    st.none() | st.text("ab{}[],\n", max_size=3) | st.lists(st.integers(), max_size=2),
+    min_size=1,
+    max_size=2,
+)
+
+
+@given(st.lists(RECORDS, min_size=1, max_size=4))
+def test_values_laid_out_over_lines_are_split(tmp_path_factory, values):
+    path = tmp_path_factory.getbasetemp() / "pretty.json"
+    path.write_text("\n".join(json.dumps(value, indent=2) for value in values))
+    items = list(json_items(path))
+    assert [json.loads(item.data) for item in items] == values
+    assert [item.number for item in items] == list(range(1, len(values) + 1))
+    assert path.read_text().splitlines()[items[-1].line - 1] == "{"
+
+
+@given(
+    st.lists(st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\n"))),
+    st.sampled_from(["auto", "text"]),
+)
+def test_any_text_is_read_line_by_line(tmp_path_factory, lines, format):
+    path = tmp_path_factory.getbasetemp() / "lines.txt"
+    expected = [line.removesuffix("\r") for line in lines]
+    if expected:
+        expected[0] = expected[0].removeprefix("\ufeff")
+    for compress in (bytes, gzip.compress):
+        path.write_bytes(compress("".join(f"{line}\n" for line in lines).encode()))
+        with text_or_json(path, format) as (items, taken, _):
+            assert taken == "jsonl" or [item.data.decode() for item in items] == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "format", "is_guess"),
+    [
+        (b"", "text", False),
+        (b"Ann", "text", False),
+        (b'{"id": 1}', "jsonl", True),
+        (b"\n \n{ \n", "jsonl", True),
+        (b"\xef\xbb\xbf[\n", "jsonl", True),
+        (b'["a", "b"]', "jsonl", True),
+        (b"[]", "jsonl", True),
+        (b"[] a", "text", True),
+        (b"[[a]]", "text", True),
+        (b"{a}", "text", True),
+        (b'"a"', "text", True),
+        (b'"a" b', "text", False),
+    ],
+)
+def test_what_a_file_holds_is_told_by_its_beginning(written, data, format, is_guess):
+    with text_or_json(written(data)) as raw:
+        assert (raw.format, raw.is_guess) == (format, is_guess)
+    for said in ("jsonl", "text"):
+        with text_or_json(written(data), said) as raw:
+            assert (raw.format, raw.is_guess) == (said, False)
+
+
+@pytest.mark.parametrize("end", [b"\n", b"\r\n"])
+def test_of_a_line_that_is_too_long_only_the_start_is_kept(written, end):
+    longest, endless = b"x" * MAX_LINE_BYTES, b"y" * (2 * MAX_LINE_BYTES + 5)
+    items = list(numbered_lines(written(end.join([longest, endless, b"z"]))))
+    assert [item.line for item in items] == [1, 2, 3]
+    assert [items[0].data, items[2].data] == [longest, b"z"]
+    assert MAX_LINE_BYTES < len(items[1].data) < MAX_LINE_BYTES + 9
+
+
+def test_blank_lines_are_dropped_at_the_end_only(written):
+    path = written(b"\n \n{}\n\t\n\n[]\n\n \r\n")
+    assert [tuple(item) for item in json_lines(path)] == [
+        (1, b"", None),
+        (3, b"{}", None),
+        (4, b"\t", None),
+        (6, b"[]", None),
+    ]
+
+
+def test_dash_is_standard_input(monkeypatch):
+    for data in (b"{}\n{}\n", b"[{},\n{}]"):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        assert [(item.line, item.data) for item in json_items("-")] == [(1, b"{}"), (2, b"{}")]
+
+
+@pytest.mark.parametrize("name", ["missing", "."])
+def test_what_cannot_be_read_is_an_error_with_its_path(tmp_path, name):
+    for read in (numbered_lines, json_lines, json_items):
+        with pytest.raises(RecordError, match="cannot read") as info:
+            list(read(tmp_path / name))
+        assert str(info.value).startswith(f"{tmp_path / name}: ")
+
+
+@given(st.lists(st.tuples(JSON_VALUES, st.sampled_from(["", "\n", " \r\n\n\t"]))), st.booleans())
+def test_a_list_is_split_into_its_items(tmp_path_factory, values_and_space, ascii_only):
+    text, lines = "", []
+    for value, space in values_and_space:
+        text += "," * bool(lines) + space
+        lines.append(text.count("\n") + 1)
+        text += json.dumps(value, ensure_ascii=ascii_only, indent=1) + space
+    path = tmp_path_factory.getbasetemp() / "list.json"
+    path.write_bytes(b"\xef\xbb\xbf[" + text.encode() + b"]\n\n")
+    items = list(json_items(path))
+    assert [json.loads(item.data) for item in items] == [value for value, _ in values_and_space]
+    assert [item.number for item in items] == list(range(1, len(lines) + 1))
+    assert [item.line for item in items] == lines
+
+
+@pytest.mark.parametrize(
+    ("data", "line", "reason"),
+    [
+        (b"[{}", 1, "end of the list"),
+        (b"[\n{},\n]", 3, "Expecting value"),
+        (b"[{}\n{}]", 2, "end of the list"),
+        (b"[{}]\n]", 1, "end of the list"),
+        (b"[{}] x", 1, "end of the list"),
+        (b"[\n{]", 2, "not JSON"),
+        (b"[", 1, "not JSON"),
+        (b"[\n\n'\xff'", 3, "not UTF-8: byte 0xff"),
+    ],
+)
+def test_a_list_that_cannot_be_split_is_an_error(written, data, line, reason):
+    with pytest.raises(RecordError, match=reason) as info:
+        list(json_items(written(data)))
+    assert info.value.line == line
+
+
+def test_a_list_nested_without_end_is_an_error(written):
+    with pytest.raises(RecordError, match="item 2 is nested too deeply"):
+        list(json_items(written(b"[1," + b"[" * 200_000)))
+
+
+def test_items_of_a_list_are_not_judged(written):
+    faulty = [b'{"a":1,"a":NaN}', b'{"\\ud800": 1}', b'"\t"', b"9" * 5000]
+    items = json_items(written(b"[" + b",".join(faulty) + b"]"))
+    assert [item.data for item in items] == faulty
+
+
+@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON_VALUES))
+def test_what_json_allows_is_parsed_as_json_does(value):
+    for ascii_only in (False, True):
+        assert parse_object(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
+
+
+@pytest.mark.parametrize(
+    ("data", "reason"),
+    [
+        (b"", "blank"),
+        (b" \t", "blank"),
+        (b"[1]", "must be an object, not [1]"),
+        (b"null", "must be an object, not None"),
+        (b"{", "not JSON: Expecting property name enclosed in double quotes at column 2"),
+        (b"{} {}", "not JSON: Extra data at column 4"),
+        (b'{"a": "\t"}', "not JSON"),
+        (b'{"a": "\xe9"}', "not UTF-8: byte 0xe9 at byte 8"),
+        (b'{"a": "\xed\xa0\x80"}', "not UTF-8"),
+        (b'{"a": 1, "b": {"c": 1, "d": 2, "c": 3}}', "key 'c' stands more than once"),
+        (b'{"a": NaN}', "NaN is no number"),
+        (b'{"a": -Infinity}', "-Infinity is no number"),
+        (b'{"a": "\\ud83d"}', "surrogate"),
+        (b'{"a": "\\uDFFF"}', "surrogate"),
+        (b'{"\\uDE00\\uD83D": 1}', "surrogate"),
+        (b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested too deeply"),
+        (b'{"a": ' + b"9" * 5_000 + b"}", "an integer of 5000 digits"),
+        (b'{"a": "' + b"x" * MAX_LINE_BYTES + b'"}', f"longer than {MAX_LINE_BYTES:,} bytes"),
+    ],
+)
+def test_faults_of_json(data, reason):
+    with pytest.raises(Fault) as info:
+        parse_object(data)
+    assert reason in str(info.value)
+
+
+def test_a_line_may_have_the_full_length():
+    data = b'{"a":"' + b"x" * (MAX_LINE_BYTES - 8) + b'"}'
+    assert len(parse_object(data)["a"]) == MAX_LINE_BYTES - 8
+
+
+@given(st.text() | st.lists(st.text()))
+@example("x" * 10_000)
+def test_quotes_are_short_and_on_one_line(value):
+    assert len(quote(value).encode()) < 1000
+    assert quote(value).isprintable()
+
+
+def test_a_file_appears_only_when_it_is_complete(tmp_path):
+    path = tmp_path / "out"
+    path.write_bytes(b"old")
+
+    def fail_halfway():
+        with replacing(path) as file:
+            file.write(b"new")
+            file.flush()
+            assert path.read_bytes() == b"old"
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_halfway()
+    assert path.read_bytes() == b"old"
+    with replacing(path) as file:
+        file.write(b"new")
+    assert path.read_bytes() == b"new"
+    assert os.listdir(tmp_path) == ["out"]
+
+
+def test_a_link_stays_a_link(tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    with replacing(tmp_path / "link") as file:
+        file.write(b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"x"
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    with replacing(pipe) as file:
+        file.write(b"x")
+    assert pipe.is_fifo()
+    assert os.read(reader, 9) == b"x"
+    os.close(reader)
+
+
+@pytest.mark.parametrize("name", ["missing/out", "."])
+def test_what_cannot_be_written_is_an_error_with_its_path(tmp_path, name):
+    with pytest.raises(RecordError, match="cannot write") as info, replacing(tmp_path / name):
+        pass
+    assert str(info.value).startswith(f"{tmp_path / name}: ")

@@ -1,0 +1,52 @@
+"""Signals: the first asks, the second ends the process, and ignored ones stay ignored."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from grel.training.signals import STATUS, Stopped, StopRequests
+
+SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_asks_to_stop(number):
+    before = signal.getsignal(number)
+    with StopRequests() as requests:
+        assert not requests.asked
+        os.kill(os.getpid(), number)
+        assert requests.asked
+    assert signal.getsignal(number) == before
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_second_signal_ends_the_process_at_once(number):
+    code = (
+        "import os\nfrom grel.training.signals import StopRequests\nwith StopRequests():\n"
+        f"    os.kill(os.getpid(), {number:d})\n    print('first', flush=True)\n"
+        f"    os.kill(os.getpid(), {number:d})\n    print('second', flush=True)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "first\n"
+    assert done.returncode == -number
+    assert "Traceback" not in done.stderr
+
+
+def test_what_nohup_ignores_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequests() as requests:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert not requests.asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_the_status_is_documented():
+    assert STATUS == os.EX_TEMPFAIL == 75
+    with pytest.raises(SystemExit) as ended:
+        raise Stopped
+    assert ended.value.code == 75
