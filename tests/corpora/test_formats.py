@@ -11,7 +11,7 @@ from grel.corpora.formats import READERS
 from grel.files.textio import MAX_LINE_BYTES, RecordError, quote
 from grel.records import Document, Triple
 
-DATA = Path(__file__).parents[2] / "shared" / "data"
+DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no corpora at {DATA}")
 
 TEXT = "Time : Ann Moore runs Time Inc. in Medellin"

@@ -28,7 +28,7 @@ from grel.runs.checkpoint import CheckpointError, Checkpoints
 from tests import tiny
 from tests.fakes import BORN, LIVES, make_wordpiece, write
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.test_textio import JSON_VALUES
 
 from grel.extraction import predict as predict_lib
 from grel.extraction.predict import Shard, Summary, predict
@@ -19,8 +18,9 @@ from grel.extraction.reading import Tally
 from grel.files.textio import MAX_LINE_BYTES, RecordError
 from grel.records import read_jsonl
 from tests.fakes import LIVES, FakeExtractor
+from tests.files.test_textio import JSON_VALUES
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 ENCODABLE = st.characters(exclude_categories=["Cs"])
 TEXTS = ("Ann lives in Oslo", "Bo , in Rome , cut", "Eva Lima")
 

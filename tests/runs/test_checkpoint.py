@@ -272,22 +272,3 @@ def test_a_failed_save_is_told_at_the_next_step(folder, monkeypatch):
         checkpoints.check()
     checkpoints.check()
     assert checkpoints.latest_step == 3
-
-
-def test_verify_names_every_fault(folder, tmp_path, capsys):
-    folder.rename(tmp_path / "checkpoints")
-    folder = tmp_path / "checkpoints"
-    Checkpoints(tmp_path / "best").close()
-    assert checkpoint.main([f"--verify={tmp_path}"]) == 0
-    assert capsys.readouterr().out == ""
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    shutil.rmtree(folder / "2" / "params")
-    os.truncate(_about_file(folder), 9)
-    assert checkpoint.main([f"--verify={tmp_path}"]) == 1
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"{folder}/2: ")
-    assert second.startswith(f"{folder}/3: ")
-    left = {path for path in before if path.exists()}
-    assert set(tmp_path.rglob("*")) == left  # nothing is made or renamed
-    assert checkpoint.main([f"--verify={tmp_path}/none"]) == 1
-    assert "no checkpoints here" in capsys.readouterr().out

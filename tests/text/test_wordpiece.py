@@ -23,7 +23,7 @@ from grel.text.wordpiece import (
     train_vocabulary,
 )
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 SHARED = ROOT.parent / "shared" / "data"
 UNILM = SHARED / "unilm-cased" / "unilm-base-cased-vocab.txt"
 needs_unilm = pytest.mark.skipif(

@@ -13,11 +13,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from grel import checkpoint
 from grel.data.features import FeaturesError
 from grel.extraction import extractor as extractor_lib
 from grel.pretrained.port import PretrainedError
 from grel.records import RecordError
-from grel.runs import checkpoint
 from grel.runs.checkpoint import CheckpointError, Checkpoints
 from grel.training import steps
 from grel.training.trainer import Trainer, TrainingError
