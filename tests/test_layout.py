@@ -39,7 +39,8 @@ report.page
 report.build
 data.features
 data.pipeline data.augment
-models.losses models.attention models.pointer
+models.dropout models.losses models.pointer
+models.attention models.recurrent
 models.cache
 models.bert
 models

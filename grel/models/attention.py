@@ -12,7 +12,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
+
+from grel.models.dropout import dropout
 
 # Finite, so that a row that may attend to nothing (padding) gives a plain mean and not NaN.
 _MASKED = -1e9
@@ -182,31 +183,3 @@ def cudnn_applies(platform: str, query: jax.Array, key: jax.Array, dropout_rate:
         and query.shape[2] % 2 == 0
         and key.shape[2] % 2 == 0
     )
-
-
-def dropout(key: jax.Array, x: jax.Array, rate: float, row_B: jax.Array) -> jax.Array:
-    """Zeroes entries with probability `rate` and scales up the rest.
-
-    What falls in a row follows from `key` and the row's number in the global batch, `row_B`, so it
-    does not depend on how the batch is spread over devices and slices.
-
-    Two random words from `key` and the number seed a hash of the entry's place in its row
-    (MurmurHash3's finalizer, twice). That is random enough to drop entries by, and it fuses into
-    what uses it: drawing a number for every entry with JAX's generator took 30 times as long on a
-    CPU, a tenth of a training step.
-    """
-    seed_2 = jax.random.bits(key, (2,), jnp.uint32)
-    first_B = _mix(row_B.astype(jnp.uint32) + seed_2[0])
-    second_B = _mix(first_B ^ seed_2[1])
-    first, second = (seed_B.reshape(-1, *[1] * (x.ndim - 1)) for seed_B in (first_B, second_B))
-    place = jax.lax.iota(jnp.uint32, x[0].size).reshape(1, *x.shape[1:])
-    hashed = _mix(_mix(place + first) ^ second)
-    keep = hashed >= np.uint32(round(rate * (1 << 32)))
-    return jnp.where(keep, x / (1 - rate), 0).astype(x.dtype)
-
-
-def _mix(h: jax.Array) -> jax.Array:
-    """MurmurHash3's 32-bit finalizer: every input bit moves every output bit."""
-    h = (h ^ (h >> np.uint32(16))) * np.uint32(0x85EBCA6B)
-    h = (h ^ (h >> np.uint32(13))) * np.uint32(0xC2B2AE35)
-    return h ^ (h >> np.uint32(16))

@@ -24,8 +24,9 @@ import jax.numpy as jnp
 
 from grel.data.pipeline import Batch
 from grel.models import cache, losses, pointer
-from grel.models.attention import Keys, attend, dropout, seq2seq_mask, twin_mask
+from grel.models.attention import Keys, attend, seq2seq_mask, twin_mask
 from grel.models.cache import DecodeState, KeysAndValues
+from grel.models.dropout import Dropout
 from grel.text import bio
 
 HEADS = ("vocabulary", "pointer")
@@ -122,18 +123,6 @@ class LayerNorm(nn.Module):
     def __call__(self, x):
         norm = nn.LayerNorm(epsilon=self.config.layer_norm_eps, dtype=jnp.float32, name="norm")
         return norm(x).astype(self.config.dtype)
-
-
-class Dropout(nn.Module):
-    """Drops out where a "dropout" key is given to `apply`, and only there; `row_B` is then too."""
-
-    rate: float
-
-    @nn.compact
-    def __call__(self, x, row_B):
-        if self.rate and self.has_rng("dropout"):
-            return dropout(self.make_rng("dropout"), x, self.rate, row_B)
-        return x
 
 
 class Layer(nn.Module):
