@@ -14,7 +14,6 @@ from grel import config as config_lib
 
 
 def get_config(corpus="jsonl"):
-    config = config_lib.get_config()
-    config.model.family = config_lib.LOOKUP
+    config = config_lib.get_config("lookup")
     config.data.name, _, config.data.variant = corpus.partition("-")
     return config

@@ -17,6 +17,10 @@ class UserError(ValueError):
     """What a user can mend: one line that names the file, field or record, and the remedy."""
 
 
+class ConfigError(UserError):
+    """A configuration that cannot work: names the field and says what would."""
+
+
 class UsageError(UserError):
     """A command line that cannot be run: names the flag, and says what would do."""
 

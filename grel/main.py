@@ -13,8 +13,9 @@ import dataclasses
 import functools
 import json
 import logging
+import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,13 +28,16 @@ from grel import config as config_lib
 from grel import parallel, recipes, records
 from grel.corpora import sources
 from grel.errors import EMPTY_PATH, UsageError
-from grel.extraction import evaluate, lookup, predict, sharing, texts, tuning
-from grel.extraction import extractor as extractor_lib
+from grel.extraction import evaluate, opening, predict, sharing, texts, tuning
+from grel.extraction.extractor import Extractor
+from grel.families.base import Fitted
+from grel.families.registry import FAMILIES
+from grel.fields import leaves
 from grel.files.textio import INPUT_FORMATS
 from grel.runs import layout
+from grel.runs import record as run_record
 from grel.runs.checkpoint import Checkpoints
-from grel.training import lookup as fit_lookup
-from grel.training import trainer
+from grel.training import fit, trainer
 
 _MODE = flags.DEFINE_enum(
     "mode", None, ["train", "tune", "eval", "predict"], "What to do.", required=True
@@ -103,15 +107,16 @@ def _check(config: ml_collections.ConfigDict) -> None:
 def _train(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     del fields  # set already
     _check(config)
-    if config.model.family == config_lib.LOOKUP:
-        fit_lookup.train(config, _WORKDIR.value)
+    family = FAMILIES[config.model.family]
+    if issubclass(family, Fitted):
+        fit.train(family, config, _WORKDIR.value)
     else:
         trainer.Trainer(config, _WORKDIR.value).run()
 
 
 def _open_run(
     flagged: ml_collections.ConfigDict, fields: Mapping[str, Any], **options: Any
-) -> tuple[extractor_lib.Extractor | lookup.Lookup, dict[str, Any]]:
+) -> tuple[Extractor, dict[str, Any]]:
     """The trained system, with the fields set that the command line gives, and its `about`."""
     for name in fields:
         if not name.startswith(_AFTER_TRAINING):
@@ -121,14 +126,15 @@ def _open_run(
             )
     if "eval.checkpoint" in fields:
         _check(flagged)
-    system, params, about = extractor_lib.load(_WORKDIR.value, flagged.eval.checkpoint)
+    system, params, about = opening.load(_WORKDIR.value, flagged.eval.checkpoint)
     with system.config.unlocked():
         # A run folder may be a stranger's: it does not say where things are written.
         for name in ("data_dir", "cache_dir"):
-            system.config.data[name] = flagged.data[name]
+            if name in system.config.data:
+                system.config.data[name] = flagged.data[name]
         system.config.update_from_flattened_dict(dict(fields))
     _check(system.config)
-    return extractor_lib.make(system, params, **options), about
+    return Extractor(system, params, **options), about
 
 
 def _gold(config: ml_collections.ConfigDict, split: str) -> list[records.Document]:
@@ -152,7 +158,8 @@ def _tune(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
     extractor, _ = _open_run(flagged, fields, windows=False)
     config = extractor.system.config
     gold = _gold(config, "validation")
-    end_biases = config.eval.end_biases if config.model.family != config_lib.LOOKUP else (0.0,)
+    # Families that write no end have a least score alone.
+    end_biases = config.eval.get("end_biases", (0.0,))
     tuned = tuning.tune(_shared(extractor), gold, config.eval.protocol, end_biases)
     if not _is_first():
         return
@@ -219,13 +226,25 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     if _DISTRIBUTED.value:
         parallel.initialize(_HEARTBEAT_TIMEOUT.value)
     modes = {"train": _train, "tune": _tune, "eval": _eval, "predict": _predict}
-    extractor_lib.cache_compilations()
+    opening.cache_compilations()
     modes[_MODE.value](config, fields)
+
+
+def _default_recipe(argv: Sequence[str]) -> str:
+    """All fields of the family that the run in --workdir is of; without a run, of the default."""
+    flag, _, workdir = next((a for a in argv if re.match("--?workdir=", a)), "").partition("=")
+    family = ""
+    if flag:
+        with contextlib.suppress(records.RecordError):
+            facts = run_record.read(Path(workdir))
+            config = ml_collections.ConfigDict(facts.get("config", {}))
+            family = leaves(config).get("model.family", "")
+    return config_lib.__file__ + (f":{family}" if family in FAMILIES else "")
 
 
 def main() -> int:
     """Runs the command of `sys.argv` and returns its exit status."""
-    return recipes.run(_run, default=config_lib.__file__, help=_CONFIG_HELP)
+    return recipes.run(_run, default=_default_recipe(sys.argv), help=_CONFIG_HELP)
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
-from grel import config as config_lib
-from grel.errors import UsageError, run_command
+from grel.errors import ConfigError, UsageError, run_command
+from grel.fields import leaves
 
 _RECIPE = re.compile(r"--?config(?:=(.*))?", re.DOTALL)
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+).*", re.DOTALL)
@@ -63,7 +63,7 @@ def load(recipe: str) -> ml_collections.ConfigDict:
         raise UsageError(f"--config={recipe}: the recipe has no variants; leave out :{variant[0]}")
     try:
         return module.get_config(*variant).lock()
-    except config_lib.ConfigError as error:
+    except ConfigError as error:
         raise UsageError(f"--config={recipe}: {error}") from None
 
 
@@ -110,7 +110,7 @@ def _take_recipe(argv: list[str]) -> tuple[str | None, list[str]]:
 
 def _check_fields(argv: Sequence[str], config: ml_collections.ConfigDict) -> None:
     """Raises UsageError for the first `--config.FIELD` that the configuration does not have."""
-    known = config_lib.leaves(config)
+    known = leaves(config)
     for argument in argv:
         match = _FIELD.fullmatch(argument)
         if match is not None and match[1] not in known:

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from grel.config import get_config, leaves
+from grel.config import get_config
+from grel.fields import leaves
 from grel.models.attention import seq2seq_mask, twin_mask
 
 ROOT = Path(__file__).parent.parent

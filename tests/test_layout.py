@@ -43,23 +43,28 @@ models.dropout models.losses models.pointer
 models.attention models.recurrent
 models.cache
 models.bert
-models
 decoding.structure
 decoding.copying decoding.trace
 decoding.greedy
 decoding.beam
 decoding.driver
-config
-extraction.system extraction.reading
-extraction.texts
-extraction.tuning extraction.lookup
-extraction.extractor extraction.evaluate extraction.predict
-extraction.sharing
 pretrained.fetch pretrained.foreign
 pretrained.port pretrained.similarity
-training.optimizer training.steps training.examples
+fields
+families.base
+families.reading families.lookup
+families.tokens
+families.bert
+families.registry
+config
+extraction.reading extraction.opening
+extraction.texts
+extraction.tuning
+extraction.extractor extraction.evaluate extraction.predict
+extraction.sharing
+training.optimizer training.steps training.examples training.validation
 training.log training.signals training.skipped training.ownership
-training.lookup training.trainer
+training.fit training.trainer
 recipes
 main convert score stats compare card checkpoint tables.__main__ report.__main__ pretrained.__main__
 """
@@ -70,8 +75,8 @@ MODULES = {
 }
 # Packages whose __init__ says nothing but what they are.
 BARE = {"", "__init__"} | {
-    *("corpora", "data", "decoding", "extraction", "files", "pretrained", "report", "runs"),
-    *("scoring", "tables", "text", "training"),
+    *("corpora", "data", "decoding", "extraction", "families", "files", "models", "pretrained"),
+    *("report", "runs", "scoring", "tables", "text", "training"),
 }
 
 

@@ -292,16 +292,17 @@ def build(
     documents: Sequence[Document],
     wordpiece: Wordpiece,
     options: Options,
-    cache_dir: str | Path | None = None,
+    folder: Path | None = None,
 ) -> Features:
-    """Features of documents; with `cache_dir`, read from there if they were made before.
+    """Features of documents; with `folder`, read from there if they were made before.
+
+    The folder is named by the `fingerprint` of all three, so that a stale one is never picked up.
 
     A damaged cache is made anew. Raises FeaturesError where `examples` does, and where the cache
     cannot be written.
     """
-    if cache_dir is None:
+    if folder is None:
         return _compute(documents, wordpiece, options)
-    folder = Path(cache_dir).expanduser() / fingerprint(documents, wordpiece, options)
     try:
         if folder.is_dir():
             try:

@@ -39,6 +39,11 @@ class Batch:
     row_B: np.ndarray
     num_targets: int = flax.struct.field(pytree_node=False)
 
+    @property
+    def num_tokens(self) -> int:
+        """How many tokens are no padding."""
+        return int(self.length_B.sum())
+
 
 class Batches:
     """All batches of a training run or of one pass over a data set.

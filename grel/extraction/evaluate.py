@@ -16,10 +16,10 @@ from typing import Any
 import ml_collections
 
 from grel import records
-from grel.config import ConfigError, in_use
+from grel.errors import ConfigError
 from grel.extraction import tuning
-from grel.extraction.reading import Tally
 from grel.extraction.texts import TextExtractor
+from grel.families.base import Tally
 from grel.files.folders import replacing_folder
 from grel.files.textio import replacing
 from grel.records import Document
@@ -103,13 +103,13 @@ def evaluate_checkpoint(
     Where the checkpoint has a balance for this extractor, "tuned" has it, and the metrics with it.
 
     Args:
-        extractor, about: of the checkpoint; see `extractor.load`.
+        extractor, about: of the checkpoint; see `opening.load`.
         gold: documents of `config.eval.split`.
         config: the configuration in use.
     """
     seen = seen_triples(about)
     predictions, found = evaluate(extractor, gold, config.eval.protocol, seen)
-    found |= {"step": about["step"], "split": config.eval.split, "config": in_use(config)}
+    found |= {"step": about["step"], "split": config.eval.split, "config": config.to_dict()}
     if about["tuned"] is not None:
         try:
             balance = tuning.read(about["tuned"], extractor)

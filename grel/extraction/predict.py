@@ -25,7 +25,8 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import tqdm
 
 from grel import records
-from grel.extraction.reading import Extraction, Tally
+from grel.extraction.reading import Extraction
+from grel.families.base import Tally
 from grel.files import journal, textio
 from grel.files.textio import Fault, Item, RecordError, member
 from grel.records import Document, OnError

@@ -16,8 +16,9 @@ from typing import Any
 from grel import parallel, records
 from grel.extraction import predict
 from grel.extraction.predict import Shard, Summary
-from grel.extraction.reading import Extraction, Tally
+from grel.extraction.reading import Extraction
 from grel.extraction.texts import TextExtractor
+from grel.families.base import Tally
 from grel.files.textio import Item, replacing
 from grel.records import Document
 

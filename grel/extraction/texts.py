@@ -10,7 +10,8 @@ import abc
 from collections.abc import Sequence
 from typing import Any
 
-from grel.extraction.reading import Extraction, Tally
+from grel.extraction.reading import Extraction
+from grel.families.base import Tally
 from grel.records import Document
 
 

@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from grel import config as config_lib
+from grel.errors import ConfigError
 from grel.extraction.texts import TextExtractor
 from grel.records import Document
 from grel.scoring.calibration import threshold_curve
@@ -61,14 +61,14 @@ def read(tuned: Mapping[str, Any] | None, extractor: TextExtractor) -> Balance:
     Raises ConfigError where none was looked for, or with other parameters or options.
     """
     if tuned is None:
-        raise config_lib.ConfigError(
+        raise ConfigError(
             "this checkpoint was not tuned: python -m grel.main --mode=tune --workdir=DIR"
         )
     if tuned["of"] != _facts(extractor):
         changed = sorted(
             name for name, value in _facts(extractor).items() if tuned["of"].get(name) != value
         )
-        raise config_lib.ConfigError(
+        raise ConfigError(
             f"this checkpoint was tuned with another {', '.join(changed)}: use the same, or run "
             "--mode=tune again"
         )

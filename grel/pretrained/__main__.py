@@ -24,8 +24,8 @@ from absl import flags
 from grel import config as config_lib
 from grel import recipes
 from grel.corpora import sources
-from grel.errors import EMPTY_PATH, UsageError
-from grel.extraction.system import System
+from grel.errors import EMPTY_PATH, ConfigError, UsageError
+from grel.families.bert import System
 from grel.pretrained import fetch, port, similarity
 from grel.runs import layout
 from grel.runs.checkpoint import CheckpointError, Checkpoints
@@ -47,7 +47,7 @@ def _fetch(name: str, folder: Path) -> None:
 def _port(config: ml_collections.ConfigDict, workdir: Path | None) -> None:
     config_lib.check(config, num_devices=1, num_processes=1)
     if not (config.model.init_from and config.tokenizer.vocab):
-        raise config_lib.ConfigError(
+        raise ConfigError(
             "config.model.init_from and config.tokenizer.vocab must name the weights and their "
             "vocab.txt"
         )

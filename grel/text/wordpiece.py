@@ -44,6 +44,10 @@ class Encoding(NamedTuple):
     ids: list[int]
     offsets: list[Span]
 
+    def part(self, tokens: slice) -> Encoding:
+        """Some of the wordpieces, one after the other."""
+        return Encoding(self.ids[tokens], self.offsets[tokens])
+
 
 class Wordpiece:
     """A wordpiece vocabulary together with a relation schema.

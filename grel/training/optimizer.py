@@ -23,7 +23,7 @@ class OptimizerConfig:
         schedule: a name in `config.SCHEDULES`: how it goes on.
         weight_decay: decoupled; not on biases and layer norms.
         clip_norm: global norm that gradients are scaled down to.
-        b2: decay of Adam's second moment; lower it for runs of few steps.
+        b1, b2: decay of Adam's moments; lower the second for runs of few steps.
     """
 
     learning_rate: float
@@ -32,6 +32,7 @@ class OptimizerConfig:
     schedule: str = "linear"
     weight_decay: float = 0.01
     clip_norm: float = 1.0
+    b1: float = 0.9
     b2: float = 0.999
 
 
@@ -61,6 +62,7 @@ def make(config: OptimizerConfig) -> optax.GradientTransformation:
         optax.clip_by_global_norm(config.clip_norm),
         optax.adamw(
             schedule(config),
+            b1=config.b1,
             b2=config.b2,
             weight_decay=config.weight_decay,
             mask=decayed,

@@ -17,7 +17,8 @@ from typing import NamedTuple
 
 import ml_collections
 
-from grel.extraction.system import read_config, refuse_changes
+from grel.extraction.opening import read_config
+from grel.fields import leaves
 from grel.files import locks
 from grel.files.textio import RecordError
 from grel.runs import layout
@@ -84,7 +85,36 @@ def traces(workdir: Path, folders: Sequence[Checkpoints]) -> list[Trace]:
 def refuse_another_config(found: Sequence[Trace], config: ml_collections.ConfigDict) -> None:
     """Raises CheckpointError where a trace is of a run with another configuration."""
     for trace in found:
-        refuse_changes(trace.config, config, trace.where)
+        _refuse_changes(trace.config, config, trace.where)
+
+
+def _refuse_changes(
+    then: ml_collections.ConfigDict, now: ml_collections.ConfigDict, folder: Path
+) -> None:
+    """A run goes on only as it began, but for where things lie and how often they are written.
+
+    Raises CheckpointError where a field of the configuration that `folder` began with changed.
+    """
+    old, new = leaves(then), leaves(now)
+    changed = [
+        f"config.{name}"
+        for name in new
+        if not name.startswith(_MAY_CHANGE) and old.get(name) != new[name]
+    ]
+    if changed:
+        raise CheckpointError(
+            f"{folder}: the run began with another {', '.join(changed)}; use the old value or "
+            "another --workdir"
+        )
+
+
+# What is left decides what is trained, or what its F1 on validation data means.
+_MAY_CHANGE = (
+    *("data.manual_dir", "data.data_dir", "data.cache_dir"),
+    *("decoding.batch_size", "eval.split", "eval.name", "eval.checkpoint", "eval.end_biases"),
+    *("train.log_every", "train.eval_every", "train.checkpoint_every"),
+    *("train.keep", "train.patience", "train.max_skipped"),
+)
 
 
 def run_id(found: Sequence[Trace], fingerprints: Mapping[str, str]) -> str:

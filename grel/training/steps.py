@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from types import ModuleType
 from typing import Any
 
 import flax.struct
@@ -18,8 +17,10 @@ import jax.numpy as jnp
 import optax
 
 from grel import parallel
-from grel.data.pipeline import Batch
 from grel.models.losses import COUNTED, Sums
+
+# (params, batch, mask key, dropout key) -> sums and counts; see `families.base.Trained.loss`.
+LossFn = Callable[..., Sums]
 
 
 @flax.struct.dataclass
@@ -56,8 +57,7 @@ class TrainState:
 
 
 def init_state(
-    family: ModuleType,
-    config: Any,
+    init: Callable[[jax.Array], Any],
     tx: optax.GradientTransformation,
     seed: int,
     params: Any = None,
@@ -65,23 +65,23 @@ def init_state(
 ) -> TrainState:
     """The state before the first step, the same for a seed on any number of devices.
 
-    It has fresh parameters where no others are given. With `averages` it keeps a moving average.
+    It has the fresh parameters that `init` gives for a key, where no others are given. With
+    `averages` it keeps a moving average.
     """
     init_key, key = jax.random.split(jax.random.PRNGKey(seed))
     if params is None:
-        params = family.init(config, init_key)
+        params = init(init_key)
     average = jax.tree.map(jnp.copy, params) if averages else None
     return TrainState(jnp.int32(0), params, tx.init(params), key, average)
 
 
 def train_step(
-    family: ModuleType,
-    config: Any,
+    loss: LossFn,
     tx: optax.GradientTransformation,
     accumulation: int,
     ema_decay: float = 0.0,
-) -> Callable[[TrainState, Batch], tuple[TrainState, dict[str, jax.Array]]]:
-    """The step of one device, to be mapped by `parallel.on_rows`.
+) -> Callable[[TrainState, Any], tuple[TrainState, dict[str, jax.Array]]]:
+    """The step of one device, to be mapped by `parallel.on_rows`; `loss` is that of a system.
 
     `accumulation` slices of the device's rows go through the model one after the other. Metrics
     come back as means over the whole batch, with `grad_norm` before clipping. A state that keeps an
@@ -92,11 +92,11 @@ def train_step(
     step, and the metric `skipped` is 1 instead of 0.
     """
 
-    def step_fn(state: TrainState, batch: Batch):
+    def step_fn(state: TrainState, batch: Any):
         mask_key, dropout_key = jax.random.split(jax.random.fold_in(state.key, state.step))
 
         def sums_of(params, batch) -> tuple[jax.Array, Sums]:
-            sums = family.loss(config, params, batch, mask_key, dropout_key)
+            sums = loss(params, batch, mask_key, dropout_key)
             return sums["loss"][0], sums
 
         def add_slice(total, batch):
@@ -133,11 +133,11 @@ def train_step(
     return step_fn
 
 
-def loss_step(family: ModuleType, config: Any, seed: int) -> Callable:
+def loss_step(loss: LossFn, seed: int) -> Callable:
     """Sums over one batch without dropout, to be mapped; masks are the same at every call."""
 
-    def step_fn(params: Any, batch: Batch) -> tuple[Any, Sums]:
-        sums = family.loss(config, params, batch, jax.random.PRNGKey(seed))
+    def step_fn(params: Any, batch: Any) -> tuple[Any, Sums]:
+        sums = loss(params, batch, jax.random.PRNGKey(seed))
         return (), parallel.sum_over_devices(sums)
 
     return step_fn

@@ -7,7 +7,6 @@ had never stopped: the state holds step and seed, and batches, masks and dropout
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import math
 from pathlib import Path
@@ -15,25 +14,21 @@ from typing import Any
 
 import jax
 import ml_collections
-import numpy as np
 
 from grel import parallel
 from grel.corpora import sources
 from grel.errors import UserError
-from grel.extraction.extractor import extract
-from grel.extraction.system import System
-from grel.pretrained import port
+from grel.families.base import Trained
+from grel.families.registry import FAMILIES
 from grel.runs import layout
 from grel.runs import record as run_record
 from grel.runs.checkpoint import Checkpoints
-from grel.scoring import protocols
-from grel.scoring.breakdown import by_seen
-from grel.scoring.judged import judge, total
 from grel.training import examples, optimizer, ownership, steps
 from grel.training.examples import TrainingData
 from grel.training.log import RunLog, validation_scores
 from grel.training.signals import Stopped, StopRequests
 from grel.training.skipped import Skipped
+from grel.training.validation import validate
 
 _LOG = logging.getLogger(__name__)
 
@@ -70,8 +65,8 @@ class Trainer:
             self.close()
             raise
         c = config.train
-        self.num_steps = max(1, math.ceil(c.num_epochs * self.data.train.num_batches))
-        self._eval_every = c.eval_every or self.data.train.num_batches
+        self.num_steps = max(1, math.ceil(c.num_epochs * self.data.train.batches.num_batches))
+        self._eval_every = c.eval_every or self.data.train.batches.num_batches
         self._tx = optimizer.make(
             optimizer.OptimizerConfig(
                 learning_rate=c.learning_rate,
@@ -80,30 +75,26 @@ class Trainer:
                 schedule=c.schedule,
                 weight_decay=c.weight_decay,
                 clip_norm=c.clip_norm,
+                b1=c.adam_b1,
                 b2=c.adam_b2,
             )
         )
-        self._loss_fn = parallel.on_rows(
-            steps.loss_step(self.system.family, self.system.model, self.config.seed)
-        )
-        self._decoder = self.system.decoder()
+        self._loss_fn = parallel.on_rows(steps.loss_step(self.system.loss, self.config.seed))
+        self._writer = self.system.writer()
         self._best_score = self._recorded_score()
 
-    def _prepare(self) -> tuple[System, TrainingData, str]:
+    def _prepare(self) -> tuple[Trained, TrainingData, str]:
         c = self.config
         for checkpoints in (self._best, self._latest):
             checkpoints.recover()
         traces = ownership.traces(self.workdir, (self._latest, self._best))
         ownership.refuse_another_config(traces, c)
         splits = {s: sources.load_split(c.data, s, limited=True) for s in ("train", "validation")}
-        # A learned vocabulary is the checkpoint's own; a later version might learn another.
-        if self._latest.latest_step is None or Path(c.tokenizer.vocab).expanduser().is_file():
-            wordpiece = examples.make_wordpiece(c, splits)
-        else:
-            wordpiece = System.from_about(self._latest.about()).wordpiece
-        data = examples.prepare(c, splits, wordpiece)
+        earlier = None if self._latest.latest_step is None else self._latest.about()
+        system = FAMILIES[c.model.family].learn(c, splits, earlier)
+        data = examples.prepare(system, splits)
         run_id = ownership.run_id(traces, data.fingerprints)
-        return System.build(c, wordpiece), data, run_id
+        return system, data, run_id
 
     def run(self, stop_after: int | None = None) -> None:
         """Trains to the end, or until `stop_after` steps were done.
@@ -133,8 +124,7 @@ class Trainer:
         state = parallel.replicate(state)
         step_fn = parallel.on_rows(
             steps.train_step(
-                self.system.family,
-                self.system.model,
+                self.system.loss,
                 self._tx,
                 self.config.train.accumulation,
                 self.config.train.ema_decay,
@@ -151,12 +141,12 @@ class Trainer:
         skipped = Skipped()
         with StopRequests() as requests, record, log:
             for step in range(first_step + 1, last_step + 1):
-                batch = self.data.train[step - 1]
+                batch = self.data.train.batches[step - 1]
                 state, metrics = step_fn(state, batch)
                 skipped.add(step, metrics["skipped"])
                 for checkpoints in (self._latest, self._best):
                     checkpoints.check()
-                log.advance(int(batch.length_B.sum()))
+                log.advance(batch.num_tokens)
                 stopping = requests.asked or parallel.reached_preemption(step)
                 validating = step % self._eval_every == 0 or step == self.num_steps
                 saving = (
@@ -227,10 +217,9 @@ class Trainer:
 
     def _restore(self) -> steps.TrainState:
         begins = self._latest.latest_step is None
-        params = self._pretrained() if begins and self.config.model.init_from else None
+        params = self._pretrained() if begins else None
         fresh = steps.init_state(
-            self.system.family,
-            self.system.model,
+            self.system.init,
             self._tx,
             self.config.seed,
             params,
@@ -241,15 +230,12 @@ class Trainer:
         evaluated, rest = self._latest.state(*fresh.split())
         return rest.joined(evaluated)
 
-    def _pretrained(self) -> Any:
-        """Parameters from `config.model.init_from`; what became of each tensor is left beside."""
-        params, report = port.load(
-            self.config.model.init_from,
-            self.system.model,
-            self.system.wordpiece.vocabulary,
-            jax.random.PRNGKey(self.config.seed),
-            self.system.wordpiece.reserved_ids,
-        )
+    def _pretrained(self) -> Any | None:
+        """Parameters that the configuration names; what became of each tensor is left beside."""
+        found = self.system.pretrained(jax.random.PRNGKey(self.config.seed))
+        if found is None:
+            return None
+        params, report = found
         _LOG.info("%s", report.summary())
         if parallel.process()[0] == 0:
             report.write(self.workdir)
@@ -270,19 +256,19 @@ class Trainer:
         checkpoints.save(step, evaluated, None if checkpoints is self._best else rest, about)
 
     def _validate(self, step: int, state: steps.TrainState, log: RunLog) -> None:
+        batches = self.data.validation.batches
         sums = [
-            parallel.unreplicate(self._loss_fn(state.evaluated, self.data.validation[number])[1])
-            for number in range(self.data.validation.num_batches)
+            parallel.unreplicate(self._loss_fn(state.evaluated, batches[number])[1])
+            for number in range(batches.num_batches)
         ]
         metrics = steps.means(jax.tree.map(lambda *parts: sum(parts), *sums))
-        index, count = parallel.process()
-        gold = self.data.validation_documents[index::count]
-        predictions, _ = extract(self._decoder, state.evaluated, self.system.wordpiece, gold)
-        protocol = protocols.PROTOCOLS[self.config.eval.protocol]
-        judged = judge(gold, predictions, protocol, relations=self.system.wordpiece.relations)
-        parts = [total(judged), by_seen(judged, self.data.seen)["unseen"]]
-        parts = parallel.gather_processes(np.array(list(map(dataclasses.astuple, parts))))
-        found, unseen = (protocols.Counts(*c) for c in parts.reshape(-1, 2, 3).sum(0).tolist())
+        found, unseen = validate(
+            self._writer,
+            state.evaluated,
+            self.data.validation_documents,
+            self.config.eval.protocol,
+            self.data.seen,
+        )
         metrics |= validation_scores(found, unseen)
         log.write("validation", step, metrics)
         # Of models with the same F1 the one of the lower loss; one without a loss is none.

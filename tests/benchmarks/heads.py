@@ -9,6 +9,7 @@ and the end.
 
 import argparse
 import dataclasses
+import functools
 
 import jax
 import numpy as np
@@ -52,8 +53,10 @@ def _batch(a: argparse.Namespace) -> Batch:
 
 def _train_step(config: bert.Config, batch: Batch):
     tx = optimizer.make(optimizer.OptimizerConfig(3e-5, 10, 1000))
-    state = parallel.replicate(steps.init_state(bert, config, tx, 0))
-    step_fn = parallel.on_rows(steps.train_step(bert, config, tx, 1), donate=True)
+    state = parallel.replicate(steps.init_state(functools.partial(bert.init, config), tx, 0))
+    step_fn = parallel.on_rows(
+        steps.train_step(functools.partial(bert.loss, config), tx, 1), donate=True
+    )
 
     def step() -> None:
         nonlocal state

@@ -4,12 +4,13 @@ python -m tests.benchmarks.read_back --jsonl=dev.jsonl --vocab=vocab.txt [--lowe
 """
 
 import argparse
+import dataclasses
 
 import numpy as np
 
 from grel.data import features
 from grel.decoding.driver import Written
-from grel.extraction.reading import Part, read_document
+from grel.families.reading import read_output
 from grel.records import is_whole, read_jsonl
 from grel.scoring.protocols import PROTOCOLS, score
 from grel.text.wordpiece import Wordpiece, read_vocabulary
@@ -31,7 +32,8 @@ def main() -> None:
         ids = np.array(example.target, np.int32)
         nowhere, certain = np.full(len(ids), -1), np.zeros(len(ids))
         written = Written(ids, nowhere, certain, nowhere, ended=True, num_cut=0)
-        read.append(read_document(document, [Part(encoding, written)], wordpiece).document)
+        triples, _ = read_output(document.text, encoding, written, wordpiece)
+        read.append(dataclasses.replace(document, triples=tuple(triples)))
     spans = [
         (document.text, span)
         for document in read

@@ -7,6 +7,7 @@ vocabulary at every position, as everybody who calls it does; grel at the masked
 """
 
 import argparse
+import functools
 import os
 
 import jax
@@ -49,8 +50,10 @@ def main() -> None:
         sep_id=102,
     )
     tx = optimizer.make(optimizer.OptimizerConfig(3e-5, 10, 1000))
-    state = parallel.replicate(steps.init_state(bert, config, tx, 0))
-    step_fn = parallel.on_rows(steps.train_step(bert, config, tx, 1), donate=True)
+    state = parallel.replicate(steps.init_state(functools.partial(bert.init, config), tx, 0))
+    step_fn = parallel.on_rows(
+        steps.train_step(functools.partial(bert.loss, config), tx, 1), donate=True
+    )
     full_B = np.full(a.batch, a.length, np.int32)
     batch = Batch(
         tokens_BL=tokens_BL,

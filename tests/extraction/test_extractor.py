@@ -16,11 +16,15 @@ import pytest
 import grel
 from grel import config as config_lib
 from grel import parallel
-from grel.config import ConfigError
-from grel.extraction.extractor import Extractor, cache_compilations, extract, load
+from grel.errors import ConfigError
+from grel.extraction.extractor import Extractor, extract_each
+from grel.extraction.opening import cache_compilations, load
 from grel.extraction.predict import predict
-from grel.extraction.reading import Part, Tally
-from grel.extraction.system import System
+from grel.extraction.reading import Part
+from grel.extraction.texts import summarize
+from grel.families.base import Tally
+from grel.families.bert import System
+from grel.families.tokens import TokenWriter
 from grel.records import Document, Triple, check, read_jsonl
 from grel.report.trace import read_traces
 from grel.runs import layout
@@ -75,7 +79,7 @@ class FakeSystem(System):
     fake: FakeDecoder | None = None
 
     def decoder(self):
-        return self.fake
+        return self.fake or FakeDecoder(self.wordpiece)
 
 
 PARAMS = {"w": np.array([1, 2])}
@@ -87,7 +91,7 @@ def make(wordpiece):
 
     def make(max_source=10**6, **options):
         decoder = FakeDecoder(wordpiece, max_source)
-        system = FakeSystem(config_lib.get_config(), wordpiece, None, None, decoder)
+        system = FakeSystem(config_lib.get_config(), wordpiece, None, decoder)
         return Extractor(system, PARAMS, **options)
 
     return make
@@ -101,8 +105,8 @@ def test_extract_replaces_given_triples_and_adds_up(wordpiece):
         Document("c", "Moore in York", (given,)),
     ]
     params = parallel.replicate(PARAMS)
-    decoder = FakeDecoder(wordpiece, max_source=2)
-    extracted, tally = extract(decoder, params, wordpiece, documents)
+    writer = TokenWriter(wordpiece, FakeDecoder(wordpiece, max_source=2))
+    extracted, tally = summarize(extract_each(writer, params, documents))
     assert [(d.id, d.text) for d in extracted] == [(d.id, d.text) for d in documents]
     assert [[t.key for t in d.triples] for d in extracted] == [
         [("Ann", LIVES, "Medellín")],
@@ -110,7 +114,7 @@ def test_extract_replaces_given_triples_and_adds_up(wordpiece):
         [("Moore", LIVES, "York")],
     ]
     assert tally == Tally(cut=2)
-    assert extract(decoder, params, wordpiece, []) == ([], Tally())
+    assert extract_each(writer, params, []) == []
 
 
 def test_alternatives_are_what_the_other_beams_wrote(make):
@@ -138,7 +142,7 @@ def test_texts_are_numbered_and_those_of_white_space_are_not_decoded(make):
         ("2", []),
         ("3", [("Moore", LIVES, "York")]),
     ]
-    assert len(extractor._decoder.sources) == 2
+    assert len(extractor._writer._decoder.sources) == 2
     assert extractor([]) == []
 
 
@@ -149,7 +153,7 @@ def test_long_texts_are_read_in_windows(make):
     extractor = make(max_source=9)
     (extraction,) = extractor.extractions([Document("a", LONG)])
     windows = [
-        " ".join(extractor.system.wordpiece.vocabulary[i] for i in part.source.ids)
+        " ".join(extractor.system.wordpiece.vocabulary[i] for i in part.encoding.ids)
         for part in extraction.parts
     ]
     assert windows == [
@@ -173,7 +177,7 @@ def test_windows_off_cuts_and_counts(make):
     extractor = make(max_source=9, windows=False)
     _, tally = extractor.documents([Document("a", LONG), Document("b", "Ann in York")])
     assert tally == Tally(cut=1)
-    assert len(extractor._decoder.sources) == 2
+    assert len(extractor._writer._decoder.sources) == 2
 
 
 def test_a_text_that_fits_is_not_touched_by_windows(make):
@@ -223,7 +227,7 @@ def test_identity_changes_with_what_is_extracted(make, wordpiece):
     def identities():
         for options in ({}, {"copy": "off"}, {"windows": False}, {"min_score": 0.5}):
             yield make(**options).identity()
-        system = FakeSystem(config_lib.get_config(), wordpiece, None, None, None)
+        system = FakeSystem(config_lib.get_config(), wordpiece, None)
         for params in ({"w": np.array([1, 3])}, {"v": np.array([1, 2])}, {"w": np.array([1.0, 2])}):
             yield Extractor(system, params).identity()
 
@@ -269,7 +273,7 @@ def test_threads_wait_for_each_other(make):
 def test_compilations_are_cached_unless_jax_has_a_cache(monkeypatch, tmp_path):
     settings = {"jax_compilation_cache_dir": None}
     monkeypatch.setattr(
-        "grel.extraction.extractor.jax",
+        "grel.extraction.opening.jax",
         types.SimpleNamespace(
             config=types.SimpleNamespace(
                 jax_compilation_cache_dir=None, update=settings.__setitem__
@@ -316,7 +320,7 @@ def system(wordpiece, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def params(system):
-    params = jax.jit(lambda key: system.family.init(system.model, key))(jax.random.PRNGKey(0))
+    params = jax.jit(system.init)(jax.random.PRNGKey(0))
     return jax.tree.map(lambda x: np.asarray(x) * 8, params)
 
 
@@ -392,7 +396,7 @@ def test_relations_can_be_restricted(system, params):
     for relation in (LIVES, BORN):
         found = extractor.restricted([relation])(TEXTS)
         assert {t.relation for d in found for t in d.triples} == {relation}
-    with pytest.raises(ConfigError, match=r"^config.decoding: "):
+    with pytest.raises(ConfigError, match=r"^unknown relation '/no/such'; one of "):
         extractor.restricted(["/no/such"])
     with pytest.raises(ConfigError, match=r"^config.decoding: "):
         Extractor(system, params, structure="off").restricted([LIVES])

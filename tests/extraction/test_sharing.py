@@ -5,9 +5,9 @@ import json
 import pytest
 
 from grel import parallel
-from grel.extraction.reading import Tally
 from grel.extraction.sharing import SharedExtractor
 from grel.extraction.texts import TextExtractor
+from grel.families.base import Tally
 from grel.records import Document
 from tests.fakes import FakeExtractor
 

@@ -4,8 +4,9 @@ import dataclasses
 
 import pytest
 
-from grel.extraction.reading import Extraction, Tally
+from grel.extraction.reading import Extraction
 from grel.extraction.texts import TextExtractor, check_texts
+from grel.families.base import Tally
 from grel.records import Document, Triple
 
 

@@ -6,10 +6,11 @@ import random
 
 import pytest
 
-from grel.config import ConfigError
+from grel.errors import ConfigError
 from grel.extraction import tuning
-from grel.extraction.reading import Extraction, Tally
+from grel.extraction.reading import Extraction
 from grel.extraction.texts import TextExtractor
+from grel.families.base import Tally
 from grel.records import Document, Triple
 from grel.scoring import protocols
 

@@ -6,7 +6,8 @@ import pytest
 import safetensors.numpy
 
 from grel import config as config_lib
-from grel.extraction.system import System
+from grel.errors import ConfigError
+from grel.families.bert import System
 from grel.pretrained import __main__ as command
 from grel.pretrained import port
 from grel.pretrained.port import PretrainedError
@@ -59,5 +60,5 @@ def test_a_foreign_file_becomes_a_checkpoint_to_start_from(config, tmp_path, cap
 
 def test_what_the_recipe_must_name(config):
     config.model.init_from = ""
-    with pytest.raises(config_lib.ConfigError, match="must name the weights and their"):
+    with pytest.raises(ConfigError, match="must name the weights and their"):
         command._port(config, None)

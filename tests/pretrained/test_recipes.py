@@ -12,7 +12,7 @@ import pytest
 import safetensors.numpy
 
 from grel.corpora import sources
-from grel.extraction.system import System
+from grel.families.bert import System
 from grel.pretrained import port
 from grel.text.wordpiece import SPECIAL
 from tests import tiny, unilm

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from grel import config as config_lib
+from grel.errors import ConfigError
 from grel.records import RecordError
 from grel.runs import layout
 from grel.runs import record as run_record
@@ -107,7 +108,7 @@ def test_a_damaged_run_json_is_as_none(tmp_path):
 @pytest.mark.parametrize("config", ["{", "[]", '{"seed": {"x": 1}}', '{"model": {"size": 3}}', 7])
 def test_a_damaged_config_is_one_line(tmp_path, config):
     best = _save(tmp_path / "best", fingerprints=DATA, config=config)
-    with pytest.raises((CheckpointError, config_lib.ConfigError)) as error:
+    with pytest.raises((CheckpointError, ConfigError)) as error:
         ownership.traces(tmp_path, [best])
     assert "\n" not in str(error.value)
 

@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -29,6 +28,14 @@ CONFIG = bert.Config(
 )
 
 
+def _init(config):
+    return functools.partial(bert.init, config)
+
+
+def _loss(config):
+    return functools.partial(bert.loss, config)
+
+
 def _batch(num_rows, num_real):
     rng = np.random.default_rng(0)
     length_B = np.where(np.arange(num_rows) < num_real, rng.integers(6, 17, num_rows), 0)
@@ -42,7 +49,7 @@ def _batch(num_rows, num_real):
 @functools.cache
 def _fresh(config):
     """The state before the first step, under SGD of size one."""
-    return jax.device_get(steps.init_state(bert, config, optax.sgd(1.0), seed=0))
+    return jax.device_get(steps.init_state(_init(config), optax.sgd(1.0), seed=0))
 
 
 def _one_step(num_devices, accumulation, batch, config=CONFIG):
@@ -52,7 +59,9 @@ def _one_step(num_devices, accumulation, batch, config=CONFIG):
     state = _fresh(config)
     before = state.params
     step_fn = parallel.on_rows(
-        steps.train_step(bert, config, tx, accumulation), devices=devices, donate=True
+        steps.train_step(_loss(config), tx, accumulation),
+        devices=devices,
+        donate=True,
     )
     state, metrics = step_fn(parallel.replicate(state, devices), batch)
     after = parallel.unreplicate(state).params
@@ -116,7 +125,7 @@ def test_empty_rows_do_not_count(short, alone):
 
 def test_gradients_are_those_of_the_mean_loss(short, alone):
     """Adam hides a gradient that is scaled wrongly, so it is compared itself."""
-    state = steps.init_state(bert, CONFIG, optax.sgd(1.0), seed=0)
+    state = steps.init_state(_init(CONFIG), optax.sgd(1.0), seed=0)
     mask_key, _ = jax.random.split(jax.random.fold_in(state.key, 0))
 
     @jax.jit
@@ -141,18 +150,15 @@ def test_rows_that_do_not_divide_are_refused():
 def test_a_step_that_is_not_finite_changes_nothing(short, poison):
     """Parameters, both moments, the count of the schedule and the average stay, bit for bit."""
 
-    def loss(config, params, batch, mask_key, dropout_key=None):
-        sums = bert.loss(config, params, batch, mask_key)
+    def loss(params, batch, mask_key, dropout_key=None):
+        sums = bert.loss(CONFIG, params, batch, mask_key)
         total, count = sums["loss"]
         return sums | {"loss": (total * jnp.where(batch.row_B[0] < 0, poison, 1), count)}
 
-    family = SimpleNamespace(init=bert.init, loss=loss)
     tx = optimizer.make(optimizer.OptimizerConfig(1e-2, warmup_steps=0, num_steps=10))
-    state = steps.init_state(bert, CONFIG, tx, seed=0, averages=True)
+    state = steps.init_state(_init(CONFIG), tx, seed=0, averages=True)
     devices = jax.local_devices()[:1]
-    step_fn = parallel.on_rows(
-        steps.train_step(family, CONFIG, tx, 1, ema_decay=0.5), devices=devices
-    )
+    step_fn = parallel.on_rows(steps.train_step(loss, tx, 1, ema_decay=0.5), devices=devices)
     before, metrics = step_fn(parallel.replicate(state, devices), short)
     assert parallel.unreplicate(metrics)["skipped"] == 0
     after, metrics = step_fn(before, short.replace(row_B=short.row_B - 100))
@@ -170,9 +176,9 @@ def test_means_divide_once():
 def test_the_moving_average_against_its_definition(short):
     """From the start on: it moves faster in the first steps, and then by 1 - decay."""
     tx = optax.sgd(0.1)
-    state = steps.init_state(bert, CONFIG, tx, seed=0, averages=True)
+    state = steps.init_state(_init(CONFIG), tx, seed=0, averages=True)
     expected = jax.device_get(state.params)
-    step_fn = parallel.on_rows(steps.train_step(bert, CONFIG, tx, 1, ema_decay=0.3))
+    step_fn = parallel.on_rows(steps.train_step(_loss(CONFIG), tx, 1, ema_decay=0.3))
     state = parallel.replicate(state)
     for step in range(5):
         state, _ = step_fn(state, short)

@@ -15,7 +15,8 @@ import safetensors.numpy
 
 from grel import checkpoint
 from grel.data.features import FeaturesError
-from grel.extraction import extractor as extractor_lib
+from grel.extraction import opening
+from grel.families.bert import System
 from grel.pretrained.port import PretrainedError
 from grel.records import RecordError
 from grel.runs.checkpoint import CheckpointError, Checkpoints
@@ -41,7 +42,7 @@ def whole(folder):
 
 
 def _arrays(workdir):
-    trainer_state = extractor_lib.load(workdir, "latest")
+    trainer_state = opening.load(workdir, "latest")
     return jax.tree.leaves(trainer_state[1])
 
 
@@ -81,7 +82,7 @@ def test_what_a_run_leaves_behind(whole):
     assert {"loss", "precision", "recall", "f1", "unseen_f1"} <= validation[9].keys()
     assert all(metrics["overflow"] == 0 for metrics in train.values())
     assert list((whole / "tensorboard").glob("events*"))
-    _, _, about = extractor_lib.load(whole, "best")
+    _, _, about = opening.load(whole, "best")
     assert about["validation_f1"] == max(m["f1"] for m in validation.values())
 
 
@@ -100,7 +101,7 @@ def test_triples_that_training_did_not_have_are_scored_by_themselves(folder, mon
     assert (metrics["precision"], metrics["unseen_precision"]) == (1, 1)
     assert metrics["unseen_recall"] == pytest.approx(1 - len(missed.triples) / len(unseen))
     assert metrics["unseen_recall"] < metrics["recall"] < 1
-    _, _, about = extractor_lib.load(folder / "unseen", "latest")
+    _, _, about = opening.load(folder / "unseen", "latest")
     assert about["seen_triples"] == trainer.data.seen.to_text()
 
 
@@ -129,7 +130,7 @@ def test_a_signal_saves_and_ends_with_a_status_of_its_own(folder, number):
     with pytest.raises(SystemExit) as ended:
         trainer.run()
     assert ended.value.code == 75
-    assert extractor_lib.load(workdir, "latest")[2]["step"] == 5
+    assert opening.load(workdir, "latest")[2]["step"] == 5
 
 
 @pytest.mark.slow
@@ -143,7 +144,7 @@ def test_a_run_ends_when_its_patience_does(folder, caplog):
             Trainer(config, folder / "patient").run()
         assert expected in caplog.text
     assert list(_log(folder / "patient", "validation")) == [1, 2, 3]
-    assert extractor_lib.load(folder / "patient", "latest")[2]["step"] == 3
+    assert opening.load(folder / "patient", "latest")[2]["step"] == 3
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_changed_data_is_noticed(folder, whole, tmp_path, split):
 
 def test_a_changed_tokenizer_is_noticed(folder, whole, tmp_path):
     vocabulary = tmp_path / "vocab.txt"
-    words = extractor_lib.load(whole, "best")[0].wordpiece.vocabulary
+    words = opening.load(whole, "best")[0].wordpiece.vocabulary
     vocabulary.write_text("".join(f"{word}\n" for word in words))
     config = tiny.config(folder, **{"tokenizer.vocab": str(vocabulary)})
     Trainer(config, tmp_path / "run").run(stop_after=1)
@@ -204,9 +205,9 @@ def test_a_run_without_its_checkpoints_begins_again_and_keeps_its_best(folder, w
     Trainer(tiny.config(folder, **WHOLE), tmp_path / "run").run()
     for one, other in zip(_arrays(whole), _arrays(tmp_path / "run"), strict=True):
         np.testing.assert_array_equal(one, other)
-    facts = [extractor_lib.load(tmp_path / "run", name)[2] for name in ("best", "latest")]
+    facts = [opening.load(tmp_path / "run", name)[2] for name in ("best", "latest")]
     assert len({about["run"] for about in facts}) == 1
-    assert facts[0] == extractor_lib.load(whole, "best")[2]
+    assert facts[0] == opening.load(whole, "best")[2]
     # Nothing stands twice, though the first run had logged it all.
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert len(lines) == len((whole / "metrics.jsonl").read_text().splitlines())
@@ -241,7 +242,7 @@ def test_of_equal_f1_the_lower_loss_is_the_best(folder, monkeypatch, tmp_path):
     monkeypatch.setattr("grel.training.trainer.extract", lambda *_: (gold, None))
     trainer.run()
     losses = {step: metrics["loss"] for step, metrics in _log(tmp_path, "validation").items()}
-    _, _, about = extractor_lib.load(tmp_path, "best")
+    _, _, about = opening.load(tmp_path, "best")
     assert about["step"] == min(losses, key=losses.get) > 3
     assert about["validation_loss"] == losses[about["step"]]
     # Nothing goes on from the best, so that it has no state of the optimizer.
@@ -251,31 +252,25 @@ def test_of_equal_f1_the_lower_loss_is_the_best(folder, monkeypatch, tmp_path):
 def test_a_folder_of_ported_weights_can_be_trained_in(folder, tmp_path):
     with contextlib.closing(Trainer(tiny.config(folder), tmp_path / "shape")) as trainer:
         system = trainer.system
-    params = system.family.init(system.model, jax.random.PRNGKey(0))
+    params = system.init(jax.random.PRNGKey(0))
     with contextlib.closing(Checkpoints(tmp_path / "run" / "best")) as checkpoints:
         checkpoints.save(0, params, None, {**system.about(), "step": 0})
     Trainer(tiny.config(folder), tmp_path / "run").run(stop_after=3)
-    _, _, about = extractor_lib.load(tmp_path / "run", "best")
+    _, _, about = opening.load(tmp_path / "run", "best")
     assert about["step"] == 3
 
 
-class _Poisoned:
-    """A family whose loss is not a number where a batch has rows below 0."""
+class _Poisoned(System):
+    """A system whose loss is not a number where a batch has rows below 0."""
 
-    def __init__(self, family):
-        self._family = family
-
-    def __getattr__(self, name):
-        return getattr(self._family, name)
-
-    def loss(self, config, params, batch, mask_key, dropout_key=None):
-        sums = self._family.loss(config, params, batch, mask_key, dropout_key)
+    def loss(self, params, batch, mask_key, dropout_key=None):
+        sums = super().loss(params, batch, mask_key, dropout_key)
         total, count = sums["loss"]
         return sums | {"loss": (total * jnp.where(batch.row_B[0] < 0, jnp.nan, 1), count)}
 
 
 def _poison(trainer, step):
-    object.__setattr__(trainer.system, "family", _Poisoned(trainer.system.family))
+    trainer.system = _Poisoned(**vars(trainer.system))
     _Changed(trainer, step, lambda batch: batch.replace(row_B=batch.row_B - 1000))
 
 
@@ -350,7 +345,7 @@ def test_a_full_disk_ends_the_run_soon_and_leaves_what_was_saved(folder, tmp_pat
     assert checkpoint.main([f"--verify={tmp_path}"]) == 0
     assert len(_log(tmp_path, "train")) <= 5
     Trainer(config, tmp_path).run(stop_after=5)
-    assert extractor_lib.load(tmp_path, "latest")[2]["step"] == 5
+    assert opening.load(tmp_path, "latest")[2]["step"] == 5
 
 
 def test_a_corpus_without_a_triple_is_refused(folder, tmp_path):
@@ -396,7 +391,7 @@ def test_a_run_starts_from_pretrained_weights_but_goes_on_from_its_own(folder, c
     assert "fresh" in (workdir / "pretrained.txt").read_text()
     path.unlink()
     Trainer(config, workdir).run(stop_after=2)
-    _, params, about = extractor_lib.load(workdir, "latest")
+    _, params, about = opening.load(workdir, "latest")
     assert about["step"] == 2
     table = tensors["bert.embeddings.word_embeddings.weight"]
     reserved = list(Trainer(config, workdir).system.wordpiece.reserved_ids)

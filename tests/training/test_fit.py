@@ -1,4 +1,4 @@
-"""The look-up as a run like any other."""
+"""A look-up as a run like any other."""
 
 import contextlib
 import dataclasses
@@ -10,23 +10,23 @@ import pytest
 import grel
 from grel import card
 from grel.config import get_config
-from grel.extraction import extractor as extractor_lib
+from grel.extraction import opening
+from grel.families.lookup import System
 from grel.pretrained import port
 from grel.records import Triple
 from grel.runs import digests, layout
 from grel.runs import record as run_record
 from grel.runs.checkpoint import CheckpointError, Checkpoints
 from grel.scoring.seen import SeenTriples
-from grel.training import lookup as fit_lookup
+from grel.training import fit
 from grel.training.trainer import Trainer
 from tests import tiny
 
 
 def _config(folder, **fields):
-    c = get_config()
+    c = get_config("lookup")
     c.update_from_flattened_dict(
         {
-            "model.family": "lookup",
             "data.name": "jsonl",
             "data.manual_dir": str(tiny.write_corpus(folder / "corpus")),
             "data.data_dir": str(folder / "tfds"),
@@ -43,7 +43,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def run_dir(folder):
-    fit_lookup.train(_config(folder), folder / "run")
+    fit.train(System, _config(folder), folder / "run")
     return folder / "run"
 
 
@@ -59,10 +59,10 @@ def test_what_a_run_leaves_behind(run_dir, capsys):
     assert line["f1"] > 0.8
     assert (line["unseen_precision"], line["unseen_recall"], line["unseen_f1"]) == (0, 0, 0)
     facts = run_record.read(run_dir)
-    assert facts["config"].keys() == {"data", "model", "eval"}
+    assert facts["config"].keys() == {"data", "model", "decoding", "eval"}
     assert facts["config"]["model"] == {"family": "lookup"}
     assert facts["corpora"]["train"]["examples"] == 48
-    _, _, about = extractor_lib.load(run_dir, "best")
+    _, _, about = opening.load(run_dir, "best")
     assert Triple("Bo Li", "/people/person/place_lived", "Cairo") in SeenTriples.from_text(
         about["seen_triples"]
     )
@@ -93,37 +93,37 @@ def test_a_flipped_bit_is_noticed(folder, run_dir, tmp_path):
     about.write_text(json.dumps(content))
     try:
         with pytest.raises(CheckpointError, match="array params/triples is damaged"):
-            extractor_lib.load(run_dir, "best")
+            opening.load(run_dir, "best")
     finally:
         about.write_text(before)
 
 
 def test_starting_again_changes_nothing(folder, run_dir):
     before = _files(run_dir)
-    fit_lookup.train(_config(folder), run_dir)
+    fit.train(System, _config(folder), run_dir)
     assert _files(run_dir) == before
 
 
 def test_what_a_killed_run_lacks_is_made_up_for(folder, run_dir, tmp_path):
     config = _config(folder)
-    fit_lookup.train(config, tmp_path)
+    fit.train(System, config, tmp_path)
     best = sorted((tmp_path / "best").rglob("*"))
     for step in (tmp_path / "checkpoints").iterdir():
         step.rename(tmp_path / "gone")
-    fit_lookup.train(config, tmp_path)
+    fit.train(System, config, tmp_path)
     assert sorted((tmp_path / "best").rglob("*")) == best
-    assert extractor_lib.load(tmp_path, "latest")[2] == extractor_lib.load(tmp_path, "best")[2]
+    assert opening.load(tmp_path, "latest")[2] == opening.load(tmp_path, "best")[2]
 
 
 def test_it_goes_on_only_as_it_began(folder, run_dir, tmp_path):
     with pytest.raises(CheckpointError, match=r"another config\.data\.num_train; use"):
-        fit_lookup.train(_config(folder, **{"data.num_train": 3}), run_dir)
+        fit.train(System, _config(folder, **{"data.num_train": 3}), run_dir)
     other = _config(folder)
     other.data.manual_dir = str(tiny.write_corpus(tmp_path / "other"))
     train = tmp_path / "other" / "train.jsonl"
     train.write_text(train.read_text().replace("Oslo", "Bern"))
     with pytest.raises(CheckpointError, match="the training data changed"):
-        fit_lookup.train(other, run_dir)
+        fit.train(System, other, run_dir)
 
 
 def test_runs_of_other_families_are_not_mixed_up(folder, run_dir):
@@ -135,7 +135,7 @@ def test_runs_of_other_families_are_not_mixed_up(folder, run_dir):
     ) as checkpoints:
         checkpoints.save(1, {"w": np.ones(1)}, None, {"config": config.to_json(), "step": 1})
     with pytest.raises(CheckpointError, match=r"another .*config\.model\.family"):
-        fit_lookup.train(_config(folder), folder / "bert")
+        fit.train(System, _config(folder), folder / "bert")
     config.model.init_from = str(run_dir)
     with pytest.raises(port.PretrainedError, match="a run of family lookup has no weights"):
         Trainer(config, folder / "started").run()

@@ -7,8 +7,9 @@ import jax
 import numpy as np
 import pytest
 
-from grel import config as config_lib
-from grel.extraction.system import System
+from grel.errors import ConfigError
+from grel.extraction.opening import from_about
+from grel.families.bert import System
 from grel.runs.checkpoint import CheckpointError, Checkpoints
 from tests import tiny
 from tests.fakes import make_wordpiece
@@ -26,7 +27,7 @@ def _about(system, **fields):
 
 
 def test_round_trip(system):
-    again = System.from_about(system.about())
+    again = from_about(system.about())
     assert again.model == system.model
     assert again.wordpiece.fingerprint == system.wordpiece.fingerprint
 
@@ -40,8 +41,8 @@ def test_round_trip(system):
     ],
 )
 def test_a_config_is_checked_before_anything_is_made_of_it(system, fields, message):
-    with pytest.raises(config_lib.ConfigError, match=message):
-        System.from_about(_about(system, **fields))
+    with pytest.raises(ConfigError, match=message):
+        from_about(_about(system, **fields))
 
 
 @pytest.mark.parametrize(
@@ -58,22 +59,22 @@ def test_a_config_is_checked_before_anything_is_made_of_it(system, fields, messa
     ],
 )
 def test_a_damaged_about_is_one_line(system, change):
-    with pytest.raises((CheckpointError, config_lib.ConfigError)) as error:
-        System.from_about({**system.about(), **change})
+    with pytest.raises((CheckpointError, ConfigError)) as error:
+        from_about({**system.about(), **change})
     assert "\n" not in str(error.value)
     for name in change:
         about = system.about()
         del about[name]
         with pytest.raises(CheckpointError, match="damaged"):
-            System.from_about(about)
+            from_about(about)
 
 
 def test_a_model_that_is_larger_than_any_memory_is_refused(system, tmp_path):
-    params = system.family.init(system.model, jax.random.PRNGKey(0))
+    params = system.init(jax.random.PRNGKey(0))
     with contextlib.closing(Checkpoints(tmp_path)) as checkpoints:
         checkpoints.save(1, jax.tree.map(np.asarray, params), None, system.about())
         config = json.loads(system.about()["config"])
         config["model"]["num_layers"] = 10**9
         about = {**system.about(), "config": json.dumps(config)}
         with pytest.raises(CheckpointError):
-            checkpoints.params(System.from_about(about).params_like())
+            checkpoints.params(from_about(about).params_like())

@@ -1,4 +1,4 @@
-"""Fits a look-up, and leaves behind what a training run does."""
+"""Systems that are made of their training documents at once: a run of one step."""
 
 from __future__ import annotations
 
@@ -10,28 +10,24 @@ from pathlib import Path
 
 import ml_collections
 
-from grel import config as config_lib
 from grel import parallel
 from grel.corpora import sources
-from grel.extraction.lookup import Lookup, System, fit, to_params
-from grel.extraction.texts import summarize
+from grel.families.base import Fitted
 from grel.records import Document, to_json
 from grel.runs import layout
 from grel.runs import record as run_record
 from grel.runs.checkpoint import Checkpoints
-from grel.scoring.breakdown import by_seen
 from grel.scoring.corpus import corpus_statistics
-from grel.scoring.judged import judge, total
-from grel.scoring.protocols import PROTOCOLS
 from grel.scoring.seen import SeenTriples
 from grel.training import ownership
 from grel.training.log import RunLog, validation_scores
+from grel.training.validation import validate
 
 _LOG = logging.getLogger(__name__)
 
 
-def train(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
-    """Fits a look-up and leaves behind what a training run does: one step, its best and its last.
+def train(family: type[Fitted], config: ml_collections.ConfigDict, workdir: str | Path) -> None:
+    """Fits a system and leaves behind what a training run does: one step, its best and its last.
 
     Starting again in the same folder changes nothing.
 
@@ -63,7 +59,7 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
             _LOG.info("%s: fitted already", workdir)
             return
         facts = run_record.Facts(
-            config=config_lib.in_use(config),
+            config=config.to_dict(),
             run=run_id,
             fingerprints=fingerprints,
             num_parameters=0,
@@ -73,12 +69,13 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
         )
         log = RunLog(workdir, 0, 1, quiet=quiet)
         with run_record.recorded(workdir, facts, quiet=quiet), log:
-            params = to_params(fit(documents["train"]))
-            system = System(config, len(params["triples"]))
+            system, params = family.fit(config, documents["train"])
             log.advance(0)
             seen = SeenTriples.of(documents["train"])
-            scores = _validate(Lookup(system, params), documents["validation"], seen)
-            log.write("validation", 1, scores)
+            writer = system.writer()
+            placed = writer.place(params)
+            counts = validate(writer, placed, documents["validation"], config.eval.protocol, seen)
+            log.write("validation", 1, validation_scores(*counts))
             about = {
                 **system.about(),
                 "step": 1,
@@ -89,13 +86,6 @@ def train(config: ml_collections.ConfigDict, workdir: str | Path) -> None:
             for checkpoints in lacking:
                 checkpoints.save(1, params, None, about)
                 checkpoints.wait()
-
-
-def _validate(lookup: Lookup, gold: Sequence[Document], seen: SeenTriples) -> dict[str, float]:
-    predictions, _ = summarize(lookup.extractions(gold))
-    protocol = PROTOCOLS[lookup.system.config.eval.protocol]
-    judged = judge(gold, predictions, protocol, relations=lookup.relations)
-    return validation_scores(total(judged), by_seen(judged, seen)["unseen"])
 
 
 def _fingerprint(documents: Sequence[Document]) -> str:

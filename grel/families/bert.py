@@ -1,0 +1,333 @@
+"""BERT as a family: wordpieces in, linearized triples out, written token by token.
+
+The network is `models.bert`; here are its fields, its tokenizer, its examples and its decoder.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import logging
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+import jax
+import ml_collections
+
+from grel import parallel
+from grel.corpora import sources
+from grel.data import augment, features
+from grel.data.pipeline import Batch, Batches
+from grel.decoding import driver
+from grel.decoding.structure import Schema
+from grel.errors import ConfigError
+from grel.families import base, tokens
+from grel.families.base import Prepared, Splits
+from grel.fields import Fields
+from grel.models import bert, losses
+from grel.pretrained import port
+from grel.text import bio, linearize
+from grel.text.wordpiece import RELATION_FORMS, Wordpiece
+
+_LOG = logging.getLogger(__name__)
+
+SEGMENTS = {
+    "bert": {"num_segments": 2, "source_segment": 0, "target_segment": 1},
+    "unilm": {"num_segments": 6, "source_segment": 4, "target_segment": 5},
+}
+
+_FIELDS = Fields(
+    {
+        "data.cache_dir": "~/.cache/grel/features",  # tokenized examples; "" keeps them in memory
+        "data.buckets": (64, 96, 128, 192, 256, 512),  # packed lengths to pad to
+        "data.labelling": "per_entity",  # or "global_lcs", the letter of the paper
+        "data.triple_form": "htr",  # head, tail, relation; "rht" writes the relation first
+        # Of triples in the target: as in the "file", by "position", or by "relation" first.
+        "data.order": "file",
+        # Of training examples: the share that is joined with others, how many at most; and the
+        # share in which names are swapped for others of the same relation and role.
+        "data.join_rate": 0.0,
+        "data.join_max": 4,
+        "data.swap_rate": 0.0,
+        # A BERT vocab.txt; "" learns a vocabulary from the training split.
+        "tokenizer.vocab": "",
+        "tokenizer.vocab_size": 8000,  # of a learned vocabulary
+        "tokenizer.lowercase": False,
+        "tokenizer.relation_as": "words",  # or "token": one reserved token for each relation
+        "model.size": "base",  # tiny, mini, small, base, large
+        "model.init_from": "",  # checkpoint or Hugging Face folder to start from; "" is fresh
+        "model.head": "vocabulary",  # or "pointer", which scores only what can be written
+        "model.objective": "mlm",  # or "causal", or "pseudo"
+        # The shape; 0 is what the size says.
+        "model.num_layers": 0,
+        "model.hidden_size": 0,
+        "model.num_heads": 0,
+        "model.ff_size": 0,
+        "model.max_positions": 512,
+        # Of fresh parameters; narrow models learn faster with 1/sqrt(width).
+        "model.init_stddev": 0.02,
+        "model.segments": "bert",  # 0 and 1; "unilm" is 4 and 5 of a table of 6
+        "model.layer_norm_eps": 1e-12,  # UniLM has 1e-5
+        "model.dropout": 0.1,
+        "model.attention_dropout": 0.1,
+        "model.dtype": "float32",  # of the computation; bfloat16 on accelerators
+        "model.remat": False,  # recompute layers in the backward pass, for memory
+        "model.source_mask_rate": 0.15,  # of the source's positions, for "mlm"
+        "model.target_mask_rate": 0.15,  # of the target's
+        "model.alpha": 0.1,  # weight of the token loss against the label loss
+        "model.label_smoothing": 0.0,  # of target tokens
+    },
+    {
+        "data.labelling": tuple(bio.LABELLINGS),
+        "data.triple_form": linearize.TRIPLE_FORMS,
+        "data.order": features.ORDERS,
+        "tokenizer.relation_as": RELATION_FORMS,
+        "model.size": tuple(bert.SIZES),
+        "model.head": bert.HEADS,
+        "model.objective": losses.OBJECTIVES,
+        "model.segments": tuple(SEGMENTS),
+        "model.dtype": ("float32", "bfloat16"),
+    },
+    {
+        "data.join_rate": (0.0, 1.0),
+        "data.join_max": (1, 64),
+        "data.swap_rate": (0.0, 1.0),
+        "tokenizer.vocab_size": (64, 1 << 20),
+        "model.num_layers": (0, math.inf),
+        "model.hidden_size": (0, math.inf),
+        "model.num_heads": (0, math.inf),
+        "model.ff_size": (0, math.inf),
+        "model.max_positions": (16, math.inf),
+        "model.init_stddev": (0.0, 1.0),
+        "model.layer_norm_eps": (1e-15, 1e-1),
+        "model.dropout": (0.0, 0.9),
+        "model.attention_dropout": (0.0, 0.9),
+        "model.source_mask_rate": (0.0, 1.0),
+        "model.target_mask_rate": (0.0, 1.0),
+        "model.alpha": (0.0, 1.0),
+        "model.label_smoothing": (0.0, 0.9),
+    },
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class System(base.Trained):
+    """Everything but the parameters.
+
+    Attributes:
+        config: the whole configuration.
+        wordpiece: tokenizer and relation schema.
+        model: the network's shape and behavior.
+    """
+
+    FIELDS: ClassVar[Fields] = _FIELDS | tokens.DECODING
+
+    config: ml_collections.ConfigDict
+    wordpiece: Wordpiece
+    model: bert.Config
+
+    @classmethod
+    def check(cls, fields: Mapping[str, Any]) -> None:
+        """Refuses shapes, buckets and decoding options that do not go together."""
+        shape = {n: fields[f"model.{n}"] or v for n, v in bert.SIZES[fields["model.size"]].items()}
+        if shape["hidden_size"] % shape["num_heads"]:
+            raise ConfigError(
+                f"config.model.hidden_size is {shape['hidden_size']}; it must divide by "
+                f"config.model.num_heads, {shape['num_heads']}"
+            )
+        if fields["model.objective"] == "mlm" and not fields["model.target_mask_rate"]:
+            raise ConfigError(
+                "config.model.target_mask_rate is 0, so that no token of a target would be "
+                "learned; the paper's is 0.15"
+            )
+        buckets = fields["data.buckets"]
+        if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 4:
+            raise ConfigError(f"config.data.buckets is {buckets}; it must ascend from 4 or more")
+        if buckets[-1] > fields["model.max_positions"]:
+            raise ConfigError(
+                f"config.data.buckets goes up to {buckets[-1]}, beyond config.model.max_positions "
+                f"{fields['model.max_positions']}"
+            )
+        tokens.check(fields)
+        if fields["decoding.max_target"] + 16 > fields["model.max_positions"]:
+            raise ConfigError(
+                f"config.decoding.max_target {fields['decoding.max_target']} leaves no room for a "
+                f"sentence in config.model.max_positions {fields['model.max_positions']}"
+            )
+
+    @classmethod
+    def learn(
+        cls,
+        config: ml_collections.ConfigDict,
+        splits: Splits,
+        earlier: Mapping[str, Any] | None = None,
+    ) -> System:
+        """With the vocabulary that is named, or one learned from "train"; relations of all splits.
+
+        A learned one of a run that goes on is that run's own: a later version might learn another.
+        """
+        t = config.tokenizer
+        if earlier is not None and not Path(t.vocab).expanduser().is_file():
+            return cls.from_about(config, earlier)
+        relations = {t.relation for split in splits.values() for d in split for t in d.triples}
+        wordpiece = sources.make_wordpiece(t, splits["train"], relations, config.data.triple_form)
+        return cls.build(config, wordpiece)
+
+    @classmethod
+    def build(cls, config: ml_collections.ConfigDict, wordpiece: Wordpiece) -> System:
+        """A system for a checked configuration, with this tokenizer."""
+        c = config.model
+        model = bert.Config(
+            vocab_size=len(wordpiece.vocabulary),
+            mask_id=wordpiece.mask_id,
+            sep_id=wordpiece.sep_id,
+            max_positions=c.max_positions,
+            dropout=c.dropout,
+            attention_dropout=c.attention_dropout,
+            layer_norm_eps=c.layer_norm_eps,
+            dtype=c.dtype,
+            remat=c.remat,
+            objective=c.objective,
+            head=c.head,
+            writable_ids=_schema(wordpiece).token_ids if c.head == "pointer" else (),
+            source_mask_rate=c.source_mask_rate,
+            target_mask_rate=c.target_mask_rate,
+            alpha=c.alpha,
+            label_smoothing=c.label_smoothing,
+            init_stddev=c.init_stddev,
+            **{name: c[name] or value for name, value in bert.SIZES[c.size].items()},
+            **SEGMENTS[c.segments],
+        )
+        return cls(config, wordpiece, model)
+
+    @classmethod
+    def from_about(cls, config: ml_collections.ConfigDict, about: Mapping[str, Any]) -> System:
+        """With the tokenizer that `about` holds."""
+        return cls.build(config, Wordpiece.from_json(about["wordpiece"]))
+
+    def about(self) -> dict[str, Any]:
+        """Configuration and tokenizer."""
+        return {"config": self.config.to_json(), "wordpiece": self.wordpiece.to_json()}
+
+    def identity(self) -> dict[str, Any]:
+        """The network and the tokenizer."""
+        return {"model": repr(self.model), "tokenizer": self.wordpiece.fingerprint}
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """That of the vocabulary and the schema."""
+        return self.wordpiece.fingerprint
+
+    def prepare(self, splits: Splits) -> dict[str, Prepared]:
+        """Examples of each split, cached on disk, in batches by packed length."""
+        c = self.config
+        options = features.Options(c.data.labelling, c.data.order, c.data.buckets[-1])
+        rates = augment.Rates(c.data.join_rate, c.data.join_max, c.data.swap_rate)
+        prepared: dict[str, Prepared] = {}
+        made: dict[str, features.Features] = {}
+        for split, documents in splits.items():
+            fingerprint = features.fingerprint(documents, self.wordpiece, options)
+            folder = Path(c.data.cache_dir).expanduser() / fingerprint if c.data.cache_dir else None
+            made[split] = features.build(documents, self.wordpiece, options, folder)
+            augmentation = None
+            if split == "train" and (rates.join or rates.swap):
+                augmentation = augment.Augmentation(
+                    made[split], self.wordpiece, options, rates, c.seed
+                )
+            batches = Batches(
+                made[split],
+                self.wordpiece,
+                c.train.batch_size,
+                c.data.buckets,
+                seed=c.seed if split == "train" else None,
+                shard=parallel.process(),
+                augment=augmentation,
+            )
+            prepared[split] = Prepared(
+                batches,
+                fingerprint,
+                functools.partial(features.documents_of, documents, self.wordpiece, options),
+            )
+        for note in features.notes(splits, made, self.wordpiece):
+            _LOG.warning("%s", note)
+        return prepared
+
+    def init(self, key: jax.Array) -> Any:
+        """As BERT initializes them."""
+        return bert.init(self.model, key)
+
+    def params_like(self) -> Any:
+        """Those of `init`."""
+        return jax.eval_shape(lambda: self.init(jax.random.PRNGKey(0)))
+
+    def loss(
+        self,
+        params: Any,
+        batch: Batch,
+        mask_key: jax.Array,
+        dropout_key: jax.Array | None = None,
+    ) -> losses.Sums:
+        """See `models.bert.loss`."""
+        return bert.loss(self.model, params, batch, mask_key, dropout_key)
+
+    def pretrained(self, key: jax.Array) -> tuple[Any, port.Report] | None:
+        """Those of `config.model.init_from`, for this vocabulary."""
+        if not self.config.model.init_from:
+            return None
+        return port.load(
+            self.config.model.init_from,
+            self.model,
+            self.wordpiece.vocabulary,
+            key,
+            self.wordpiece.reserved_ids,
+        )
+
+    def writer(self) -> tokens.TokenWriter:
+        """Greedy or beam search with the copy mechanism, as `config.decoding` says."""
+        return tokens.TokenWriter(self.wordpiece, self.decoder())
+
+    def decoder(self) -> driver.Decoder:
+        """A decoder as `config.decoding` says."""
+        c = self.config.decoding
+        num_steps = driver.greedy.num_steps_for(c.max_target)
+        longest = self.model.max_positions - num_steps
+        buckets = [b for b in self.config.data.buckets if b < longest]
+        w = self.wordpiece
+        _, num_processes = parallel.process()
+        try:
+            return driver.Decoder(
+                driver.Functions(
+                    init=functools.partial(bert.init_decode, self.model),
+                    decoding_params=bert.decoding_params,
+                    step=functools.partial(bert.decode_step, self.model),
+                    take_rows=bert.take_rows,
+                    grow=bert.grow,
+                    reorder_beams=bert.reorder_beams,
+                ),
+                driver.Options(
+                    copy=c.copy,
+                    max_target=c.max_target,
+                    batch_size=c.batch_size // num_processes,
+                    buckets=(*buckets, longest),
+                    structure=c.structure,
+                    label=c.label,
+                    scores=c.scores,
+                    num_beams=c.num_beams,
+                    num_best=c.num_best,
+                    length_penalty=c.length_penalty,
+                    head=self.model.head,
+                ),
+                special=(w.pad_id, w.cls_id, w.sep_id),
+                excluded_ids=w.excluded_ids,
+                schema=_schema(w),
+                relations=c.relations or None,
+                end_bias=c.end_bias,
+            )
+        except ValueError as error:
+            raise ConfigError(f"config.decoding: {error}") from None
+
+
+def _schema(wordpiece: Wordpiece) -> Schema:
+    return Schema(wordpiece.relation_ids, wordpiece.form, wordpiece.sep_id)

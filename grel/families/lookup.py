@@ -1,0 +1,218 @@
+"""The look-up: a system without a model, which writes the triples that it knows from training.
+
+It keeps the gold triples of the training split. Of a sentence it takes every known name that stands
+there and is not inside of a longer known name that stands there, and writes each known triple
+between the names it took. Where labels come from aligning a knowledge base, as with NYT, most facts
+of a test split are facts of training, and this is the floor that a trained model has to beat.
+
+A name stands where its words do, and words are what white space parts, as corpora come tokenized. A
+triple of a name with itself needs two places. Its `score` is the share of triples like it that were
+right in training: see `fit`.
+
+Its checkpoint has one array, the known triples as UTF-8 bytes of JSON, so that the digest of arrays
+covers them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, NamedTuple
+
+import ml_collections
+import numpy as np
+
+from grel.families import base
+from grel.families.base import Tally
+from grel.fields import Fields
+from grel.records import Document, Span, Triple
+
+_WORD = re.compile(r"\S+")
+
+# (head, relation, tail) -> in how many training sentences it is right, and could be; see `fit`.
+Known = dict[tuple[str, str, str], tuple[int, int]]
+
+
+class Index:
+    """Known triples, to be found in texts at a cost that does not grow with their number.
+
+    Attributes:
+        relations: of all known triples, sorted.
+    """
+
+    def __init__(self, known: Known):
+        self.relations = tuple(sorted({relation for _, relation, _ in known}))
+        self._tails: dict[str, dict[str, list[tuple[str, float]]]] = defaultdict(dict)
+        self._names = {name for head, _, tail in known for name in (head, tail)}
+        for (head, relation, tail), (right, times) in known.items():
+            self._tails[head].setdefault(tail, []).append((relation, right / times))
+        # By first word, how many words the names have that begin with it, the most first.
+        lengths = defaultdict(set)
+        for name in self._names:
+            first, *rest = name.split()
+            lengths[first].add(1 + len(rest))
+        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
+
+    def places(self, text: str) -> dict[str, list[Span]]:
+        """Where known names stand that are not inside of longer ones, from left to right.
+
+        Example: of `New York` and `York`, in `York and New York`, both stand there, in `the New
+        York Times` only the first, and in `New Yorkers` none.
+        """
+        words = [match.span() for match in _WORD.finditer(text)]
+        places: dict[str, list[Span]] = {}
+        furthest = 0
+        for number, (start, first_end) in enumerate(words):
+            for length in self._lengths.get(text[start:first_end], ()):
+                if number + length > len(words):
+                    continue
+                end = words[number + length - 1][1]
+                if (name := text[start:end]) in self._names:
+                    # One that began before and reaches as far has this one inside of it, and those
+                    # that begin here and are shorter lie inside of this one.
+                    if end > furthest:
+                        places.setdefault(name, []).append((start, end))
+                        furthest = end
+                    break
+        return places
+
+    def triples(self, text: str) -> list[Triple]:
+        """The known triples between the names that stand in the text, by place of head and tail."""
+        places = self.places(text)
+        triples = []
+        for head, (place, *others) in places.items():
+            tails = self._tails.get(head, {})
+            for tail in places if len(places) < len(tails) else tails:
+                if tail not in places or tail not in tails or (head == tail and not others):
+                    continue
+                tail_place = places[tail][0] if head != tail else others[0]
+                triples += (
+                    Triple(head, relation, tail, place, tail_place, score=score)
+                    for relation, score in tails[tail]
+                )
+        triples.sort(key=lambda t: (t.head_span, t.tail_span, t.relation))
+        return triples
+
+
+def fit(documents: Sequence[Document]) -> Known:
+    """All triples of the documents, sorted, and what is to be expected of them.
+
+    For each one, in how many documents it is right, of how many that have it or are written it: the
+    share is the probability that it is right where its names stand. A document that has a triple
+    counts for it also where its names are spelled otherwise or stand inside of longer ones.
+    """
+    has = [{triple.key for triple in document.triples} for document in documents]
+    right = Counter(key for keys in has for key in keys)
+    index = Index(dict.fromkeys(right, (1, 1)))
+    times = Counter(right)
+    for document, keys in zip(documents, has, strict=True):
+        times.update({triple.key for triple in index.triples(document.text)} - keys)
+    return {key: (right[key], times[key]) for key in sorted(right)}
+
+
+def to_params(known: Known) -> dict[str, np.ndarray]:
+    """The triples as a checkpoint holds them."""
+    rows = [[*key, *counts] for key, counts in known.items()]
+    data = json.dumps(rows, ensure_ascii=False).encode()
+    return {"triples": np.frombuffer(data, np.uint8)}
+
+
+def from_params(params: Mapping[str, np.ndarray]) -> Known:
+    """What `to_params` was given."""
+    rows = json.loads(params["triples"].tobytes())
+    return {(head, relation, tail): (right, times) for head, relation, tail, right, times in rows}
+
+
+class Text(NamedTuple):
+    """A text, whole; its tokens are its words."""
+
+    text: str
+    offsets: list[Span]
+
+    def part(self, tokens: slice) -> Text:
+        """The words, and what stands between them."""
+        offsets = self.offsets[tokens]
+        start, end = offsets[0][0], offsets[-1][1]
+        return Text(self.text[start:end], [(a - start, b - start) for a, b in offsets])
+
+
+class Writer(base.Writer):
+    """Writes known triples, of these relations only if there are any."""
+
+    def __init__(self, relations: Sequence[str] = ()):
+        self._wanted = frozenset(relations)
+
+    def place(self, params: Mapping[str, np.ndarray]) -> Index:
+        """The parameters of `to_params`, indexed."""
+        return Index(from_params(params))
+
+    def relations(self, params: Index) -> tuple[str, ...]:
+        """All relations of the known triples."""
+        return params.relations
+
+    def encode(self, texts: Sequence[str]) -> list[Text]:
+        """The texts with their words."""
+        return [Text(text, [match.span() for match in _WORD.finditer(text)]) for text in texts]
+
+    def __call__(self, params: Index, encodings: Sequence[Text]) -> list[list[Triple]]:
+        """The known triples of each text."""
+        found = (params.triples(encoding.text) for encoding in encodings)
+        return [[t for t in ts if not self._wanted or t.relation in self._wanted] for ts in found]
+
+    def read(self, text: str, encoding: Text, output: list[Triple]) -> tuple[list[Triple], Tally]:
+        """The triples; nothing can go wrong."""
+        del text, encoding
+        return output, Tally()
+
+    def restricted(self, relations: Sequence[str]) -> Writer:
+        """Of the same triples."""
+        return Writer(relations)
+
+
+@dataclasses.dataclass(frozen=True)
+class System(base.Fitted):
+    """Everything of a look-up but the triples; `num_bytes` is the size of their array."""
+
+    FIELDS: ClassVar[Fields] = Fields(
+        # The only relations to write; () is all.
+        {"decoding.relations": ()},
+        {},
+        {},
+    )
+
+    config: ml_collections.ConfigDict
+    num_bytes: int
+
+    @classmethod
+    def fit(
+        cls, config: ml_collections.ConfigDict, documents: Sequence[Document]
+    ) -> tuple[System, dict[str, np.ndarray]]:
+        """Keeps the triples of the documents."""
+        params = to_params(fit(documents))
+        return cls(config, len(params["triples"])), params
+
+    @classmethod
+    def from_about(cls, config: ml_collections.ConfigDict, about: Mapping[str, Any]) -> System:
+        """With the size that `about` holds."""
+        if type(size := about["num_bytes"]) is not int or size < 0:
+            raise ValueError("num_bytes is no size")
+        return cls(config, size)
+
+    def about(self) -> dict[str, Any]:
+        """Configuration and size."""
+        return {"config": self.config.to_json(), "num_bytes": self.num_bytes}
+
+    def params_like(self) -> dict[str, np.ndarray]:
+        """Shape and type of the array of triples."""
+        return {"triples": np.zeros(self.num_bytes, np.uint8)}
+
+    def writer(self) -> Writer:
+        """That of the relations in `config.decoding`."""
+        return Writer(self.config.decoding.relations)
+
+    def identity(self) -> dict[str, Any]:
+        """All look-ups differ in their triples alone."""
+        return {"model": "look-up"}

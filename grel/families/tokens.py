@@ -1,0 +1,137 @@
+"""The writer of all families that write token by token: a decoder, and what reads its outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from grel import parallel
+from grel.decoding import copying
+from grel.decoding.driver import Decoder, Written
+from grel.errors import ConfigError
+from grel.families import base, reading
+from grel.families.base import Tally
+from grel.fields import Fields
+from grel.records import Triple
+from grel.text.wordpiece import Encoding, Wordpiece
+
+DECODING = Fields(
+    {
+        "decoding.copy": "on",  # "off" lets every token through; "su" is the rule of Su (2021)
+        # "on" writes nothing but whole triples of copied entities and known relations.
+        "decoding.structure": "off",
+        "decoding.relations": (),  # with structure "on", the only relations to write; () is all
+        "decoding.label": "argmax",  # the likeliest; or "joint": the likeliest (label, token)
+        "decoding.scores": "raw",  # of tokens; or "renormalized" over those that the label allows
+        "decoding.num_beams": 1,  # of the search; 1 is greedy
+        "decoding.num_best": 1,  # outputs kept of those that the beams found
+        "decoding.length_penalty": 0.0,  # of beams, as UniLM's: score / ((5 + length) / 6) ** this
+        "decoding.end_bias": 0.0,  # added to the end token's logit: below 0 more is written
+        "decoding.max_target": 128,  # most tokens written for a sentence
+        "decoding.batch_size": 64,  # over all devices of all processes
+        "eval.end_biases": (-2.0, -1.0, -0.5, 0.0, 0.5, 1.0),  # that --mode=tune tries
+    },
+    {f"decoding.{name}": choices for name, choices in copying.CHOICES.items()},
+    {
+        "decoding.num_beams": (1, 64),
+        "decoding.num_best": (1, 64),
+        "decoding.length_penalty": (0.0, 10.0),
+        "decoding.end_bias": (-100.0, 100.0),
+        "decoding.max_target": (1, float("inf")),
+        "decoding.batch_size": (1, float("inf")),
+    },
+)
+
+
+def check(fields: Mapping[str, Any]) -> None:
+    """Raises ConfigError where fields of `DECODING` do not go together."""
+    try:
+        copying.check(**{n: fields[f"decoding.{n}"] for n in copying.CHOICES})
+    except ValueError as error:
+        raise ConfigError(f"config.decoding: {error}") from None
+    if fields["decoding.relations"] and fields["decoding.structure"] == "off":
+        raise ConfigError(
+            "config.decoding: relations can be restricted with structure='on' only; set it, or "
+            "leave them out"
+        )
+    if fields["decoding.num_best"] > fields["decoding.num_beams"]:
+        raise ConfigError(
+            f"config.decoding.num_best is {fields['decoding.num_best']}; it must be at most "
+            f"config.decoding.num_beams, {fields['decoding.num_beams']}"
+        )
+    if not fields["eval.end_biases"]:
+        raise ConfigError("config.eval.end_biases is empty; (0.0,) tunes the least score alone")
+
+
+class TokenWriter(base.Writer):
+    """Writes with a decoder, and reads its outputs with the tokenizer.
+
+    Args:
+        wordpiece: the tokenizer.
+        decoder: the search, with a model's functions.
+    """
+
+    def __init__(self, wordpiece: Wordpiece, decoder: Decoder):
+        self._wordpiece, self._decoder = wordpiece, decoder
+        self.max_source = decoder.max_source
+
+    def place(self, params: Any) -> Any:
+        """On every device."""
+        return parallel.replicate(params)
+
+    def relations(self, params: Any) -> Sequence[str]:
+        """Those of the schema."""
+        del params
+        return self._wordpiece.relations
+
+    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """Wordpieces of the texts."""
+        return self._wordpiece.encode_batch(texts)
+
+    def __call__(self, params: Any, encodings: Sequence[Encoding]) -> list[Written]:
+        """What the decoder writes; a source that is too long is cut, and says so."""
+        return self._decoder(params, [encoding.ids for encoding in encodings])
+
+    def read(self, text: str, encoding: Encoding, output: Written) -> tuple[list[Triple], Tally]:
+        """See `reading.read_output`."""
+        return reading.read_output(text, encoding, output, self._wordpiece)
+
+    def num_unknown(self, encoding: Encoding) -> int:
+        """Wordpieces that stand for words that the vocabulary lacks."""
+        return sum(id in self._wordpiece.unknown_ids for id in encoding.ids)
+
+    def restricted(self, relations: Sequence[str]) -> TokenWriter:
+        """Of the same compiled programs; needs structure "on"."""
+        try:
+            return TokenWriter(self._wordpiece, self._decoder.restricted(relations))
+        except ValueError as error:
+            raise ConfigError(f"config.decoding: {error}") from None
+
+    def biased(self, end_bias: float) -> TokenWriter:
+        """Of the same compiled programs."""
+        return TokenWriter(self._wordpiece, self._decoder.biased(end_bias))
+
+    def alternatives(self, output: Written) -> tuple[Written, ...]:
+        """What else the beams found, at most `num_best` - 1."""
+        return output.others
+
+    def trace(self, encoding: Encoding, output: Written) -> dict[str, Any]:
+        """What each label allowed; see METHOD section 6."""
+        wordpiece = self._wordpiece
+        source_ids = encoding.ids[: self._decoder.max_source]
+        steps = [
+            {
+                "label": step.label,
+                "match_length": step.match_length,
+                "allowed": "all" if step.allowed is None else step.allowed,
+                "token_id": step.token_id,
+                "token": wordpiece.vocabulary[step.token_id],
+            }
+            for step in self._decoder.trace(encoding.ids, output)
+        ]
+        return {
+            "source_ids": source_ids,
+            "source_tokens": [wordpiece.vocabulary[i] for i in source_ids],
+            "excluded_ids": sorted(wordpiece.excluded_ids),
+            "steps": steps,
+        }

@@ -1,0 +1,68 @@
+"""Fields of a configuration: declared with defaults, choices and ranges, and checked by these.
+
+A family of models declares its own beside the common ones (`config.py`), so that a configuration
+has the fields that mean something to its family, and no others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import ml_collections
+
+from grel.errors import ConfigError
+
+
+class Fields(NamedTuple):
+    """Some fields by dotted name, such as "train.batch_size".
+
+    Attributes:
+        defaults: the value of each.
+        choices: of some, all values that there are.
+        ranges: of some, the least and the greatest value.
+    """
+
+    defaults: Mapping[str, Any]
+    choices: Mapping[str, Sequence[Any]]
+    ranges: Mapping[str, tuple[float, float]]
+
+    def __or__(self, other: Fields) -> Fields:
+        return Fields(*(dict(mine) | dict(yours) for mine, yours in zip(self, other, strict=True)))
+
+    def config(self) -> ml_collections.ConfigDict:
+        """A configuration with the defaults; not locked."""
+        config = ml_collections.ConfigDict()
+        for name, value in self.defaults.items():
+            section = config
+            *sections, field = name.split(".")
+            for part in sections:
+                if part not in section:
+                    section[part] = ml_collections.ConfigDict()
+                section = section[part]
+            section[field] = value
+        return config
+
+    def check(self, fields: Mapping[str, Any]) -> None:
+        """Raises ConfigError for the first field of a wrong type or value."""
+        for name, default in self.defaults.items():
+            if type(fields[name]) is not type(default):
+                kind = type(default).__name__
+                raise ConfigError(f"config.{name} is {fields[name]!r}; it must be of type {kind}")
+        for name, choices in self.choices.items():
+            if fields[name] not in choices:
+                raise ConfigError(f"config.{name} is {fields[name]!r}; one of {', '.join(choices)}")
+        for name, (low, high) in self.ranges.items():
+            if not low <= fields[name] <= high:
+                raise ConfigError(f"config.{name} is {fields[name]}; it must be in [{low}, {high}]")
+
+
+def leaves(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any]:
+    """Every field by its dotted name, such as "train.batch_size"; sequences as tuples."""
+    found: dict[str, Any] = {}
+    for name, value in config.items():
+        if isinstance(value, ml_collections.ConfigDict):
+            found |= leaves(value, f"{prefix}{name}.")
+        else:
+            found[f"{prefix}{name}"] = tuple(value) if isinstance(value, list) else value
+    return found
