@@ -39,6 +39,7 @@ report.page
 report.build
 data.features
 data.pipeline data.augment
+data.columns
 models.dropout models.losses models.pointer
 models.attention models.recurrent
 models.cache

@@ -145,10 +145,10 @@ def test_the_look_up_is_a_run_like_any_other(run, tmp_path):
     )
     (triple,) = json.loads(found.stdout)["triples"]
     assert (triple["tail"], triple["tail_spans"]) == ("Cairo", [[15, 20]])
-    done = run("--mode=eval", workdir, "--config.decoding.copy=off", expect=1)
-    assert done.stderr.startswith("error: config.decoding.copy is 'off'; a look-up has no use")
+    done = run("--mode=eval", workdir, "--config.decoding.copy=off", expect=2)
+    assert "error: --config.decoding.copy: there is no such field" in done.stderr
     done = run("--mode=predict", workdir, f"--trace={tmp_path}/trace", stdin=text, expect=1)
-    assert "error: a look-up has no steps to trace; leave out --trace" in done.stderr
+    assert "error: this family has no steps to trace; leave out --trace" in done.stderr
     assert tables_main([f"--workdirs={tmp_path}/run", f"--output={tmp_path}/tables"]) == 0
     assert report_main([f"--workdir={tmp_path}/run", f"--output={tmp_path}/report.html"]) == 0
 

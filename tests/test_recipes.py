@@ -45,7 +45,7 @@ BAD = {
     "--config.decoding.structre=on": "--config.decoding.structre: there is no such field; "
     "did you mean decoding.structure?",
     "--config.model=3": "--config.model: there is no such field",
-    "--config.zzz=3": "there is no such field; grel/config.py lists the fields",
+    "--config.zzz=3": "there is no such field; grel/config.py and grel/families/ list the fields",
     "--config.seed=many": "flag --config.seed=many: invalid literal for int()",
     "--config.seed": "Missing value for flag --config.seed",
     "--config": "--config has no value",

@@ -28,29 +28,35 @@ def write_corpus(folder):
     return folder
 
 
+# Of a BERT that is tiny; beside where the corpus is.
+FIELDS = {
+    "data.name": "jsonl",
+    "data.cache_dir": "",
+    "data.buckets": (40,),
+    "tokenizer.vocab_size": 120,
+    "model.size": "tiny",
+    "model.num_layers": 1,
+    "model.hidden_size": 16,
+    "model.ff_size": 32,
+    "model.max_positions": 64,
+    "model.objective": "causal",
+    "train.batch_size": 16,
+    "train.num_epochs": 3.0,
+    "train.learning_rate": 1e-3,
+    "train.log_every": 1,
+    "train.checkpoint_every": 3,
+    "decoding.max_target": 7,
+    "decoding.batch_size": 8,
+}
+
+
 def config(tmp_path, **fields):
     """A configuration of a tiny model on that corpus; `fields` as {"train.batch_size": 8}."""
     c = config_lib.get_config()
     settings = {
-        "data.name": "jsonl",
+        **FIELDS,
         "data.manual_dir": str(write_corpus(tmp_path / "corpus")),
         "data.data_dir": str(tmp_path / "tfds"),
-        "data.cache_dir": "",
-        "data.buckets": (40,),
-        "tokenizer.vocab_size": 120,
-        "model.size": "tiny",
-        "model.num_layers": 1,
-        "model.hidden_size": 16,
-        "model.ff_size": 32,
-        "model.max_positions": 64,
-        "model.objective": "causal",
-        "train.batch_size": 16,
-        "train.num_epochs": 3.0,
-        "train.learning_rate": 1e-3,
-        "train.log_every": 1,
-        "train.checkpoint_every": 3,
-        "decoding.max_target": 7,
-        "decoding.batch_size": 8,
         **fields,
     }
     c.update_from_flattened_dict(settings)

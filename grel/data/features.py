@@ -87,6 +87,7 @@ class Features:
         start_E: where each example starts; one longer than the number of examples.
         source_length_E: how many of an example's tokens are the source.
         left_out: what is not among the examples.
+        fingerprint: of what they were built from; "" where `build` did not make them.
     """
 
     tokens: np.ndarray
@@ -94,6 +95,7 @@ class Features:
     start_E: np.ndarray
     source_length_E: np.ndarray
     left_out: LeftOut
+    fingerprint: str = ""
 
     def sequences(self) -> Iterator[tuple[list[int], list[int]]]:
         """Source and target ids of each example."""
@@ -292,17 +294,17 @@ def build(
     documents: Sequence[Document],
     wordpiece: Wordpiece,
     options: Options,
-    folder: Path | None = None,
+    cache_dir: str | Path | None = None,
 ) -> Features:
-    """Features of documents; with `folder`, read from there if they were made before.
-
-    The folder is named by the `fingerprint` of all three, so that a stale one is never picked up.
+    """Features of documents; with `cache_dir`, read from there if they were made before.
 
     A damaged cache is made anew. Raises FeaturesError where `examples` does, and where the cache
     cannot be written.
     """
-    if folder is None:
-        return _compute(documents, wordpiece, options)
+    name = fingerprint(documents, wordpiece, options)
+    if cache_dir is None:
+        return _compute(documents, wordpiece, options, name)
+    folder = Path(cache_dir).expanduser() / name
     try:
         if folder.is_dir():
             try:
@@ -311,7 +313,7 @@ def build(
                 _LOG.warning("%s: damaged cache (%s): made anew", folder, error)
                 aside = folder.rename(_beside(folder))
                 shutil.rmtree(aside)
-        _save(_compute(documents, wordpiece, options), folder)
+        _save(_compute(documents, wordpiece, options, name), folder)
         return _load(folder)
     except (OSError, _DamagedError) as error:
         raise FeaturesError(f"{folder}: cannot be made ({error})") from error
@@ -325,7 +327,9 @@ def fingerprint(documents: Iterable[Document], wordpiece: Wordpiece, options: Op
     return digest.hexdigest()[:32]
 
 
-def _compute(documents: Sequence[Document], wordpiece: Wordpiece, options: Options) -> Features:
+def _compute(
+    documents: Sequence[Document], wordpiece: Wordpiece, options: Options, name: str
+) -> Features:
     token_dtype = np.uint16 if len(wordpiece.vocabulary) <= 1 << 16 else np.int32
     nothing = Features(
         np.zeros(0, token_dtype),
@@ -336,7 +340,7 @@ def _compute(documents: Sequence[Document], wordpiece: Wordpiece, options: Optio
     )
     left_out = LeftOut()
     found = gather(examples(documents, wordpiece, options, left_out), nothing)
-    return dataclasses.replace(found, left_out=left_out)
+    return dataclasses.replace(found, left_out=left_out, fingerprint=name)
 
 
 def documents_of(
@@ -415,7 +419,7 @@ def _load(folder: Path) -> Features:
             if _sha256(path) != about["sha256"][name]:
                 raise ValueError(f"{path.name} is not as it was written")
             arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-        return Features(**arrays, left_out=LeftOut(**about["left_out"]))
+        return Features(**arrays, left_out=LeftOut(**about["left_out"]), fingerprint=folder.name)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise _DamagedError(str(error)) from error
 

@@ -45,6 +45,33 @@ class Batch:
         return int(self.length_B.sum())
 
 
+def plan(
+    bucket_E: np.ndarray, num_buckets: int, batch_size: int, seed: int | None, epoch: int
+) -> list[tuple[int, np.ndarray]]:
+    """(bucket, numbers of the examples) of each batch of an epoch; the last may be short.
+
+    Args:
+        bucket_E: the shortest bucket that each example fits in.
+        seed: of the order, which differs from epoch to epoch; None keeps that of the examples.
+    """
+    order = np.arange(len(bucket_E))
+    rng = np.random.default_rng((seed or 0, epoch))
+    if seed is not None:
+        rng.shuffle(order)
+    batches = []
+    waiting = order[:0]
+    for bucket in range(num_buckets):
+        waiting = np.concatenate([waiting, order[bucket_E[order] == bucket]])
+        last = bucket == num_buckets - 1
+        full = len(waiting) if last else len(waiting) - len(waiting) % batch_size
+        for start in range(0, full, batch_size):
+            batches.append((bucket, waiting[start : start + batch_size]))
+        waiting = waiting[full:]
+    if seed is not None:
+        rng.shuffle(batches)
+    return batches
+
+
 class Batches:
     """All batches of a training run or of one pass over a data set.
 
@@ -120,8 +147,8 @@ class Batches:
     def __getitem__(self, step: int) -> Batch:
         """The batch of a step; steps go on over epochs without end."""
         epoch, index = divmod(step, self.num_batches)
-        features, plan = self._epoch(epoch)
-        bucket, example_B = plan[index]
+        features, batches = self._epoch(epoch)
+        bucket, example_B = batches[index]
         return self._pack(features, bucket, example_B)
 
     def examples(self, step: int) -> list[int]:
@@ -136,22 +163,7 @@ class Batches:
         # No batch has more targets than the shape it was compiled for.
         roomy_E = np.searchsorted(self._num_targets, features.target_length_E + 1)
         bucket_E = np.maximum(bucket_E, roomy_E)
-        order = np.arange(len(features))
-        rng = np.random.default_rng((self._seed or 0, epoch))
-        if self._seed is not None:
-            rng.shuffle(order)
-        plan = []
-        waiting = order[:0]
-        for bucket in range(len(self._buckets)):
-            waiting = np.concatenate([waiting, order[bucket_E[order] == bucket]])
-            last = bucket == len(self._buckets) - 1
-            full = len(waiting) if last else len(waiting) - len(waiting) % self._batch_size
-            for start in range(0, full, self._batch_size):
-                plan.append((bucket, waiting[start : start + self._batch_size]))
-            waiting = waiting[full:]
-        if self._seed is not None:
-            rng.shuffle(plan)
-        return features, plan
+        return features, plan(bucket_E, len(self._buckets), self._batch_size, self._seed, epoch)
 
     def _pack(self, features: Features, bucket: int, example_B: np.ndarray) -> Batch:
         f, w = features, self._wordpiece

@@ -228,9 +228,9 @@ class System(base.Trained):
         prepared: dict[str, Prepared] = {}
         made: dict[str, features.Features] = {}
         for split, documents in splits.items():
-            fingerprint = features.fingerprint(documents, self.wordpiece, options)
-            folder = Path(c.data.cache_dir).expanduser() / fingerprint if c.data.cache_dir else None
-            made[split] = features.build(documents, self.wordpiece, options, folder)
+            made[split] = features.build(
+                documents, self.wordpiece, options, c.data.cache_dir or None
+            )
             augmentation = None
             if split == "train" and (rates.join or rates.swap):
                 augmentation = augment.Augmentation(
@@ -247,7 +247,7 @@ class System(base.Trained):
             )
             prepared[split] = Prepared(
                 batches,
-                fingerprint,
+                made[split].fingerprint,
                 functools.partial(features.documents_of, documents, self.wordpiece, options),
             )
         for note in features.notes(splits, made, self.wordpiece):

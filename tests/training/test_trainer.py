@@ -16,11 +16,13 @@ import safetensors.numpy
 from grel import checkpoint
 from grel.data.features import FeaturesError
 from grel.extraction import opening
+from grel.extraction.reading import Extraction
+from grel.families.base import Tally
 from grel.families.bert import System
 from grel.pretrained.port import PretrainedError
 from grel.records import RecordError
 from grel.runs.checkpoint import CheckpointError, Checkpoints
-from grel.training import steps
+from grel.training import steps, validation
 from grel.training.trainer import Trainer, TrainingError
 from tests import tiny, unilm
 
@@ -94,7 +96,7 @@ def test_triples_that_training_did_not_have_are_scored_by_themselves(folder, mon
     # Writes what is right for all documents but one, whose triples are not in training.
     missed = next(d for d in gold if not any(t in trainer.data.seen for t in d.triples))
     found = [d if d is not missed else dataclasses.replace(d, triples=()) for d in gold]
-    monkeypatch.setattr("grel.training.trainer.extract", lambda *_: (found, None))
+    monkeypatch.setattr(f"{validation.__name__}.extract_each", _extracting(found))
     trainer.run()
     (metrics,) = _log(folder / "unseen", "validation").values()
     unseen = [t for d in gold for t in d.triples if t not in trainer.data.seen]
@@ -105,12 +107,17 @@ def test_triples_that_training_did_not_have_are_scored_by_themselves(folder, mon
     assert about["seen_triples"] == trainer.data.seen.to_text()
 
 
+def _extracting(documents):
+    return lambda *_: [Extraction(document, Tally(), ()) for document in documents]
+
+
 class _Changed:
     """The batches of a trainer, but for what `change` makes of that of one step."""
 
     def __init__(self, trainer, step, change):
-        self._batches, self._step, self._change = trainer.data.train, step, change
-        object.__setattr__(trainer.data, "train", self)
+        self._batches, self._step, self._change = trainer.data.train.batches, step, change
+        changed = trainer.data.train._replace(batches=self)
+        object.__setattr__(trainer.data, "train", changed)
 
     def __getattr__(self, name):
         return getattr(self._batches, name)
@@ -239,7 +246,7 @@ def test_a_damaged_newest_checkpoint_costs_the_steps_since_the_one_before(folder
 def test_of_equal_f1_the_lower_loss_is_the_best(folder, monkeypatch, tmp_path):
     trainer = Trainer(tiny.config(folder), tmp_path)
     gold = trainer.data.validation_documents
-    monkeypatch.setattr("grel.training.trainer.extract", lambda *_: (gold, None))
+    monkeypatch.setattr(f"{validation.__name__}.extract_each", _extracting(gold))
     trainer.run()
     losses = {step: metrics["loss"] for step, metrics in _log(tmp_path, "validation").items()}
     _, _, about = opening.load(tmp_path, "best")
