@@ -115,9 +115,6 @@ def _check_fields(argv: Sequence[str], config: ml_collections.ConfigDict) -> Non
         match = _FIELD.fullmatch(argument)
         if match is not None and match[1] not in known:
             close = difflib.get_close_matches(match[1], known, n=1)
-            hint = (
-                f"did you mean {close[0]}?"
-                if close
-                else "grel/config.py and grel/families/ list the fields"
-            )
+            where = "grel/config.py and grel/families/ list the fields"
+            hint = f"did you mean {close[0]}?" if close else where
             raise UsageError(f"--config.{match[1]}: there is no such field; {hint}")
