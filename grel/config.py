@@ -113,7 +113,7 @@ def get_config() -> ml_collections.ConfigDict:
     c.train.keep = 2  # newest checkpoints kept beside the best
 
     c.decoding = ml_collections.ConfigDict()
-    c.decoding.copy = "on"  # "off" lets every token through; "su" is the rule of Su (2021)
+    c.decoding.copy = "on"  # "off" lets all tokens through; "su": Su (2021); "words": WordDec
     c.decoding.structure = "off"  # "on" writes whole triples of copied entities, known relations
     c.decoding.relations = ()  # with structure "on", the only relations to write; () is all
     c.decoding.label = "argmax"  # the likeliest; or "joint": the likeliest (label, token)
