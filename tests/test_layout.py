@@ -43,7 +43,7 @@ data.pipeline data.augment
 models.dropout models.losses models.pointer
 models.attention models.recurrent
 models.cache
-models.bert
+models.bert models.worddec
 models
 decoding.structure
 decoding.copying decoding.trace

@@ -8,25 +8,10 @@ import numpy as np
 import pytest
 
 from grel.models import recurrent
+from tests.models import literal
 
 LENGTHS = np.array([3, 0, 5, 1])
 BATCH, LENGTH, INPUTS, FEATURES = 4, 5, 3, 2
-
-
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def literal_lstm(params, inputs, carry, forget_bias):
-    """c and h after the inputs of one row, and h after each of them."""
-    (c, h), outputs = carry, []
-    for x in inputs:
-        gates = np.concatenate([x, h]) @ params["kernel"] + params["bias"]
-        i, f, g, o = np.split(gates, 4)
-        c = sigmoid(f + forget_bias) * c + sigmoid(i) * np.tanh(g)
-        h = sigmoid(o) * np.tanh(c)
-        outputs.append(h)
-    return (c, h), outputs
 
 
 def random_inputs(seed: int = 0):
@@ -34,10 +19,6 @@ def random_inputs(seed: int = 0):
     inputs_BSX = np.random.default_rng(seed).normal(size=(BATCH, LENGTH, INPUTS))
     inputs_BSX[np.arange(LENGTH) >= LENGTHS[:, None]] = 1e3
     return inputs_BSX.astype(np.float32)
-
-
-def as_numpy(params):
-    return jax.tree.map(np.asarray, params)
 
 
 @pytest.mark.parametrize("initializer", recurrent.INITIALIZERS)
@@ -52,8 +33,8 @@ def test_lstm_equals_a_loop_over_the_true_positions(initializer, reverse, has_ca
     after, outputs_BSD = layer.apply({"params": params}, inputs_BSX, LENGTHS, given)
     for row, length in enumerate(LENGTHS):
         order = slice(None, None, -1 if reverse else 1)
-        (c, h), outputs = literal_lstm(
-            as_numpy(params),
+        (c, h), outputs = literal.lstm(
+            params,
             inputs_BSX[row, :length][order],
             carry[:, row],
             forget_bias=1.0 if initializer == "tensorflow" else 0.0,
@@ -61,7 +42,7 @@ def test_lstm_equals_a_loop_over_the_true_positions(initializer, reverse, has_ca
         np.testing.assert_allclose(after[0][row], c, atol=1e-5)
         np.testing.assert_allclose(after[1][row], h, atol=1e-5)
         expected = np.zeros((LENGTH, FEATURES))
-        expected[:length] = np.array(outputs).reshape(-1, FEATURES)[order]
+        expected[:length] = outputs[order]
         np.testing.assert_allclose(outputs_BSD[row], expected, atol=1e-5)
 
 
@@ -103,16 +84,10 @@ def test_bilstm_reads_each_row_in_both_directions():
         ("forward", "backward"), (1, -1), finals, outputs, strict=True
     ):
         for row, length in enumerate(LENGTHS):
-            (c, h), expected = literal_lstm(
-                as_numpy(params[name]),
-                inputs_BSX[row, :length][::step],
-                np.zeros((2, FEATURES)),
-                forget_bias=0.0,
-            )
+            (c, h), expected = literal.lstm(params[name], inputs_BSX[row, :length][::step])
             np.testing.assert_allclose(final[0][row], c, atol=1e-5)
             np.testing.assert_allclose(final[1][row], h, atol=1e-5)
-            expected = np.array(expected).reshape(-1, FEATURES)[::step]
-            np.testing.assert_allclose(outputs_BSD[row, :length], expected, atol=1e-5)
+            np.testing.assert_allclose(outputs_BSD[row, :length], expected[::step], atol=1e-5)
 
 
 def test_padding_changes_neither_results_nor_gradients():
@@ -142,21 +117,14 @@ def test_additive_attention_by_hand():
         return layer(query_BD, layer.keys(outputs_BSD), outputs_BSD, length_B)
 
     variables = layer.init(jax.random.PRNGKey(0), query_BD, outputs_BSD, method=attend)
-    p = as_numpy(variables["params"])
     context_BD, weight_BS = layer.apply(variables, query_BD, outputs_BSD, method=attend)
     for row, length in enumerate(length_B):
-        scores = [
-            p["score"]["kernel"][:, 0]
-            @ np.tanh(
-                o @ p["key"]["kernel"] + query_BD[row] @ p["query"]["kernel"] + p["query"]["bias"]
-            )
-            + p["score"]["bias"][0]
-            for o in outputs_BSD[row, :length]
-        ]
-        weights = np.exp(scores) / np.exp(scores).sum()
+        context, weights = literal.attention(
+            variables["params"], query_BD[row], outputs_BSD[row, :length]
+        )
         np.testing.assert_allclose(weight_BS[row, :length], weights, rtol=1e-5)
         assert (weight_BS[row, length:] == 0).all()
-        np.testing.assert_allclose(context_BD[row], weights @ outputs_BSD[row, :length], atol=1e-6)
+        np.testing.assert_allclose(context_BD[row], context, atol=1e-6)
 
     def total(query_BD):
         return layer.apply(variables, query_BD, outputs_BSD, method=attend)[0].sum()
@@ -198,44 +166,12 @@ def params(encoder, sentences):
     return jax.jit(encoder.init)(jax.random.PRNGKey(3), *sentences)["params"]
 
 
-def literal_features(params, words, chars):
-    """Word vectors beside the characters' features: the character sequence is built and slid over.
-
-    Padding is zeros, whatever its row of the table is.
-    """
-    p = as_numpy(params)
-    sequence = [0, 0]
-    for of_word in chars:
-        sequence += [*of_word, 0, 0]
-    vectors = [p["chars"]["embedding"][i] * (i != 0) for i in sequence]
-    kernel, bias = p["filters"]["kernel"], p["filters"]["bias"]
-    rows = []
-    for n, word in enumerate(words):
-        start = n * (WORD_LENGTH + 2)
-        windows = [
-            sum(vectors[at + k] @ kernel[k] for k in range(3)) + bias
-            for at in range(start, start + WORD_LENGTH + 2)
-        ]
-        rows.append(
-            np.concatenate([p["words"]["embedding"][word], np.tanh(np.max(windows, axis=0))])
-        )
-    return rows
-
-
 def test_word_encoder_equals_its_definition(encoder, params, sentences):
     words_BS, chars_BSK, _ = sentences
     outputs_BSD = encoder.apply({"params": params}, *sentences)
     for row, length in enumerate(LENGTHS):
-        inputs = literal_features(params, words_BS[row, :length], chars_BSK[row, :length])
-        expected = []
-        for name, step in (("forward", 1), ("backward", -1)):
-            _, outputs = literal_lstm(
-                as_numpy(params["layers"][name]), inputs[::step], np.zeros((2, FEATURES)), 0.0
-            )
-            expected.append(np.array(outputs).reshape(-1, FEATURES)[::step])
-        np.testing.assert_allclose(
-            outputs_BSD[row, :length], np.concatenate(expected, axis=-1), atol=1e-5
-        )
+        expected = literal.word_encoder(params, words_BS[row, :length], chars_BSK[row, :length])
+        np.testing.assert_allclose(outputs_BSD[row, :length], expected, atol=1e-5)
         assert (outputs_BSD[row, length:] == 0).all()
 
 
