@@ -19,7 +19,8 @@ scoring.errors
 scoring.judged
 scoring.bootstrap scoring.breakdown scoring.calibration scoring.contrast
 text.linearize text.bio text.windows
-text.wordpiece
+text.wordpiece text.vectors
+text.words
 corpora.drafts corpora.card corpora.synthetic
 corpora.formats
 corpora.corpus_builder
@@ -43,7 +44,7 @@ data.columns
 models.dropout models.losses models.pointer
 models.attention models.recurrent
 models.cache
-models.bert
+models.bert models.worddec
 decoding.structure
 decoding.copying decoding.trace
 decoding.greedy

@@ -86,6 +86,7 @@ def search(
     num_beams: int,
     num_best: int = 1,
     penalty_power: float = 0.0,
+    attended_fn: greedy.AttendedFn | None = None,
 ) -> tuple[Hypotheses, jax.Array]:
     """The `num_best` best hypotheses of up to `num_steps` tokens that `num_beams` beams find.
 
@@ -102,6 +103,7 @@ def search(
         reorder_fn: the model's state after beams changed places; take_rows_fn: of some of the
             examples; grow_fn: with room for more steps.
         penalty_power: of `length_penalty`, 0 or more; 0 is none.
+        attended_fn: where the model looked, if it tells.
 
     Returns the hypotheses, and the number of steps run, summed over the rows they were run for.
 
@@ -124,6 +126,7 @@ def search(
             labels_BT=jnp.full(shape, O),
             log_prob_BT=jnp.zeros(shape),
             position_BT=jnp.full(shape, -1),
+            attended_BT=jnp.full(shape, -1),
             length_B=jnp.zeros(shape[:2], jnp.int32),
         )
         return Hypotheses(written, score_BW, score_BW)
@@ -153,6 +156,7 @@ def search(
         copied = copying.advance(
             search.masks, copied, token_R, label_bW.reshape(-1), mass_RS, rules
         )
+        attended_R = greedy.attended(attended_fn, state, search.masks)
         written = _take(search.beams.written, origin_bW)
         now = (slice(None), slice(None), search.num_steps)
         written = written.replace(
@@ -160,8 +164,9 @@ def search(
             labels_BT=written.labels_BT.at[now].set(label_bW),
             log_prob_BT=written.log_prob_BT.at[now].set(log_prob_RLY[row_bW, nth_bW, way_bW]),
             position_BT=written.position_BT.at[now].set(
-                copying.position(copied).reshape(token_bW.shape)
+                copying.position(search.masks, copied).reshape(token_bW.shape)
             ),
+            attended_BT=written.attended_BT.at[now].set(attended_R[row_bW]),
         )
         num_done = search.num_steps + 1
         ended_bW = token_bW == end_id

@@ -8,6 +8,9 @@ is then the sum over its places. What continues an n-gram of the source is a shi
 over its positions. All of it is exact and costs O(source) a step.
 Source: paper section 3.5; METHOD section 6.
 
+With copy="words" labels decide nothing: at every step the tokens of the source and all others that
+are written without being copied are allowed, as in WordDec (Nayak and Ng 2020).
+
 With a grammar (structure="on") the label decides which move is made, among those that the slot
 offers: B starts an entity with any candidate of the source, I continues it where the source goes
 on, O takes a token of the grammar. So at the start of the output the label chooses between an
@@ -28,7 +31,7 @@ from grel.text.bio import NUM_LABELS, B, I, O
 
 # What can be chosen, by the names of `config.decoding`.
 CHOICES = {
-    "copy": ("on", "off", "su"),
+    "copy": ("on", "off", "su", "words"),
     "structure": ("off", "on"),
     "label": ("argmax", "joint"),
     "scores": ("raw", "renormalized"),
@@ -54,7 +57,8 @@ class Rules:
 
     Attributes:
         grammar: the automaton of the slots; None is structure="off".
-        copy: "on" (METHOD section 6), "off" (every token is allowed) or "su" (Su 2021).
+        copy: "on" (METHOD section 6), "off" (every token is allowed), "su" (Su 2021) or "words"
+            (whatever the label, tokens of the source and those that are not copied).
         label: "argmax" takes the likeliest label and then the token; "joint" the pair with the
             highest log p(label) + log p(token | label).
         scores: of tokens: "raw" of the model's distribution over all tokens, "renormalized" over
@@ -78,7 +82,7 @@ class CopyMasks:
     """What the source allows; computed once, before the loop.
 
     Attributes:
-        source_BS: wordpiece ids of `[CLS] S1 [SEP] pad`.
+        source_BS: ids of the source, padded: of wordpieces `[CLS] S1 [SEP]`, of words S1 alone.
         inside_BS: positions of S1.
         candidate_BS: positions of S1 whose token may be copied.
         ids_BX: tokens by place: those of the source, then those that need not be copied.
@@ -155,14 +159,17 @@ def copy_masks(
     source_length_B: jax.Array,
     excluded_ids: Sequence[int],
     other_ids: Sequence[int] = (),
+    frame: tuple[int, int] = (1, 1),
 ) -> CopyMasks:
-    """Masks of padded sources `[CLS] S1 [SEP]`.
+    """Masks of padded sources, `[CLS] S1 [SEP]` or whatever `frame` says.
 
     `excluded_ids` are never candidates; `other_ids`, each once, are written without being copied:
-    those of the grammar or of a model that points.
+    those of the grammar, of a model that points or of copy="words". `frame` is how many tokens
+    stand before S1 and after it.
     """
+    before, after = frame
     place_1S = jnp.arange(source_BS.shape[1])[None]
-    inside_BS = (place_1S > 0) & (place_1S < source_length_B[:, None] - 1)
+    inside_BS = (place_1S >= before) & (place_1S < source_length_B[:, None] - after)
     excluded_BS = jnp.isin(source_BS, jnp.array(excluded_ids, jnp.int32))
     other_BE = jnp.broadcast_to(
         jnp.array(other_ids, jnp.int32)[None], (len(source_BS), len(other_ids))
@@ -288,8 +295,12 @@ def allowed(masks: CopyMasks, state: CopyState, label_B: jax.Array, rules: Rules
 
     B: the tokens of the source. I: those that follow a match. O: those of the grammar. Without a
     grammar, O allows every token, and so does a label that finds no candidate; in mode "off" all
-    labels do.
+    labels do, and in mode "words" all allow the source and what is not copied.
     """
+    if rules.copy == "words":
+        num_others = masks.ids_BX.shape[1] - masks.source_BS.shape[1]
+        place_BX = jnp.pad(masks.candidate_BS, ((0, 0), (0, num_others)), constant_values=True)
+        return Allowed(place_BX, jnp.zeros_like(label_B, bool))
     label_B1 = label_B[:, None]
     position_BS = jnp.where(
         label_B1 == I, _continuations(masks, state), (label_B1 == B) & masks.candidate_BS
@@ -378,14 +389,19 @@ def advance(
     return CopyState(match_BS, mass_BS, label_B, slot_B)
 
 
-def position(state: CopyState) -> jax.Array:
+def position(masks: CopyMasks, state: CopyState) -> jax.Array:
     """Where in S1 the tokens since the last B end; -1 where in no place.
 
     Of several places the one that the pointer gave most, or the first where the model does not
-    point. Returns position_B: [CLS] is not counted.
+    point. Returns position_B: what stands before S1 is not counted.
     """
-    # [CLS] never matches, so a row without a match gives 0 here, which is a place no match has.
-    return jnp.where(state.match_BS, state.mass_BS, -jnp.inf).argmax(-1) - 1
+    place_B = jnp.where(state.match_BS, state.mass_BS, -jnp.inf).argmax(-1)
+    return jnp.where(state.match_BS.any(-1), in_sentence(masks, place_B), -1)
+
+
+def in_sentence(masks: CopyMasks, place_B: jax.Array) -> jax.Array:
+    """Places in the source as places in S1."""
+    return place_B - masks.inside_BS.argmax(-1)
 
 
 def _grammar_tokens(masks: CopyMasks, state: CopyState, grammar: structure.Grammar) -> jax.Array:

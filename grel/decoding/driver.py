@@ -31,19 +31,47 @@ class Functions(NamedTuple):
 
     Attributes:
         init: (params, source_BS, source_length_B, num_steps, num_beams) -> state before the first
-            token.
+            token; where sources come with characters, chars_BSK is a further argument.
         decoding_params: params -> parameters as `step` takes them.
         step: (decoding_params, state, token_B) -> (token logits, bio_logits_BC, state); see
             `greedy.StepFn`.
         take_rows, grow: see `greedy.TakeRowsFn` and `GrowFn`; reorder_beams: see `beam.ReorderFn`.
+        attended: see `greedy.AttendedFn`; of models that tell.
     """
 
-    init: Callable[[Any, Any, Any, int, int], Any]
+    init: Callable[..., Any]
     decoding_params: Callable[[Any], Any]
     step: Callable[[Any, Any, Any], tuple[Any, Any, Any]]
     take_rows: greedy.TakeRowsFn
     grow: greedy.GrowFn
     reorder_beams: beam.ReorderFn
+    attended: greedy.AttendedFn | None = None
+
+
+class Frame(NamedTuple):
+    """What stands around a source, and around what is written.
+
+    Attributes:
+        pad_id: fills up sources.
+        before, after: ids around a source.
+        start_id: the first token that is fed; end_id: the token that ends an output.
+    """
+
+    pad_id: int
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+    start_id: int
+    end_id: int
+
+    @classmethod
+    def packed(cls, pad_id: int, cls_id: int, sep_id: int) -> Frame:
+        """Of `[CLS] S1 [SEP] S2 [SEP]`."""
+        return cls(pad_id, (cls_id,), (sep_id,), sep_id, sep_id)
+
+    @property
+    def width(self) -> int:
+        """Tokens around a source."""
+        return len(self.before) + len(self.after)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,8 +82,8 @@ class Options:
         copy: a name in `copying.CHOICES`.
         max_target: most wordpieces written for a source.
         batch_size: rows over all local devices.
-        buckets: padded lengths of `[CLS] S1 [SEP]`, ascending; a longer source is cut to the last,
-            and marked so.
+        buckets: padded lengths of sources with their frame, ascending; a longer source is cut to
+            the last, and marked so.
         structure: "on" writes nothing but whole triples of copied entities and known relations,
             each entity in its slot; see `copying`.
         label, scores: see `copying.Rules`.
@@ -98,6 +126,8 @@ class Written:
         positions: for each token, where in the source (as it was given, from 0) the tokens since
             the last label B end, this one included; see `copying.position`.
             An entity of n tokens with position p at its last one stands at [p - n + 1, p + 1).
+        attended: for each token, where in the source the model looked to write it; -1 if it does
+            not tell.
         ended: whether the end token was written within `max_target`. With structure "on" an output
             that did not end is cut after its last triple that `|` follows.
         num_cut: wordpieces at the end of the source that the model did not see.
@@ -113,12 +143,17 @@ class Written:
     num_cut: int
     others: tuple[Written, ...] = ()
     pointed: bool = False
+    attended: np.ndarray | None = None
 
 
 def _greedy(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
     """Greedy search as a search with one beam."""
     generated, row_steps = greedy.search(
-        *args, take_rows_fn=model.take_rows, grow_fn=model.grow, **kwargs
+        *args,
+        take_rows_fn=model.take_rows,
+        grow_fn=model.grow,
+        attended_fn=model.attended,
+        **kwargs,
     )
     generated = jax.tree.map(lambda x: x[:, None], generated)
     return generated, jnp.ones(generated.length_B.shape, bool), row_steps
@@ -131,6 +166,7 @@ def _beam(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tupl
         reorder_fn=model.reorder_beams,
         take_rows_fn=model.take_rows,
         grow_fn=model.grow,
+        attended_fn=model.attended,
         num_beams=options.num_beams,
         num_best=options.num_best,
         penalty_power=options.length_penalty,
@@ -140,15 +176,16 @@ def _beam(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tupl
 
 
 class Decoder:
-    """Decoding of wordpiece sources with a family's functions.
+    """Decoding of sources, of wordpieces or words, with a family's functions.
 
     Args:
         model: the family's functions.
         options: how to decode.
-        special: (pad_id, cls_id, sep_id).
+        frame: what stands around sources and outputs.
         excluded_ids: never copied.
-        schema: the relations; needed for structure "on" and for a model that points, which writes
-            `schema.token_ids` beside the tokens of the source.
+        schema: the relations; needed for structure "on", and for a model that points and for copy
+            "words", which write `schema.token_ids` beside the tokens of the source.
+        unknown_id: that copy "words" writes as well; None is none.
         relations: write these only, with structure "on"; None is all.
         end_bias: is added to the logit of the end token; 0 changes nothing.
 
@@ -163,31 +200,44 @@ class Decoder:
         model: Functions,
         options: Options,
         *,
-        special: tuple[int, int, int],
+        frame: Frame,
         excluded_ids: Sequence[int],
         schema: Schema | None = None,
+        unknown_id: int | None = None,
         relations: Collection[str] | None = None,
         end_bias: float = 0.0,
     ):
-        if schema is None and (options.structure == "on" or options.head == "pointer"):
-            raise ValueError("structure='on' needs the schema of relations, and so does a pointer")
-        writes_others = options.structure == "on" or options.head == "pointer"
-        other_ids = schema.token_ids if schema is not None and writes_others else ()
+        copies_words = options.copy == "words"
+        writes_others = options.structure == "on" or options.head == "pointer" or copies_words
+        if schema is None and writes_others:
+            raise ValueError(
+                "structure='on' needs the schema of relations, and so do a pointer and copy='words'"
+            )
+        other_ids = schema.token_ids if writes_others else ()
+        if copies_words and unknown_id is not None and unknown_id not in other_ids:
+            other_ids = (*other_ids, unknown_id)
         self._options = options
-        self._pad_id, self._cls_id, self._sep_id = special
+        self._frame = frame
         self._excluded_ids = tuple(excluded_ids)
+        self._other_ids = other_ids
         self._schema = schema if options.structure == "on" else None
         num_steps = greedy.num_steps_for(options.max_target)
 
         def decode(replicated, rows):
             params, grammar, end_bias = replicated
-            source_BS, source_length_B = rows
+            source_BS, source_length_B, *chars = rows
             room = greedy.first_room(num_steps)
             search = functools.partial(
                 _greedy if options.num_beams == 1 else _beam,
                 functools.partial(model.step, model.decoding_params(params)),
-                model.init(params, source_BS, source_length_B, room, options.num_beams),
-                copying.copy_masks(source_BS, source_length_B, self._excluded_ids, other_ids),
+                model.init(params, source_BS, source_length_B, room, options.num_beams, *chars),
+                copying.copy_masks(
+                    source_BS,
+                    source_length_B,
+                    self._excluded_ids,
+                    other_ids,
+                    (len(frame.before), len(frame.after)),
+                ),
                 copying.Rules(
                     grammar,
                     options.copy,
@@ -195,11 +245,11 @@ class Decoder:
                     options.scores,
                     options.head,
                     end_bias,
-                    self._sep_id,
+                    frame.end_id,
                 ),
                 num_steps=num_steps,
-                start_id=self._sep_id,
-                end_id=self._sep_id,
+                start_id=frame.start_id,
+                end_id=frame.end_id,
             )
             return (), search(model=model, options=options)
 
@@ -237,45 +287,68 @@ class Decoder:
 
     @property
     def max_source(self) -> int:
-        """Wordpieces of the longest source that is not cut."""
-        return self._options.buckets[-1] - 2
+        """Tokens of the longest source that is not cut."""
+        return self._options.buckets[-1] - self._frame.width
 
-    def __call__(self, params: Any, sources: Sequence[Sequence[int]]) -> list[Written]:
-        """Decodes sources (ids without [CLS] and [SEP]) with replicated parameters."""
+    def __call__(
+        self,
+        params: Any,
+        sources: Sequence[Sequence[int]],
+        chars: Sequence[np.ndarray] | None = None,
+    ) -> list[Written]:
+        """Decodes sources (ids without their frame) with replicated parameters.
+
+        `chars` are the characters of each source's words, [words, K], for a model that reads them.
+        """
         written: list[Written | None] = [None] * len(sources)
-        for places, result in self.batches(params, sources):
+        for places, result in self.batches(params, sources, chars):
             for place, one in zip(places, result, strict=True):
                 written[place] = one
         return written
 
     def batches(
-        self, params: Any, sources: Sequence[Sequence[int]]
+        self,
+        params: Any,
+        sources: Sequence[Sequence[int]],
+        chars: Sequence[np.ndarray] | None = None,
     ) -> Iterator[tuple[list[int], list[Written]]]:
         """The same batch by batch, as (indices into sources, what was written for them).
 
         The devices work on the next batch while the caller has one.
         """
-        size, buckets = self._options.batch_size, self._options.buckets
+        size, buckets, frame = self._options.batch_size, self._options.buckets, self._frame
         order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
         under_way = None
         for start in range(0, len(order), size):
             places = order[start : start + size]
-            longest = len(sources[places[-1]]) + 2
+            longest = len(sources[places[-1]]) + frame.width
             width = next((bucket for bucket in buckets if bucket >= longest), buckets[-1])
-            source_BS = np.full((size, width), self._pad_id, np.int32)
+            source_BS = np.full((size, width), frame.pad_id, np.int32)
             source_length_B = np.zeros(size, np.int32)
             for row, place in enumerate(places):
-                ids = [self._cls_id, *sources[place][: width - 2], self._sep_id]
+                ids = [*frame.before, *sources[place][: width - frame.width], *frame.after]
                 source_BS[row, : len(ids)] = ids
                 source_length_B[row] = len(ids)
+            rows = (source_BS, source_length_B)
+            if chars is not None:
+                rows = (*rows, self._chars(source_BS, [chars[place] for place in places]))
             before = under_way
             replicated = params, self._grammar, self._end_bias
-            _, decoded = self._decode(replicated, (source_BS, source_length_B))
+            _, decoded = self._decode(replicated, rows)
             under_way = places, decoded
             if before:
                 yield self._read(*before, sources)
         if under_way:
             yield self._read(*under_way, sources)
+
+    def _chars(self, source_BS: np.ndarray, chars: Sequence[np.ndarray]) -> np.ndarray:
+        """The characters of a batch's words, padded: chars_BSK."""
+        first = len(self._frame.before)
+        chars_BSK = np.zeros((*source_BS.shape, chars[0].shape[-1]), np.int32)
+        for row, of_words in enumerate(chars):
+            of_words = of_words[: source_BS.shape[1] - self._frame.width]
+            chars_BSK[row, first : first + len(of_words)] = of_words
+        return chars_BSK
 
     def _read(
         self, places: list[int], decoded: Any, sources: Sequence[Sequence[int]]
@@ -310,6 +383,7 @@ class Decoder:
             ended=ended,
             num_cut=max(0, len(source) - self.max_source),
             pointed=self._options.head == "pointer",
+            attended=generated.attended_BT[:length],
         )
 
     def trace(self, source: Sequence[int], written: Written) -> list[Step]:
@@ -322,4 +396,5 @@ class Decoder:
             copy=self._options.copy,
             schema=self._schema,
             relations=self._relations,
+            other_ids=self._other_ids,
         )

@@ -28,6 +28,8 @@ FIRST_ROOM = 16
 
 # (state, token_B) -> (token_logits_BV or, of places, token_logits_BX, bio_logits_BC, state)
 StepFn = Callable[[Any, jax.Array], tuple[jax.Array, jax.Array, Any]]
+# state after a step -> where in the source the model looked at that step: place_B
+AttendedFn = Callable[[Any], jax.Array]
 # (state, index_B) -> state of these rows
 TakeRowsFn = Callable[[Any, jax.Array], Any]
 # (state, num_steps) -> state with room for so many steps
@@ -44,6 +46,7 @@ class Generated:
         log_prob_BT: log-probability of each token, see `copying.Rules.scores`.
         position_BT: where in S1 the tokens since the last B end, this one included, [CLS] not
             counted; see `copying.position`.
+        attended_BT: where in S1 the model looked to write each token, -1 if it does not tell.
         length_B: tokens before the end token; T where a row did not end.
     """
 
@@ -51,6 +54,7 @@ class Generated:
     labels_BT: jax.Array
     log_prob_BT: jax.Array
     position_BT: jax.Array
+    attended_BT: jax.Array
     length_B: jax.Array
 
 
@@ -99,6 +103,7 @@ def search(
     end_id: int,
     take_rows_fn: TakeRowsFn,
     grow_fn: GrowFn,
+    attended_fn: AttendedFn | None = None,
 ) -> tuple[Generated, jax.Array]:
     """Writes up to `num_steps` tokens (a multiple of STEPS_PER_CHECK) for each row.
 
@@ -110,6 +115,7 @@ def search(
         masks: the copy masks of the sources; rules: what decides beside the model.
         start_id: the first token to feed; end_id: the token that ends a row.
         take_rows_fn: the model's state of some of the rows; grow_fn: with room for more steps.
+        attended_fn: where the model looked, if it tells.
 
     Returns what was written, and the number of steps run, summed over the rows they were run for.
 
@@ -121,7 +127,7 @@ def search(
     for stage in stages(len(masks.source_BS), num_steps):
         progress = take_unended(progress, stage.size, take_rows_fn)
         progress = progress.replace(state=grow_fn(progress.state, stage.room))
-        progress = advance(step_fn, progress, rules, stage, end_id=end_id)
+        progress = advance(step_fn, progress, rules, stage, end_id=end_id, attended_fn=attended_fn)
     written = progress.written
     length_B = (written.tokens_BT != end_id).sum(-1)
     return written.replace(length_B=length_B), progress.num_row_steps
@@ -176,6 +182,7 @@ def begin(
             labels_BT=filled(O),
             log_prob_BT=filled(0.0),
             position_BT=filled(-1),
+            attended_BT=filled(-1),
             length_B=jnp.zeros(num_rows, jnp.int32),
         ),
         num_steps=jnp.int32(0),
@@ -200,8 +207,21 @@ def take_unended(progress: Progress, size: int, take_rows_fn: TakeRowsFn) -> Pro
     )
 
 
+def attended(attended_fn: AttendedFn | None, state: Any, masks: copying.CopyMasks) -> jax.Array:
+    """Where in S1 the model looked at the step before `state`; -1 where it does not tell."""
+    if attended_fn is None:
+        return jnp.full(len(masks.source_BS), -1)
+    return copying.in_sentence(masks, attended_fn(state))
+
+
 def advance(
-    step_fn: StepFn, progress: Progress, rules: copying.Rules, stage: Stage, *, end_id: int
+    step_fn: StepFn,
+    progress: Progress,
+    rules: copying.Rules,
+    stage: Stage,
+    *,
+    end_id: int,
+    attended_fn: AttendedFn | None = None,
 ) -> Progress:
     """Goes on to the end of the stage."""
 
@@ -216,7 +236,8 @@ def advance(
         copied = copying.advance(
             progress.masks, progress.copied, token_b, label_b, scores.mass_BS, rules
         )
-        position_b = jnp.where(progress.ended_b, -1, copying.position(copied))
+        position_b = jnp.where(progress.ended_b, -1, copying.position(progress.masks, copied))
+        attended_b = jnp.where(progress.ended_b, -1, attended(attended_fn, state, progress.masks))
         place = progress.row_b, progress.num_steps
         written = progress.written
         return progress.replace(
@@ -229,6 +250,7 @@ def advance(
                 labels_BT=written.labels_BT.at[place].set(label_b),
                 log_prob_BT=written.log_prob_BT.at[place].set(log_prob_b),
                 position_BT=written.position_BT.at[place].set(position_b),
+                attended_BT=written.attended_BT.at[place].set(attended_b),
             ),
             num_steps=progress.num_steps + 1,
             num_row_steps=progress.num_row_steps + len(token_b),

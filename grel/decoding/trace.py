@@ -41,6 +41,7 @@ def trace(
     copy: str = "on",
     schema: Schema | None = None,
     relations: Collection[str] | None = None,
+    other_ids: Collection[int] = (),
 ) -> list[Step]:
     """Replays an output, token by token.
 
@@ -50,6 +51,7 @@ def trace(
         excluded_ids: never copied.
         copy: a name in `copying.CHOICES`.
         schema: where structure is "on", else None; relations: those that it was restricted to.
+        other_ids: what copy="words" allows beside tokens of the source.
 
     Example: source `x y x z`, output B:x I:z: match lengths are 0 and 1, allowed are `x y z` and
     then `y z`.
@@ -68,7 +70,11 @@ def trace(
             allowed = {source_ids[end] for end in ends if end < len(source_ids)}
         else:
             allowed = set()
+        if copy == "words":
+            allowed = set(source_ids)
         allowed -= set(excluded_ids)
+        if copy == "words":
+            allowed |= set(other_ids)
         if schema is not None and label == O:
             allowed = _grammar(written_ids[:t], schema, relations)
         steps.append(

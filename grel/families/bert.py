@@ -319,9 +319,10 @@ class System(base.Trained):
                     length_penalty=c.length_penalty,
                     head=self.model.head,
                 ),
-                special=(w.pad_id, w.cls_id, w.sep_id),
+                frame=driver.Frame.packed(w.pad_id, w.cls_id, w.sep_id),
                 excluded_ids=w.excluded_ids,
                 schema=_schema(w),
+                unknown_id=w.unk_id,
                 relations=c.relations or None,
                 end_bias=c.end_bias,
             )

@@ -17,7 +17,7 @@ from grel.text.wordpiece import Encoding, Wordpiece
 
 DECODING = Fields(
     {
-        "decoding.copy": "on",  # "off" lets every token through; "su" is the rule of Su (2021)
+        "decoding.copy": "on",  # "off" lets all tokens through; "su": Su (2021); "words": WordDec
         # "on" writes nothing but whole triples of copied entities and known relations.
         "decoding.structure": "off",
         "decoding.relations": (),  # with structure "on", the only relations to write; () is all

@@ -84,8 +84,8 @@ def numbered_lines(path: str | Path) -> Iterator[Item]:
     A byte order mark is dropped, and of a line over `MAX_LINE_BYTES` all but the start, which is
     still over it. Raises RecordError where the file can't be read.
     """
-    with _opened(path) as file:
-        yield from _guarded(path, _lines(file))
+    with opened(path) as file:
+        yield from guarded(path, _lines(file))
 
 
 def json_lines(path: str | Path) -> Iterator[Item]:
@@ -100,9 +100,9 @@ def json_items(path: str | Path) -> Iterator[Item]:
     has values of several lines each. These two are read into memory. Blank lines are dropped at the
     end only. Raises RecordError where the file can't be read, or not be split.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         head = _head(path, file)
-        yield from _without_blank_end(_guarded(path, _json_items(path, file, head)))
+        yield from _without_blank_end(guarded(path, _json_items(path, file, head)))
 
 
 class Input(NamedTuple):
@@ -121,18 +121,18 @@ def text_or_json(path: str | Path, format: str = "auto") -> Iterator[Input]:
     for JSON what begins like a record or a list of records or strings, blank lines aside. Raises
     RecordError where the file can't be read, or not be split.
     """
-    with _opened(path) as file:
+    with opened(path) as file:
         head = _head(path, file)
         first = _first_line(head)
         is_json = format == "jsonl" or (format == "auto" and _JSON_START.match(first) is not None)
         is_guess = format == "auto" and _LIKE_JSON.match(first) is not None
         items = _json_items(path, file, head) if is_json else _lines(file, head)
-        yield Input(_guarded(path, items), "jsonl" if is_json else "text", is_guess)
+        yield Input(guarded(path, items), "jsonl" if is_json else "text", is_guess)
 
 
 @contextlib.contextmanager
-def _opened(path: str | Path) -> Iterator[BinaryIO]:
-    """The file, decompressed; it is closed in the end."""
+def opened(path: str | Path) -> Iterator[BinaryIO]:
+    """The file, decompressed, and closed in the end; RecordError where it can't be read."""
     with contextlib.ExitStack() as stack:
         try:
             if str(path) != "-":
@@ -152,8 +152,8 @@ def _opened(path: str | Path) -> Iterator[BinaryIO]:
         yield gzip.GzipFile(mode="rb", fileobj=file) if start.startswith(_GZIP) else file
 
 
-def _guarded(path: str | Path, items: Iterator[T]) -> Iterator[T]:
-    """The same; where reading fails, that is told of the file."""
+def guarded(path: str | Path, items: Iterator[T]) -> Iterator[T]:
+    """The same; where reading fails, that is told of the file, by RecordError."""
     try:
         yield from items
     except EOFError:
@@ -169,7 +169,7 @@ def _cannot_read(path: str | Path, error: Exception) -> RecordError:
 def _head(path: str | Path, file: BinaryIO) -> list[bytes]:
     """The lines up to the first that is not blank, if that is near."""
     head: list[bytes] = []
-    for data in itertools.islice(_guarded(path, _raw_lines(file)), _HEAD_LINES):
+    for data in itertools.islice(guarded(path, _raw_lines(file)), _HEAD_LINES):
         head.append(data)
         if _first_line(head).strip():
             break

@@ -200,13 +200,14 @@ def place_scores(
 
 def sums(
     tokens: TokenScores,
-    bio_logits_BPC: jax.Array,
+    bio_logits_BPC: jax.Array | None,
     targets: Targets,
     alpha: float,
     written_BP: jax.Array | None = None,
 ) -> Sums:
     """`alpha * CE_token + (1 - alpha) * CE_bio` and its parts, as (sum, count) over what counts.
 
+    Of a model without a label head, None, the loss is CE_token, and labels have no parts.
     Where `written_BP` is given, only these tokens are asked for; labels always are. "overflow" and
     "unwritable" are counts: of targets without room, and of tokens that can't be predicted.
     """
@@ -220,15 +221,20 @@ def sums(
     def total(value_BP, which_BP=counts_BP):
         return jnp.where(which_BP, value_BP, 0).sum()
 
-    cross_entropy = optax.softmax_cross_entropy_with_integer_labels
     token_loss = total(tokens.loss_BP, scored_BP)
+    parts = {
+        "token_loss": (token_loss, num_scored),
+        "token_accuracy": (total(tokens.right_BP, scored_BP), num_scored),
+        "overflow": (targets.num_overflow, num),
+        "unwritable": (num_asked - num_scored, num),
+    }
+    if bio_logits_BPC is None:
+        return {"loss": (token_loss, num), **parts}
+    cross_entropy = optax.softmax_cross_entropy_with_integer_labels
     bio_loss = total(cross_entropy(bio_logits_BPC, targets.label_BP))
     return {
         "loss": (alpha * token_loss + (1 - alpha) * bio_loss, num),
-        "token_loss": (token_loss, num_scored),
+        **parts,
         "bio_loss": (bio_loss, num),
-        "token_accuracy": (total(tokens.right_BP, scored_BP), num_scored),
         "bio_accuracy": (total(bio_logits_BPC.argmax(-1) == targets.label_BP), num),
-        "overflow": (targets.num_overflow, num),
-        "unwritable": (num_asked - num_scored, num),
     }

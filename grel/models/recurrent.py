@@ -14,7 +14,6 @@ Equations, with one bias as two would add up:
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import flax.linen as nn
 import jax
@@ -38,33 +37,6 @@ def uniform(bound: float) -> nn.initializers.Initializer:
     return init
 
 
-class _Step(nn.RNNCellBase):
-    """One step, on an input that was multiplied by its weights already."""
-
-    features: int
-    kernel_init: nn.initializers.Initializer
-    forget_bias: float
-
-    @nn.compact
-    def __call__(self, carry: Carry, gates_BG: jax.Array) -> tuple[Carry, jax.Array]:
-        c_BD, h_BD = carry
-        kernel_DG = self.param("kernel", self.kernel_init, (self.features, 4 * self.features))
-        i_BD, f_BD, g_BD, o_BD = jnp.split(gates_BG + h_BD @ kernel_DG, 4, axis=-1)
-        c_BD = nn.sigmoid(f_BD + self.forget_bias) * c_BD + nn.sigmoid(i_BD) * jnp.tanh(g_BD)
-        h_BD = nn.sigmoid(o_BD) * jnp.tanh(c_BD)
-        return (c_BD, h_BD), h_BD
-
-    @nn.nowrap
-    def initialize_carry(self, rng: Any, input_shape: tuple[int, ...]) -> Carry:
-        del rng
-        zeros = jnp.zeros((*input_shape[:-1], self.features))
-        return zeros, zeros
-
-    @property
-    def num_feature_axes(self) -> int:
-        return 1
-
-
 class LSTM(nn.Module):
     """An LSTM over padded sequences, or by `step` over one position.
 
@@ -78,38 +50,59 @@ class LSTM(nn.Module):
     initializer: str = "torch"
     reverse: bool = False
 
-    def setup(self):
+    @nn.compact
+    def weights(self, num_inputs: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+        """W, U and b of the equations."""
         is_torch = self.initializer == "torch"
         drawn = uniform(1 / math.sqrt(self.features))
-        kernel_init = drawn if is_torch else nn.initializers.glorot_uniform()
-        bias_init = drawn if is_torch else nn.initializers.zeros
-        self.inputs = nn.Dense(4 * self.features, kernel_init=kernel_init, bias_init=bias_init)
-        self.hidden = _Step(self.features, kernel_init, 0.0 if is_torch else 1.0)
-        self.rnn = nn.RNN(
-            self.hidden, return_carry=True, reverse=self.reverse, keep_order=self.reverse
+        # One kernel for both, as TensorFlow has it: Glorot's bound depends on its shape.
+        kernel_XG = self.param(
+            "kernel",
+            drawn if is_torch else nn.initializers.glorot_uniform(),
+            (num_inputs + self.features, 4 * self.features),
         )
+        bias_G = self.param(
+            "bias", drawn if is_torch else nn.initializers.zeros, (4 * self.features,)
+        )
+        return kernel_XG[:num_inputs], kernel_XG[num_inputs:], bias_G
 
     def __call__(
         self, inputs_BSX: jax.Array, length_B: jax.Array, carry: Carry | None = None
     ) -> tuple[Carry, jax.Array]:
         """The state behind the last position that was read, and outputs_BSD."""
-        gates_BSG = self.inputs(inputs_BSX)
-        # A sequence without any position still takes one step, whose results are put right below.
+        input_XG, hidden_DG, bias_G = self.weights(inputs_BSX.shape[-1])
+        gates_BSG = inputs_BSX @ input_XG + bias_G[None, None]
+        inside_BS = inside(length_B, inputs_BSX.shape[1])
+
+        def step(carry, at_position):
+            gates_BG, inside_B = at_position
+            inside_B1 = inside_B[:, None]
+            after = self._advance(carry, gates_BG, hidden_DG)
+            after = jax.tree.map(lambda new, old: jnp.where(inside_B1, new, old), after, carry)
+            return after, jnp.where(inside_B1, after[1], 0)
+
         carry = self.zeros(inputs_BSX[:, 0]) if carry is None else carry
-        after, outputs_BSD = self.rnn(
-            gates_BSG, initial_carry=carry, seq_lengths=jnp.maximum(length_B, 1)
-        )
-        is_empty_B1 = (length_B == 0)[:, None]
-        after = jax.tree.map(lambda new, old: jnp.where(is_empty_B1, old, new), after, carry)
-        return after, jnp.where(inside(length_B, inputs_BSX.shape[1])[..., None], outputs_BSD, 0)
+        over_positions = gates_BSG.swapaxes(0, 1), inside_BS.T
+        after, outputs_SBD = jax.lax.scan(step, carry, over_positions, reverse=self.reverse)
+        return after, outputs_SBD.swapaxes(0, 1)
 
     def step(self, carry: Carry, inputs_BX: jax.Array) -> tuple[Carry, jax.Array]:
         """Feeds one position: the new state, and h_BD."""
-        return self.hidden(carry, self.inputs(inputs_BX))
+        input_XG, hidden_DG, bias_G = self.weights(inputs_BX.shape[-1])
+        carry = self._advance(carry, inputs_BX @ input_XG + bias_G[None], hidden_DG)
+        return carry, carry[1]
 
     def zeros(self, like_BX: jax.Array) -> Carry:
         """The state before anything was read."""
-        return self.hidden.initialize_carry(None, like_BX.shape)
+        zeros_BD = jnp.zeros((len(like_BX), self.features))
+        return zeros_BD, zeros_BD
+
+    def _advance(self, carry: Carry, gates_BG: jax.Array, hidden_DG: jax.Array) -> Carry:
+        c_BD, h_BD = carry
+        i_BD, f_BD, g_BD, o_BD = jnp.split(gates_BG + h_BD @ hidden_DG, 4, axis=-1)
+        forget_bias = 0.0 if self.initializer == "torch" else 1.0
+        c_BD = nn.sigmoid(f_BD + forget_bias) * c_BD + nn.sigmoid(i_BD) * jnp.tanh(g_BD)
+        return c_BD, nn.sigmoid(o_BD) * jnp.tanh(c_BD)
 
 
 class BiLSTM(nn.Module):
@@ -140,10 +133,9 @@ class AdditiveAttention(nn.Module):
     features: int
 
     def setup(self):
-        drawn = _torch_dense(self.features)
-        self.key = nn.Dense(self.features, use_bias=False, **drawn[0])
-        self.query = nn.Dense(self.features, **drawn[0], **drawn[1])
-        self.score = nn.Dense(1, **drawn[0], **drawn[1])
+        self.key = torch_dense(self.features, self.features, use_bias=False)
+        self.query = torch_dense(self.features, self.features)
+        self.score = torch_dense(self.features, 1)
 
     def keys(self, outputs_BSD: jax.Array) -> jax.Array:
         """U o_i: keys_BSD."""
@@ -168,17 +160,18 @@ def masked_softmax(score_BS: jax.Array, allowed_BS: jax.Array) -> jax.Array:
     return nn.softmax(jnp.where(allowed_BS, score_BS, -jnp.inf), axis=-1, where=allowed_BS)
 
 
-def _torch_dense(fan_in: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    drawn = uniform(1 / math.sqrt(fan_in))
-    return {"kernel_init": drawn}, {"bias_init": drawn}
+def torch_dense(num_inputs: int, features: int, use_bias: bool = True) -> nn.Dense:
+    """A dense layer whose weights and bias are drawn as PyTorch draws them."""
+    drawn = uniform(1 / math.sqrt(num_inputs))
+    return nn.Dense(features, use_bias, kernel_init=drawn, bias_init=drawn)
 
 
 class WordEncoder(nn.Module):
     """Words by their vectors and characters, read in both directions (Nayak and Ng 2020).
 
-    The characters of a sentence are one sequence: two of padding, then of each word `WORD_LENGTH`
-    characters and two of padding. A filter of width 3 so sees a word and the padding beside it,
-    never two words.
+    The characters of a sentence are one sequence: two of padding, then of each word K characters
+    and two of padding. A filter of width 3 so sees a word and the padding beside it, never two
+    words. Vectors of padding are zero.
 
     Attributes:
         num_words, num_chars: of the vocabularies, padding (0) included.
@@ -196,20 +189,20 @@ class WordEncoder(nn.Module):
     dropout: float = 0.3
 
     def setup(self):
-        self.words = nn.Embed(
-            self.num_words, self.word_features, embedding_init=_with_padding(uniform(0.25))
-        )
+        self.words = nn.Embed(self.num_words, self.word_features, embedding_init=uniform(0.25))
         self.chars = nn.Embed(
-            self.num_chars, self.char_features, embedding_init=_with_padding(_NORMAL)
+            self.num_chars, self.char_features, embedding_init=nn.initializers.normal(1.0)
         )
-        drawn = _torch_dense(3 * self.char_features)
-        self.filters = nn.Conv(self.num_filters, (3,), padding="VALID", **drawn[0], **drawn[1])
+        drawn = uniform(1 / math.sqrt(3 * self.char_features))
+        self.filters = nn.Conv(
+            self.num_filters, (3,), padding="VALID", kernel_init=drawn, bias_init=drawn
+        )
         self.layers = BiLSTM(self.features)
         self.drop = Dropout(self.dropout)
 
     def word_vectors(self, words: jax.Array, row_B: jax.Array | None = None) -> jax.Array:
-        """Vectors of word ids of any shape."""
-        return self.drop(self.words(words), row_B)
+        """Vectors of word ids; zeros for padding."""
+        return self.drop(_vectors(self.words, words), row_B)
 
     def __call__(
         self,
@@ -218,14 +211,14 @@ class WordEncoder(nn.Module):
         length_B: jax.Array,
         row_B: jax.Array | None = None,
     ) -> jax.Array:
-        """outputs_BSD, both directions side by side; `chars_BSK` has `WORD_LENGTH` a word.
+        """outputs_BSD, both directions side by side.
 
         `row_B` is for dropout, which is done where `apply` has a key of it.
         """
         batch, length, word_length = chars_BSK.shape
         padded_BSK = jnp.pad(chars_BSK, ((0, 0), (0, 0), (0, 2))).reshape(batch, -1)
         padded_BC = jnp.pad(padded_BSK, ((0, 0), (2, 0)))
-        vectors_BCX = self.drop(self.chars(padded_BC), row_B)
+        vectors_BCX = self.drop(_vectors(self.chars, padded_BC), row_B)
         filtered_BCF = self.filters(vectors_BCX)
         of_words_BSKF = filtered_BCF.reshape(batch, length, word_length + 2, self.num_filters)
         inputs_BSX = jnp.concatenate(
@@ -236,16 +229,6 @@ class WordEncoder(nn.Module):
         return self.drop(jnp.concatenate(both, axis=-1), row_B)
 
 
-# Characters of a word that the encoder sees.
-WORD_LENGTH = 10
-
-_NORMAL = nn.initializers.normal(1.0)
-
-
-def _with_padding(drawn: nn.initializers.Initializer) -> nn.initializers.Initializer:
-    """Row 0 is zero."""
-
-    def init(key, shape, dtype=jnp.float32):
-        return drawn(key, shape, dtype).at[0].set(0)
-
-    return init
+def _vectors(table: nn.Embed, ids: jax.Array) -> jax.Array:
+    """Rows of a table, and zeros for padding, which filters see and which is never trained."""
+    return jnp.where(ids[..., None] == 0, 0, table(ids))

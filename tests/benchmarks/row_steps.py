@@ -13,7 +13,7 @@ import numpy as np
 
 from grel import parallel
 from grel.config import get_config
-from grel.decoding.driver import Decoder, Functions, Options
+from grel.decoding.driver import Decoder, Frame, Functions, Options
 from tests.benchmarks import workload
 
 # Ids of a made-up vocabulary: a source's first word says how long its target is.
@@ -59,7 +59,7 @@ def main() -> None:
                 reorder_beams=lambda left_B, origin_BW: left_B,
             ),
             Options("on", a.max_target, batch, get_config().data.buckets),
-            special=(workload.PAD_ID, workload.CLS_ID, workload.SEP_ID),
+            frame=Frame.packed(workload.PAD_ID, workload.CLS_ID, workload.SEP_ID),
             excluded_ids=workload.EXCLUDED_IDS,
         )
         written = decoder(params, sources)

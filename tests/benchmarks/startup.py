@@ -23,7 +23,7 @@ import jax
 import numpy as np
 
 from grel import parallel
-from grel.decoding.driver import Decoder, Functions, Options
+from grel.decoding.driver import Decoder, Frame, Functions, Options
 from grel.decoding.structure import Schema
 from grel.extraction.extractor import cache_compilations
 from grel.models import bert
@@ -72,7 +72,7 @@ def _start(a: argparse.Namespace) -> None:
             reorder_beams=bert.reorder_beams,
         ),
         Options("on", a.target, a.batch, tuple(a.buckets), structure="on"),
-        special=(workload.PAD_ID, workload.CLS_ID, workload.SEP_ID),
+        frame=Frame.packed(workload.PAD_ID, workload.CLS_ID, workload.SEP_ID),
         excluded_ids=workload.EXCLUDED_IDS,
         schema=Schema(
             {"in": [200], "born in": [201, 200]},

@@ -49,8 +49,13 @@ def continuations(
     return offered - set(excluded)
 
 
-def allowed_tokens(label, source, tokens, labels, excluded, mode) -> set[int] | None:
-    """The tokens that a label allows after what was written, None for all."""
+def allowed_tokens(label, source, tokens, labels, excluded, mode, others=()) -> set[int] | None:
+    """The tokens that a label allows after what was written, None for all.
+
+    `others` are what mode "words" allows beside the source.
+    """
+    if mode == "words":
+        return set(source) - set(excluded) | set(others)
     if mode == "off" or label == O:
         return None
     if label == B:
@@ -115,7 +120,9 @@ def _moves_after_openers(source, tokens, labels, excluded, layout) -> dict[int, 
     return {label: allowed for label, allowed in found.items() if allowed}
 
 
-def moves(source, tokens, labels, excluded, mode, layout) -> dict[int, tuple[int, set[int] | None]]:
+def moves(
+    source, tokens, labels, excluded, mode, layout, others=()
+) -> dict[int, tuple[int, set[int] | None]]:
     """For each label that the model may mean: the label written, and the tokens allowed.
 
     By Su's rule never I after O, and B for an I that continues nothing.
@@ -131,7 +138,8 @@ def moves(source, tokens, labels, excluded, mode, layout) -> dict[int, tuple[int
             if not continuations(source, tokens, labels, excluded):
                 options[I] = B, allowed_tokens(B, source, tokens, labels, excluded, mode)
                 continue
-        options[label] = label, allowed_tokens(label, source, tokens, labels, excluded, mode)
+        allowed = allowed_tokens(label, source, tokens, labels, excluded, mode, others)
+        options[label] = label, allowed
     return options
 
 
@@ -181,6 +189,7 @@ def decode(
     layout: Layout | None = None,
     choose: str = "argmax",
     scores: str = "raw",
+    others: Collection[int] = (),
 ) -> list[Step]:
     """Writes until `end_id`, which is the last step's token unless `max_steps` came first.
 
@@ -192,7 +201,7 @@ def decode(
         token_logits, bio_logits = step_fn(len(steps), token)
         tokens, labels = [s.token for s in steps], [s.label for s in steps]
         options = []
-        possible = moves(source, tokens, labels, excluded, mode, layout)
+        possible = moves(source, tokens, labels, excluded, mode, layout, others)
         for meant, (label, allowed) in sorted(possible.items()):
             token = choose_token(token_logits, allowed)
             among = allowed if scores == "renormalized" else None

@@ -61,7 +61,8 @@ def _search(tables, cases, grammar, rules_of, num_beams, **settings):
         return jax.tree.map(take, state)
 
     rules = copying.Rules(grammar, *rules_of)
-    other_ids = () if grammar is None and rules.head == "vocabulary" else SCHEMA.token_ids
+    copies_alone = grammar is None and rules.head == "vocabulary" and rules.copy != "words"
+    other_ids = () if copies_alone else SCHEMA.token_ids
     masks = copying.copy_masks(source_BS, length_B, EXCLUDED, other_ids)
     common = {"start_id": START, "end_id": END, "grow_fn": lambda state, num_steps: state}
     common |= {"take_rows_fn": take_rows_fn}
@@ -74,6 +75,7 @@ def _search(tables, cases, grammar, rules_of, num_beams, **settings):
         masks,
         rules,
         reorder_fn=reorder_fn,
+        attended_fn=lambda state: 1 + state[0] % 7,
         num_beams=num_beams,
         **settings,
         **common,
@@ -140,7 +142,9 @@ def extensions(tables, cases, row, tokens, labels, *, copy, label, scores, struc
     """(score, label, token) of whatever may come next, by the literal rules of `reference`."""
     token_logits, bio_logits = logits_after(tables, cases, row, tokens)
     layout = LAYOUT if structured else None
-    moves = reference.moves(words_of(cases, row), tokens, labels, EXCLUDED, copy, layout)
+    moves = reference.moves(
+        words_of(cases, row), tokens, labels, EXCLUDED, copy, layout, SCHEMA.token_ids
+    )
     if label == "argmax":
         best = max(moves, key=lambda meant: bio_logits[meant])
         by_label = {moves[best][0]: (0.0, moves[best][1])}
@@ -199,6 +203,7 @@ def assert_found(best, row: int, expected):
         ("on", True, "argmax", "raw", 3, 1.0, "vocabulary"),
         pytest.param(*("on", False, "joint", "raw", 3, 0.7, "pointer"), marks=SLOW),
         ("on", True, "argmax", "renormalized", 3, 1.0, "pointer"),
+        ("words", False, "argmax", "renormalized", 3, 1.0, "vocabulary"),
     ],
 )
 def test_equal_to_a_literal_beam_search(copy, structured, label, scores, width, power, head):
@@ -226,6 +231,25 @@ def test_equal_to_a_literal_beam_search(copy, structured, label, scores, width, 
             assert_found(best, row, expected)
             lengths.add(len(expected[0][1]))
     assert len(lengths) >= 4
+
+
+def test_where_the_model_looked_moves_with_its_beam():
+    """It depends on all that was fed before; [CLS] is not counted."""
+    tables, cases = random_tables(1, end=1.0), random_cases(60, 2)
+    settings = {"num_steps": 8, "num_best": 3, "penalty_power": 1.0}
+    best, _ = search(tables, cases, 3, grammar=grammar(), **settings)
+    num_others = 0
+    for row, rank in itertools.product(range(60), range(3)):
+        if best.penalized_BW[row, rank] == -np.inf:
+            continue
+        key, token = int(cases[0][row].sum()), START
+        written = best.written.tokens_BT[row, rank].tolist()
+        for t in range(int(best.written.length_B[row, rank])):
+            key = int(next_key(key, token))
+            assert best.written.attended_BT[row, rank, t] == key % 7
+            token = written[t]
+            num_others += rank > 0
+    assert num_others > 50
 
 
 @pytest.mark.parametrize("label", copying.CHOICES["label"])

@@ -79,6 +79,20 @@ def test_world_health_example():
     assert offered(source, history, B) == (B, set(source))
 
 
+def test_words_of_the_sentence_and_others_are_allowed_under_every_label():
+    """WordDec's rule, for a source that stands in no frame; a word that is not copied is out."""
+    a, b, c = ids("a b c")
+    source_BS = np.array([[a, 3, b, 0], [0, 0, 0, 0]])
+    masks = copying.copy_masks(source_BS, np.array([3, 0]), EXCLUDED, (3, c), frame=(0, 0))
+    for label in (O, B, I):
+        allow = copying.allowed(
+            masks, copying.init_copy(masks), np.full(2, label), copying.Rules(copy="words")
+        )
+        assert not allow.free_B.any()
+        tokens = [set(np.asarray(masks.ids_BX)[n][np.asarray(allow.place_BX)[n]]) for n in (0, 1)]
+        assert tokens == [{a, b, 3, c}, {3, c}]
+
+
 def test_docstring_example_of_advance():
     masks = packed(ids("x y x z"))
 
@@ -212,7 +226,7 @@ def test_position_is_the_first_place_in_the_source_as_it_was_given():
     masks = packed(ids("x y x z"))
 
     def at(history):
-        return int(copying.position(state_after(masks, history))[0])
+        return int(copying.position(masks, state_after(masks, history))[0])
 
     x, y, z = (WORDS[c] for c in "xyz")
     assert at([]) == -1

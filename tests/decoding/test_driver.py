@@ -70,7 +70,7 @@ def decoder(
             reorder_beams=lambda state, origin_BW: state,
         ),
         driver.Options(copy, MAX_TARGET, batch_size, buckets, **fields),
-        special=(PAD, CLS, SEP),
+        frame=driver.Frame.packed(PAD, CLS, SEP),
         excluded_ids=EXCLUDED,
         schema=schema,
         relations=relations,
@@ -321,6 +321,66 @@ def test_traces_follow_the_decoder(params, structured):
         assert at_once.trace(source, one) == few.trace(source, one)
         told = free.trace(source, one)
         assert [(s.token_id, s.allowed) for s in told] == [(token, None) for token in one.ids]
+
+
+def test_words_stand_in_no_frame_and_bring_their_characters(params):
+    """As WordDec decodes: start and end differ, and the model tells where it looked."""
+    unknown, start, end = 8, 9, SEP
+
+    def init(params, source_BS, source_length_B, num_steps, num_beams, chars_BSK):
+        state = init_fn(params, source_BS, source_length_B, num_steps, num_beams)
+        return (state[0] + chars_BSK.sum((1, 2))) % NUM_KEYS, state[1]
+
+    functions = driver.Functions(
+        init=init,
+        decoding_params=lambda params: params,
+        step=step_fn,
+        take_rows=take_rows_fn,
+        grow=lambda state, num_steps: state,
+        reorder_beams=lambda state, origin_BW: state,
+        attended=lambda state: jnp.full(len(state[0]), state[1] % 5),
+    )
+    words = driver.Decoder(
+        functions,
+        driver.Options("words", MAX_TARGET, 8, BUCKETS),
+        frame=driver.Frame(PAD, (), (), start, end),
+        excluded_ids=EXCLUDED,
+        schema=SCHEMA,
+        unknown_id=unknown,
+    )
+    assert words.max_source == BUCKETS[-1]
+    rng, sources = np.random.default_rng(3), random_sources(60)
+    chars = [rng.integers(0, 9, (len(source), 3)) for source in sources]
+    others = {*SCHEMA.token_ids, unknown}
+    written = words(params, sources, chars)
+    for source, of_words, one in zip(sources, chars, written, strict=True):
+        seen = source[: BUCKETS[-1]]
+        key = (sum(seen) + len(seen) + of_words[: BUCKETS[-1]].sum()) % NUM_KEYS
+        steps = reference.decode(
+            seen,
+            lambda step, token, key=key: (PARAMS[0][key, step, token], PARAMS[1][key, step, token]),
+            max_steps=NUM_STEPS if seen else 0,
+            start_id=start,
+            end_id=end,
+            excluded=EXCLUDED,
+            mode="words",
+            others=others,
+        )
+        steps = [s for s in steps if s.token != end][:MAX_TARGET]
+        assert one.ids.tolist() == [s.token for s in steps]
+        assert one.attended.tolist() == [(t + 1) % 5 for t in range(len(steps))]
+        assert one.num_cut == max(0, len(source) - BUCKETS[-1])
+        assert [set(s.allowed) for s in words.trace(source, one)] == [s.allowed for s in steps]
+    assert {unknown, PART_END, TRIPLE_END} <= {i for one in written for i in one.ids.tolist()}
+
+
+def test_a_model_that_does_not_tell_where_it_looked(written):
+    assert {place for one in written for place in one.attended.tolist()} == {-1}
+
+
+def test_words_need_the_schema():
+    with pytest.raises(ValueError, match="copy='words'"):
+        decoder(8, "words")
 
 
 def test_max_source_is_the_longest_that_is_not_cut():
