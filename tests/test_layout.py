@@ -39,16 +39,16 @@ report.page
 report.build
 data.features
 data.pipeline data.augment
+decoding.structure decoding.pointers
+decoding.copying decoding.trace
+decoding.greedy
+decoding.beam
+decoding.driver
 models.dropout models.losses models.pointer
 models.attention models.recurrent
 models.cache
 models.bert
 models
-decoding.structure
-decoding.copying decoding.trace
-decoding.greedy
-decoding.beam
-decoding.driver
 config
 extraction.system extraction.reading
 extraction.texts
