@@ -47,7 +47,7 @@ decoding.driver
 models.dropout models.losses models.pointer
 models.attention models.recurrent
 models.cache
-models.bert
+models.bert models.ptdec
 models
 config
 extraction.system extraction.reading
