@@ -47,7 +47,7 @@ decoding.driver
 models.dropout models.losses models.pointer
 models.attention models.recurrent
 models.cache
-models.bert models.ptdec
+models.bert models.mrmep models.ptdec
 models
 config
 extraction.system extraction.reading
