@@ -41,15 +41,15 @@ report.build
 data.features
 data.pipeline data.augment
 data.columns
-models.dropout models.losses models.pointer
-models.attention models.recurrent
-models.cache
-models.bert models.worddec
-decoding.structure
+decoding.structure decoding.pointers
 decoding.copying decoding.trace
 decoding.greedy
 decoding.beam
 decoding.driver
+models.dropout models.losses models.pointer
+models.attention models.recurrent
+models.cache
+models.bert models.worddec models.ptdec models.mrmep
 pretrained.fetch pretrained.foreign
 pretrained.port pretrained.similarity
 fields
