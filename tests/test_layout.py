@@ -55,8 +55,8 @@ pretrained.port pretrained.similarity
 fields
 families.base
 families.reading families.lookup
-families.tokens
-families.bert
+families.tokens families.words
+families.bert families.worddec families.ptdec families.mrmep
 families.registry
 config
 extraction.reading extraction.opening

@@ -1,8 +1,9 @@
 """Batches of examples that are named columns, each as long as it happens to be.
 
 Word-level families have examples of words, characters, spans and labels. A column's first axis is
-ragged and is padded with zeros: of "words" to the bucket, of every other column to the longest that
-an example of the bucket, or of a shorter one, has. So the number of shapes is that of the buckets.
+ragged and is padded with zeros: of "words", and of what is as long in every example, to the bucket,
+of every other column to the longest that an example of the bucket, or of a shorter one, has. So the
+number of shapes is that of the buckets.
 """
 
 from __future__ import annotations
@@ -29,11 +30,13 @@ class Padded(NamedTuple):
     Attributes:
         columns: by name, padded, with the row as their first axis; zeros in an empty row.
         lengths: by name, how long each row's column is, lengths_B; 0 in an empty row.
+        totals: by name, the lengths of all rows of the global batch, added up.
         row_B: number of the row in the global batch, which seeds what is random in it.
     """
 
     columns: dict[str, np.ndarray]
     lengths: dict[str, np.ndarray]
+    totals: dict[str, int]
     row_B: np.ndarray
 
 
@@ -76,6 +79,11 @@ class ColumnBatches:
         self._buckets = [b for n, b in enumerate(buckets) if not n or buckets[n - 1] < longest]
         lengths_E = np.array([len(example["words"]) for example in examples])
         self._bucket_E = np.searchsorted(self._buckets, lengths_E)
+        per_word = {
+            name
+            for name in examples[0]
+            if all(len(example[name]) == len(example["words"]) for example in examples)
+        }
         # Examples move up only, so a bucket's longest column is that of all shorter buckets too.
         self._sizes = [
             {
@@ -85,7 +93,7 @@ class ColumnBatches:
                 )
                 for name in examples[0]
             }
-            | {"words": bucket}
+            | dict.fromkeys(per_word, bucket)
             for n, bucket in enumerate(self._buckets)
         ]
         self._plan = functools.lru_cache(maxsize=1)(self._make_plan)
@@ -102,10 +110,8 @@ class ColumnBatches:
         """This process's rows of the batch of a step."""
         epoch, index = divmod(step, self.num_batches)
         bucket, numbers = self._plan(epoch)[index]
-        own = numbers[self._rows.start : self._rows.stop]
-        row_B = np.arange(self._rows.start, self._rows.stop, dtype=np.int32)
-        examples = [self._examples[number] for number in own]
-        return self._make(pad(examples, self._sizes[bucket], row_B, self._examples[0]))
+        examples = [self._examples[number] for number in numbers]
+        return self._make(pad(examples, self._sizes[bucket], self._rows))
 
     def examples(self, step: int) -> list[int]:
         """Which examples are in the global batch of a step."""
@@ -113,21 +119,21 @@ class ColumnBatches:
         return self._plan(epoch)[index][1].tolist()
 
 
-def pad(
-    examples: Sequence[Example], sizes: Mapping[str, int], row_B: np.ndarray, like: Example
-) -> Padded:
-    """The examples as the first rows; the others are empty.
+def pad(examples: Sequence[Example], sizes: Mapping[str, int], rows: slice) -> Padded:
+    """Some rows of the global batch of these examples; those behind the examples are empty.
 
     Args:
         sizes: by name, the length to pad a column to.
-        like: an example, for the types of its columns.
     """
-    columns, lengths = {}, {}
+    row_B = np.arange(rows.start, rows.stop, dtype=np.int32)
+    own = examples[rows]
+    columns, lengths, totals = {}, {}, {}
     for name, size in sizes.items():
-        padded = np.zeros((len(row_B), size, *like[name].shape[1:]), like[name].dtype)
-        for row, example in enumerate(examples):
-            padded[row, : len(example[name])] = example[name]
-        columns[name] = padded
+        like = examples[0][name]
+        columns[name] = np.zeros((len(row_B), size, *like.shape[1:]), like.dtype)
         lengths[name] = np.zeros(len(row_B), np.int32)
-        lengths[name][: len(examples)] = [len(example[name]) for example in examples]
-    return Padded(columns, lengths, row_B)
+        for row, example in enumerate(own):
+            columns[name][row, : len(example[name])] = example[name]
+            lengths[name][row] = len(example[name])
+        totals[name] = sum(len(example[name]) for example in examples)
+    return Padded(columns, lengths, totals, row_B)

@@ -151,7 +151,7 @@ def examples(
     """
     left_out = LeftOut() if left_out is None else left_out
     for start in range(0, len(documents), _CHUNK):
-        chunk = [_ordered(d, options.order) for d in documents[start : start + _CHUNK]]
+        chunk = [ordered(d, options.order) for d in documents[start : start + _CHUNK]]
         names = sorted({name for d in chunk for t in d.triples for name in (t.head, t.tail)})
         encoded = dict(zip(names, wordpiece.encode_batch(names), strict=True))
         sources = wordpiece.encode_batch([d.text for d in chunk])
@@ -268,7 +268,8 @@ def notes(
         )
 
 
-def _ordered(document: Document, order: str) -> Document:
+def ordered(document: Document, order: str) -> Document:
+    """The document with each triple once, in an order of `ORDERS`."""
     document = document.without_duplicates()
     if order == "file":
         return document

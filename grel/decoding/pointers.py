@@ -3,7 +3,8 @@
 Systems that point at words give each word a score as the start and one as the end of a name. A span
 has the sum of the two: log-probabilities where a system multiplies, probabilities where it adds.
 The best span is not that of the best start and the best end, which may lie in the wrong order, too
-far apart, or across another name. Source: BASELINES, MrMep and PtDec.
+far apart, or across another name. Source: Chen et al. (2019),
+Nayak and Ng (2020).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ read and tested anywhere.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from grel import records
@@ -20,35 +20,56 @@ from grel.text import bio, linearize
 if TYPE_CHECKING:
     from grel.decoding.driver import Written
     from grel.text.wordpiece import Encoding, Wordpiece
+    from grel.text.words import Words
+
+Find = Callable[[slice], tuple[str, Span | None]]
+
+
+def read_wordpieces(
+    text: str, source: Encoding, written: Written, wordpiece: Wordpiece
+) -> tuple[list[Triple], Tally]:
+    """See `read_output`, for wordpieces: names are cut out of the text where they stand there."""
+    ids = [int(i) for i in written.ids]
+
+    def find(slot: slice) -> tuple[str, Span | None]:
+        span = place(
+            ids[slot],
+            source,
+            text,
+            last=int(written.positions[slot.stop - 1]),
+            pointed=written.pointed,
+            unknown=wordpiece.holds_unknown(ids[slot]),
+        )
+        return (text[slice(*span)] if span else wordpiece.decode(ids[slot])), span
+
+    return read_output(written, wordpiece, find)
 
 
 def read_output(
-    text: str, source: Encoding, written: Written, wordpiece: Wordpiece
+    written: Written, tokenizer: Wordpiece | Words, find: Find
 ) -> tuple[list[Triple], Tally]:
     """The triples that one output says, the first of each key, and what went wrong.
+
+    Args:
+        written: the output.
+        tokenizer: that wrote it.
+        find: the name that a slot of the output says, and its place in the text if it has one.
 
     A triple's score is the product of its tokens' probabilities, separators excluded, and its score
     per token their geometric mean.
     """
     ids = [int(i) for i in written.ids]
-    parsed = linearize.parse(ids, wordpiece.form)
+    parsed = linearize.parse(ids, tokenizer.form)
     triples: dict[tuple[str, str, str], Triple] = {}
     num_unknown_relations = num_foreign = num_unknown_names = 0
     for slots in parsed.triples:
-        relation = wordpiece.relation(ids[slots.relation])
+        relation = tokenizer.relation(ids[slots.relation])
         if relation is None:
             num_unknown_relations += 1
             continue
-        names, spans = [], []
-        for slot in (slots.head, slots.tail):
-            last = int(written.positions[slot.stop - 1])
-            unknown = wordpiece.holds_unknown(ids[slot])
-            span = place(
-                ids[slot], source, text, last=last, pointed=written.pointed, unknown=unknown
-            )
-            num_unknown_names += unknown
-            spans.append(span)
-            names.append(text[slice(*span)] if span else wordpiece.decode(ids[slot]))
+        slots_of_names = slots.head, slots.tail
+        num_unknown_names += sum(tokenizer.holds_unknown(ids[slot]) for slot in slots_of_names)
+        names, spans = zip(*map(find, slots_of_names), strict=True)
         num_foreign += spans.count(None)
         log_prob = sum(float(written.log_probs[slot].sum()) for slot in slots)
         num_tokens = sum(slot.stop - slot.start for slot in slots)

@@ -93,8 +93,8 @@ class TokenWriter(base.Writer):
         return self._decoder(params, [encoding.ids for encoding in encodings])
 
     def read(self, text: str, encoding: Encoding, output: Written) -> tuple[list[Triple], Tally]:
-        """See `reading.read_output`."""
-        return reading.read_output(text, encoding, output, self._wordpiece)
+        """See `reading.read_wordpieces`."""
+        return reading.read_wordpieces(text, encoding, output, self._wordpiece)
 
     def num_unknown(self, encoding: Encoding) -> int:
         """Wordpieces that stand for words that the vocabulary lacks."""

@@ -7,7 +7,8 @@ pair, a distribution over the words being what a step says and, weighted so, wha
 A stop position stands before the sentence, which pairs that are missing point at. Pointers here and
 in batches are words counted from 0, both ends included, and -1 is the stop; positions are one more.
 The four are head start, head end, tail start, tail end. R are classes of relations, NONE and then
-those of the schema; T pairs of a relation. Source: BASELINES section 3.
+those of the schema; T pairs of a relation. Source: Chen et al. (2019),
+and their program.
 """
 
 from __future__ import annotations

@@ -7,7 +7,8 @@ the entity, and state and entities choose the relation. The relation None ends a
 
 Here T are steps, R classes of relations: PAD, NONE, then the relations. Pointers are words, counted
 from 0 without anything before the sentence, both ends included; -1 where there is none. The four
-are head start, head end, tail start, tail end. Source: BASELINES section 4.
+are head start, head end, tail start, tail end. Source: Nayak and
+Ng (2020), and their program.
 """
 
 from __future__ import annotations
@@ -30,13 +31,13 @@ from grel.models.dropout import Dropout
 from grel.models.losses import Sums
 from grel.models.recurrent import (
     LSTM,
-    WORD_LENGTH,
     AdditiveAttention,
     BiLSTM,
     WordEncoder,
     inside,
-    uniform,
+    torch_dense,
 )
+from grel.text.words import WORD_LENGTH
 
 # Classes of relations; relation r of the schema is r + FIRST.
 PAD, NONE, FIRST = 0, 1, 2
@@ -144,11 +145,6 @@ class Scores(NamedTuple):
     pointers_B4S: jax.Array
 
 
-def _dense(features: int, fan_in: int) -> nn.Module:
-    drawn = uniform(1 / math.sqrt(fan_in))
-    return nn.Dense(features, kernel_init=drawn, bias_init=drawn)
-
-
 class Model(nn.Module):
     """Encoder and decoder, the latter one step at a time."""
 
@@ -168,13 +164,13 @@ class Model(nn.Module):
         )
         self.attention = AdditiveAttention(c.features)
         self.past_attention = AdditiveAttention(c.features)
-        self.past_query = _dense(c.features, c.triple_features)
+        self.past_query = torch_dense(c.triple_features, c.features)
         self.cell = LSTM(c.features)
         self.head_layers, self.tail_layers = BiLSTM(c.features), BiLSTM(c.features)
         # Start and end.
-        self.head_pointers = _dense(2, 2 * c.features)
-        self.tail_pointers = _dense(2, 2 * c.features)
-        self.relation = _dense(num_classes, 9 * c.features)
+        self.head_pointers = torch_dense(2 * c.features, 2)
+        self.tail_pointers = torch_dense(2 * c.features, 2)
+        self.relation = torch_dense(9 * c.features, num_classes)
         self.relations = nn.Embed(
             num_classes, c.relation_features, embedding_init=nn.initializers.normal(1.0)
         )

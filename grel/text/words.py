@@ -46,6 +46,10 @@ class Encoding(NamedTuple):
     offsets: list[Span]
     chars: np.ndarray
 
+    def part(self, tokens: slice) -> Encoding:
+        """Some of the words, one after the other."""
+        return Encoding(self.ids[tokens], self.offsets[tokens], self.chars[tokens])
+
 
 class Words:
     """A vocabulary of words and characters together with a relation schema.

@@ -10,7 +10,7 @@ import numpy as np
 
 from grel.data import features
 from grel.decoding.driver import Written
-from grel.families.reading import read_output
+from grel.families.reading import read_wordpieces
 from grel.records import is_whole, read_jsonl
 from grel.scoring.protocols import PROTOCOLS, score
 from grel.text.wordpiece import Wordpiece, read_vocabulary
@@ -32,7 +32,7 @@ def main() -> None:
         ids = np.array(example.target, np.int32)
         nowhere, certain = np.full(len(ids), -1), np.zeros(len(ids))
         written = Written(ids, nowhere, certain, nowhere, ended=True, num_cut=0)
-        triples, _ = read_output(document.text, encoding, written, wordpiece)
+        triples, _ = read_wordpieces(document.text, encoding, written, wordpiece)
         read.append(dataclasses.replace(document, triples=tuple(triples)))
     spans = [
         (document.text, span)

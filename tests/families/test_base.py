@@ -18,9 +18,21 @@ from grel.records import read_jsonl
 from tests import tiny
 
 # By family, the fields of a configuration that trains in seconds.
+WORDS = {
+    "data.buckets": (16, 40),
+    "tokenizer.min_count": 1,
+    "train.batch_size": 16,
+    "decoding.batch_size": 8,
+    "model.word_features": 8,
+    "model.features": 8,
+}
+CHARS = {"model.char_features": 4, "model.num_filters": 4}
 TINY = {
     "bert": tiny.FIELDS,
     "lookup": {},
+    "mrmep": {**WORDS, "model.num_heads": 2},
+    "ptdec": {**WORDS, **CHARS, "model.relation_features": 4},
+    "worddec": {**WORDS, **CHARS, "decoding.max_target": 20},
 }
 TEXTS = ["Ann Moore , born in Lima , lives in Port Moresby .", "Bo Li", "Oslo ! " * 30]
 

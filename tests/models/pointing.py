@@ -17,7 +17,7 @@ def dense(params, x):
 
 
 def lstm_step(params, c, h, x, forget_bias=0.0):
-    gates = dense(params["inputs"], x) + h @ params["hidden"]["kernel"]
+    gates = np.concatenate([x, h]) @ params["kernel"] + params["bias"]
     i, f, g, o = np.split(gates, 4)
     c = sigmoid(f + forget_bias) * c + sigmoid(i) * np.tanh(g)
     return c, sigmoid(o) * np.tanh(c)
@@ -25,7 +25,7 @@ def lstm_step(params, c, h, x, forget_bias=0.0):
 
 def lstm(params, xs, forget_bias=0.0):
     """The last c, and all outputs."""
-    c = h = np.zeros(len(params["hidden"]["kernel"]))
+    c = h = np.zeros(params["kernel"].shape[1] // 4)
     outputs = []
     for x in xs:
         c, h = lstm_step(params, c, h, x, forget_bias)

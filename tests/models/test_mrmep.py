@@ -101,7 +101,7 @@ def _assert_close(found, expected):
 
 
 class Literal:
-    """A sentence by BASELINES section 3, line by line; `num_padding` positions of quirks."""
+    """A sentence by the paper, line by line; `num_padding` positions of quirks."""
 
     def __init__(self, config, params, words, num_padding=0):
         self.config, self.params = config, params

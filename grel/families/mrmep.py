@@ -1,0 +1,118 @@
+"""MrMep as a family: which relations hold, then the pairs of each (Chen et al. 2019)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar
+
+import ml_collections
+import numpy as np
+
+from grel.data.columns import Example, Padded
+from grel.families import words as family
+from grel.families.words import Placed
+from grel.fields import Fields
+from grel.models import mrmep
+from grel.text.words import Encoding, Words
+
+
+class System(family.System):
+    """A word-level system with the network `models.mrmep`.
+
+    An example is a sentence and one of its relations; a sentence without triples has one of no
+    relation, from which the classifiers learn.
+    """
+
+    NETWORK = mrmep
+    FIELDS: ClassVar[Fields] = (
+        family.FIELDS
+        | family.POINTER_FIELDS
+        | Fields(
+            {
+                "data.order": "file",
+                "model.word_features": 100,
+                "model.features": 100,
+                "model.num_heads": 4,
+                "model.num_pairs": 4,  # of a relation, learned and written at most
+                "model.max_span": 15,  # words of a name
+                "model.decoder": "layer",  # or "para"
+                "model.pointer_weight": 3.0,  # of the pointers' loss against the classifiers'
+                "model.dropout": 0.5,
+                "model.quirks": "paper",  # or "authors"; see models/mrmep.py
+            },
+            {"model.decoder": mrmep.DECODERS, "model.quirks": mrmep.QUIRKS},
+            {
+                "model.word_features": (1, math.inf),
+                "model.features": (1, math.inf),
+                "model.num_heads": (1, math.inf),
+                "model.num_pairs": (1, math.inf),
+                "model.max_span": (1, math.inf),
+                "model.pointer_weight": (0.0, math.inf),
+                "model.dropout": (0.0, 0.9),
+            },
+        )
+    )
+
+    @classmethod
+    def shape(cls, config: ml_collections.ConfigDict, words: Words) -> mrmep.Config:
+        """The fields of `config.model`, and the vocabularies."""
+        fields = config.model.to_dict()
+        del fields["family"]
+        return mrmep.Config(
+            num_words=len(words.vocabulary),
+            num_relations=len(words.relations),
+            max_words=config.data.buckets[-1],
+            **fields,
+        )
+
+    def examples(
+        self, text: str, encoding: Encoding, triples: Sequence[Placed]
+    ) -> Iterator[Example]:
+        """One for each relation, with its first pairs."""
+        if any(t.head is None or t.tail is None for t in triples):
+            return
+        holds = sorted({t.relation for t in triples})
+        for relation in holds or [mrmep.NONE - mrmep.FIRST]:
+            pairs = [
+                (t.head[0], t.head[1] - 1, t.tail[0], t.tail[1] - 1)
+                for t in triples
+                if t.relation == relation
+            ]
+            pointers_T4 = np.full((self.model.num_pairs, 4), -1, np.int32)
+            for number, pair in enumerate(pairs[: self.model.num_pairs]):
+                pointers_T4[number] = pair
+            yield {
+                "relation": np.array([relation + mrmep.FIRST], np.int32),
+                "holds": np.array([h + mrmep.FIRST for h in holds], np.int32),
+                "pointers": pointers_T4,
+            }
+
+    def batch(self, padded: Padded) -> mrmep.Batch:
+        """One row for each relation of each sentence."""
+        columns = padded.columns
+        num_rows = len(padded.row_B)
+        holds_BR = np.zeros((num_rows, len(self.words.relations) + mrmep.FIRST), bool)
+        for row, length in enumerate(padded.lengths["holds"]):
+            holds_BR[row, columns["holds"][row, :length]] = True
+        return mrmep.Batch(
+            words_BS=columns["words"],
+            length_B=padded.lengths["words"],
+            relation_B=columns["relation"][:, 0],
+            holds_BR=holds_BR,
+            pointers_BT4=columns["pointers"],
+            row_B=padded.row_B,
+        )
+
+    def writer(self) -> family.PointerWriter:
+        """The classifiers, then greedy pointers for each relation that holds."""
+
+        def extract(params: Any, words_BS: Any, chars_BSK: Any, length_B: Any) -> mrmep.Extracted:
+            del chars_BSK
+            return mrmep.extract(self.model, params, words_BS, length_B)
+
+        def read(row: Any, words: Sequence[str]) -> list:
+            del words
+            return mrmep.read(row)
+
+        return family.pointer_writer(self, extract, read)

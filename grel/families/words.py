@@ -1,0 +1,366 @@
+"""What word-level families share: tokenizer, examples in columns, and the writer that points.
+
+The systems before pretrained encoders read whole words, with a vocabulary and vectors of their own.
+Source: Nayak and Ng (2020), Zeng et al. (2018, 2020), Chen et al. (2019).
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+import hashlib
+import logging
+import math
+import operator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple
+
+import jax
+import ml_collections
+import numpy as np
+
+from grel import parallel
+from grel.data import features
+from grel.data.columns import ColumnBatches, Example, Padded
+from grel.decoding.pointers import Found
+from grel.errors import ConfigError
+from grel.families import base
+from grel.families.base import Prepared, Splits, Tally
+from grel.fields import Fields
+from grel.models.losses import Sums
+from grel.records import Document, Span, Triple, to_json
+from grel.text.vectors import read_vectors
+from grel.text.words import WORD_LENGTH, Encoding, Words, word_span
+
+_LOG = logging.getLogger(__name__)
+
+# Beside those of `data.features`: in an order drawn once for each document, as the authors do.
+ORDERS = ("shuffled", *features.ORDERS)
+
+FIELDS = Fields(
+    {
+        "data.buckets": (16, 24, 32, 48, 64, 100),  # numbers of words to pad to
+        # Of triples: drawn once, or as in the "file", or by "position", or "relation" first.
+        "data.order": "shuffled",
+        "tokenizer.min_count": 2,  # words seen less often in training are unknown
+        "tokenizer.vectors": "",  # of words: a file of word2vec, GloVe or fastText; "" is random
+    },
+    {"data.order": ORDERS},
+    {"tokenizer.min_count": (1, math.inf)},
+)
+# Of those that point at words, which write all triples at once.
+POINTER_FIELDS = Fields({"decoding.batch_size": 64}, {}, {"decoding.batch_size": (1, math.inf)})
+
+
+class Placed(NamedTuple):
+    """A triple of a document.
+
+    Attributes:
+        triple: itself; relation: its number in the schema.
+        head, tail: `[start, end)` in words; None where the name is not a run of words of the text.
+    """
+
+    triple: Triple
+    relation: int
+    head: Span | None
+    tail: Span | None
+
+
+@dataclasses.dataclass(frozen=True)
+class System(base.Trained):
+    """A word-level system.
+
+    Attributes:
+        config: the whole configuration.
+        words: tokenizer and relation schema.
+        model: the network's shape and behavior.
+    """
+
+    # The network: a module with `init` and `loss`.
+    NETWORK: ClassVar[ModuleType]
+    # The field with the width of word vectors, and the parameter that holds them.
+    VECTORS: ClassVar[tuple[str, ...]] = ("words", "embedding")
+
+    config: ml_collections.ConfigDict
+    words: Words
+    model: Any
+
+    @classmethod
+    @abc.abstractmethod
+    def shape(cls, config: ml_collections.ConfigDict, words: Words) -> Any:
+        """The network's configuration."""
+
+    @abc.abstractmethod
+    def examples(
+        self, text: str, encoding: Encoding, triples: Sequence[Placed]
+    ) -> Iterator[Example]:
+        """What is learned from a document; nothing where the family can't learn from it."""
+
+    @abc.abstractmethod
+    def batch(self, padded: Padded) -> Any:
+        """The network's batch of padded examples."""
+
+    @classmethod
+    def check(cls, fields: Mapping[str, Any]) -> None:
+        """Refuses buckets that do not ascend."""
+        buckets = fields["data.buckets"]
+        if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 1:
+            raise ConfigError(f"config.data.buckets is {buckets}; it must ascend from 1 or more")
+
+    @classmethod
+    def learn(
+        cls,
+        config: ml_collections.ConfigDict,
+        splits: Splits,
+        earlier: Mapping[str, Any] | None = None,
+    ) -> System:
+        """With the words of "train", and the relations of all splits."""
+        if earlier is not None:
+            return cls.from_about(config, earlier)
+        relations = {t.relation for split in splits.values() for d in split for t in d.triples}
+        words = Words.train(
+            (document.text for document in splits["train"]),
+            relations,
+            min_count=config.tokenizer.min_count,
+            # Systems that copy by position need none to be told apart.
+            num_unknown=config.tokenizer.get("num_unknown", 0),
+        )
+        return cls(config, words, cls.shape(config, words))
+
+    @classmethod
+    def from_about(cls, config: ml_collections.ConfigDict, about: Mapping[str, Any]) -> System:
+        """With the words that `about` holds."""
+        words = Words.from_json(about["words"])
+        return cls(config, words, cls.shape(config, words))
+
+    def about(self) -> dict[str, Any]:
+        """Configuration and words."""
+        return {"config": self.config.to_json(), "words": self.words.to_json()}
+
+    def identity(self) -> dict[str, Any]:
+        """The network and the words."""
+        return {"model": repr(self.model), "tokenizer": self.words.fingerprint}
+
+    @property
+    def tokenizer_fingerprint(self) -> str:
+        """That of the words and the schema."""
+        return self.words.fingerprint
+
+    def prepare(self, splits: Splits) -> dict[str, Prepared]:
+        """Examples of each split in batches by number of words; tells what is left out."""
+        c = self.config
+        prepared = {}
+        for split, documents in splits.items():
+            found = [list(self._examples_of(n, document)) for n, document in enumerate(documents)]
+            batches = ColumnBatches(
+                [example for of_one in found for example in of_one],
+                self.batch,
+                c.train.batch_size,
+                c.data.buckets,
+                seed=c.seed if split == "train" else None,
+                shard=parallel.process(),
+            )
+            if left_out := sum(not of_one for of_one in found):
+                _LOG.warning(
+                    "%s: %d of %d documents are left out: longer than %d words, or with triples "
+                    "that this family can't be taught",
+                    *(split, left_out, len(documents), c.data.buckets[-1]),
+                )
+            prepared[split] = Prepared(
+                batches,
+                self._fingerprint(documents),
+                functools.partial(_repeated, documents, [len(of_one) for of_one in found]),
+            )
+        return prepared
+
+    def _examples_of(self, number: int, document: Document) -> Iterator[Example]:
+        order = self.config.data.order
+        encoding = self.words.encode(document.text)
+        if not 0 < len(encoding.ids) <= self.config.data.buckets[-1]:
+            return
+        document = features.ordered(document, "file" if order == "shuffled" else order)
+        triples = list(document.triples)
+        if order == "shuffled":
+            np.random.default_rng((self.config.seed, number)).shuffle(triples)
+        placed = [self._placed(triple, document, encoding) for triple in triples]
+        for example in self.examples(document.text, encoding, placed):
+            yield {"words": np.array(encoding.ids, np.int32), **example}
+
+    def _placed(self, triple: Triple, document: Document, encoding: Encoding) -> Placed:
+        text, offsets = document.text, encoding.offsets
+        return Placed(
+            triple,
+            self.words.relations.index(triple.relation),
+            word_span(triple.head, text, offsets, triple.head_span),
+            word_span(triple.tail, text, offsets, triple.tail_span),
+        )
+
+    def _fingerprint(self, documents: Iterable[Document]) -> str:
+        c = self.config
+        how = (type(self).__qualname__, c.data.order, c.seed, c.data.buckets[-1], repr(self.model))
+        digest = hashlib.sha256(f"{self.words.fingerprint} {how}\n".encode())
+        for document in documents:
+            digest.update(to_json(document).encode() + b"\n")
+        return digest.hexdigest()[:32]
+
+    def init(self, key: jax.Array) -> Any:
+        """As the authors' programs draw them."""
+        return self.NETWORK.init(self.model, key)
+
+    def params_like(self) -> Any:
+        """Those of `init`."""
+        return jax.eval_shape(lambda: self.init(jax.random.PRNGKey(0)))
+
+    def loss(
+        self,
+        params: Any,
+        batch: Any,
+        mask_key: jax.Array,
+        dropout_key: jax.Array | None = None,
+    ) -> Sums:
+        """That of the network."""
+        return self.NETWORK.loss(self.model, params, batch, mask_key, dropout_key)
+
+    def pretrained(self, key: jax.Array) -> tuple[Any, VectorReport] | None:
+        """Fresh parameters with the word vectors of `config.tokenizer.vectors`."""
+        path = self.config.tokenizer.vectors
+        if not path:
+            return None
+        params = jax.tree.map(np.array, self.init(key))
+        table = functools.reduce(operator.getitem, self.VECTORS, params)
+        vectors_VX, found_V = read_vectors(path, self.words.vocabulary, table.shape[1])
+        # Reserved tokens may look like words of the file.
+        found_V[: self.words.first_word_id] = False
+        table[found_V] = vectors_VX[found_V]
+        return params, VectorReport(Path(path), int(found_V.sum()), len(self.words.words))
+
+
+def _repeated(documents: Sequence[Document], times: Sequence[int]) -> Iterator[Document]:
+    for document, count in zip(documents, times, strict=True):
+        yield from [document] * count
+
+
+class VectorReport(NamedTuple):
+    """What became of a file of word vectors."""
+
+    path: Path
+    num_found: int
+    num_words: int
+
+    def summary(self) -> str:
+        """The file, and how many of the words it has."""
+        return f"{self.path}: vectors of {self.num_found} of {self.num_words} words; others random"
+
+    def write(self, workdir: Path) -> None:
+        """Leaves that in the work folder of a run, as `pretrained.txt`."""
+        workdir.mkdir(parents=True, exist_ok=True)
+        (workdir / "pretrained.txt").write_text(self.summary() + "\n", encoding="utf-8")
+
+
+class Output(NamedTuple):
+    """What was written for a sentence: a row of the network's arrays, and words it did not see."""
+
+    row: Any
+    num_cut: int
+
+
+class PointerWriter(base.Writer):
+    """Writes all triples of a sentence by a network that points at its words.
+
+    Args:
+        words: the tokenizer.
+        extract: (params, words_BS, chars_BSK, length_B) -> a struct of arrays with the row first.
+        read: (row of these, words of the sentence) -> its triples.
+        buckets: numbers of words to pad to; of longer sentences the beginning is read.
+        batch_size: over the devices of this process.
+    """
+
+    def __init__(
+        self,
+        words: Words,
+        extract: Callable[[Any, Any, Any, Any], Any],
+        read: Callable[[Any, Sequence[str]], list[Found]],
+        buckets: Sequence[int],
+        batch_size: int,
+    ):
+        self._words, self._read = words, read
+        self._buckets, self._batch_size = tuple(buckets), batch_size
+        self.max_source = buckets[-1]
+        self._extract = parallel.on_rows(
+            lambda params, rows: ((), extract(params, *rows)), devices=parallel.own_devices()
+        )
+
+    def place(self, params: Any) -> Any:
+        """On every device."""
+        return parallel.replicate(params)
+
+    def relations(self, params: Any) -> tuple[str, ...]:
+        """Those of the schema."""
+        del params
+        return self._words.relations
+
+    def encode(self, texts: Sequence[str]) -> list[Encoding]:
+        """The words of the texts."""
+        return self._words.encode_batch(texts)
+
+    def num_unknown(self, encoding: Encoding) -> int:
+        """Words that the vocabulary lacks."""
+        return sum(i in self._words.unknown_ids for i in encoding.ids)
+
+    def __call__(self, params: Any, encodings: Sequence[Encoding]) -> list[Output]:
+        """Sentences of like length together, in batches of few shapes."""
+        outputs: list[Output | None] = [None] * len(encodings)
+        order = sorted(range(len(encodings)), key=lambda i: len(encodings[i].ids))
+        for start in range(0, len(order), self._batch_size):
+            places = order[start : start + self._batch_size]
+            chosen = [encodings[place] for place in places]
+            _, extracted = self._extract(params, self._rows(chosen))
+            extracted = parallel.merge_rows(extracted)
+            for row, place in enumerate(places):
+                num_cut = max(0, len(encodings[place].ids) - self.max_source)
+                of_row = jax.tree.map(operator.itemgetter(row), extracted)
+                outputs[place] = Output(of_row, num_cut)
+        return outputs
+
+    def _rows(self, encodings: Sequence[Encoding]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        longest = len(encodings[-1].ids)
+        width = next((b for b in self._buckets if b >= longest), self._buckets[-1])
+        words_BS = np.zeros((self._batch_size, width), np.int32)
+        chars_BSK = np.zeros((self._batch_size, width, WORD_LENGTH), np.int32)
+        length_B = np.zeros(self._batch_size, np.int32)
+        for row, encoding in enumerate(encodings):
+            length_B[row] = min(len(encoding.ids), width)
+            words_BS[row, : length_B[row]] = encoding.ids[:width]
+            chars_BSK[row, : length_B[row]] = encoding.chars[:width]
+        return words_BS, chars_BSK, length_B
+
+    def read(self, text: str, encoding: Encoding, output: Output) -> tuple[list[Triple], Tally]:
+        """Names are cut out of the text where they were pointed at."""
+        names = [text[start:end] for start, end in encoding.offsets[: self.max_source]]
+        triples: dict[tuple[str, str, str], Triple] = {}
+        for found in self._read(output.row, names):
+            head, tail = (
+                (encoding.offsets[start][0], encoding.offsets[end - 1][1])
+                for start, end in (found.head, found.tail)
+            )
+            triple = Triple(
+                text[slice(*head)],
+                self._words.relations[found.relation],
+                text[slice(*tail)],
+                head,
+                tail,
+                score=min(found.probability, 1.0),
+            )
+            triples.setdefault(triple.key, triple)
+        return list(triples.values()), Tally(cut=int(output.num_cut > 0))
+
+
+def pointer_writer(system: System, extract: Callable, read: Callable) -> PointerWriter:
+    """The writer of a system whose network points."""
+    _, num_processes = parallel.process()
+    c = system.config
+    batch_size = c.decoding.batch_size // num_processes
+    return PointerWriter(system.words, extract, read, c.data.buckets, batch_size)
