@@ -225,7 +225,9 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
 
 def main() -> int:
     """Runs the command of `sys.argv` and returns its exit status."""
-    return recipes.run(_run, default=config_lib.__file__, help=_CONFIG_HELP)
+    return parallel.run_joined(
+        lambda: recipes.run(_run, default=config_lib.__file__, help=_CONFIG_HELP)
+    )
 
 
 if __name__ == "__main__":

@@ -9,7 +9,8 @@ ROOT = Path(__file__).parent.parent
 
 # From the ground up: a module imports only from what stands on a line above its own.
 LAYERS = """
-errors
+errors aborts
+watch
 files.textio files.locks
 files.folders files.journal
 records
