@@ -164,6 +164,7 @@ def _tune(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
 
 
 def _eval(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
+    folder = layout.inside(Path(_WORKDIR.value), layout.EVALUATIONS)
     # Of a text that is too long the model sees the beginning.
     extractor, about = _open_run(flagged, fields, windows=False)
     config = extractor.system.config
@@ -171,8 +172,7 @@ def _eval(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
     found = evaluate.evaluate_checkpoint(_shared(extractor), about, gold, config)
     if not _is_first():
         return
-    folder = Path(_WORKDIR.value) / layout.EVALUATIONS / (config.eval.name or config.eval.split)
-    evaluate.write(folder, gold, *found)
+    evaluate.write(folder / (config.eval.name or config.eval.split), gold, *found)
     for line in evaluate.shown(found[1]):
         print(json.dumps(line))
 
