@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -133,6 +134,30 @@ def test_two_processes_equal_one(training, tmp_path):
         tolerance = 1e-5 if step == 1 else 2e-3
         assert (split, step, f1) == (*expected[:2], expected[3])
         assert loss == pytest.approx(expected[2], rel=tolerance)
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_with_other_devices(training, tmp_path):
+    """Dropout and masks are those of the rows, wherever these are; sums differ in the last bits."""
+    fields = {"model.objective": "mlm", "train.checkpoint_every": 100}
+    training("begun", **fields)
+    begin = (
+        "import pathlib\nfrom tests import tiny\nfrom grel.training.trainer import Trainer\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\nconfig = tiny.config(folder, **{fields!r})\n"
+        "assert config.model.dropout > 0\n"
+        "Trainer(config, folder / 'begun').run(stop_after=4)\n"
+    )
+    _outputs(_start(["-c", begin], devices=1))
+    for devices in (1, 2, 4):
+        shutil.copytree(tmp_path / "begun", tmp_path / f"on{devices}")
+        _outputs(_start(training(f"on{devices}", **fields), devices))
+    one, *others = (_metrics(tmp_path / f"on{devices}") for devices in (1, 2, 4))
+    assert [step for split, step, *_ in one if split == "train"] == list(range(1, 10))
+    for other in others:
+        assert [line[:2] for line in other] == [line[:2] for line in one]
+        for (split, step, loss, _), (*_, expected, _) in zip(other, one, strict=True):
+            tolerance = 1e-5 if step <= 5 else 2e-3  # as above
+            assert loss == pytest.approx(expected, rel=tolerance), (split, step)
 
 
 @pytest.mark.slow
