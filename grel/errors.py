@@ -2,7 +2,8 @@
 
 A traceback is for a mistake in grel. A mistake in a file, a field or a command line is told in one
 line that names it and says what would do, and whoever calls a command from a script can rely on
-its exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted.
+its exit status: 0 done, 1 error, 2 wrong usage, 130 interrupted; 75 is a training that was asked to
+stop (`grel.training.signals`), and 69 a process of a pod that lost another (`grel.pods.watch`).
 """
 
 from __future__ import annotations

@@ -171,6 +171,7 @@ def _tune(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
 
 
 def _eval(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
+    folder = layout.inside(Path(_WORKDIR.value), layout.EVALUATIONS)
     # Of a text that is too long the model sees the beginning.
     extractor, about = _open_run(flagged, fields, windows=False)
     config = extractor.system.config
@@ -178,8 +179,7 @@ def _eval(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
     found = evaluate.evaluate_checkpoint(_shared(extractor), about, gold, config)
     if not _is_first():
         return
-    folder = Path(_WORKDIR.value) / layout.EVALUATIONS / (config.eval.name or config.eval.split)
-    evaluate.write(folder, gold, *found)
+    evaluate.write(folder / (config.eval.name or config.eval.split), gold, *found)
     for line in evaluate.shown(found[1]):
         print(json.dumps(line))
 
@@ -244,7 +244,9 @@ def _default_recipe(argv: Sequence[str]) -> str:
 
 def main() -> int:
     """Runs the command of `sys.argv` and returns its exit status."""
-    return recipes.run(_run, default=_default_recipe(sys.argv), help=_CONFIG_HELP)
+    return parallel.run_joined(
+        lambda: recipes.run(_run, default=_default_recipe(sys.argv), help=_CONFIG_HELP)
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,12 @@ rows run through the whole local batch; the device axis never leaves this file.
 
 from __future__ import annotations
 
+import atexit
+import contextlib
+import math
 import os
+import sys
+import traceback
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -16,20 +21,26 @@ import numpy as np
 from flax import jax_utils
 from jax.experimental import multihost_utils
 
+from grel.pods import aborts, watch
+
 _AXIS = "device"
 
 Devices = Sequence[jax.Device]
 
 
-def initialize(heartbeat_timeout: int = 60) -> None:
+def initialize(heartbeat_timeout: float = 60) -> None:
     """Joins the processes of a pod; must come before anything touches a device.
 
-    When one of them is lost or hangs for so many seconds, JAX ends the others.
+    When one of them ends without a word, or hangs for so many seconds, the others end in one line
+    with status `watch.STATUS`; see `run_joined` for one that fails.
 
     JAX recognizes TPU pods, SLURM and MPI by itself. Elsewhere three variables say where the others
     are: JAX_COORDINATOR_ADDRESS, which it reads, JAX_NUM_PROCESSES and JAX_PROCESS_ID, which it
     does not.
+
+    Raises PodError where they do not come together.
     """
+    global _watch
     numbers = {
         name: int(os.environ[variable])
         for name, variable in (
@@ -38,7 +49,58 @@ def initialize(heartbeat_timeout: int = 60) -> None:
         )
         if variable in os.environ
     }
-    jax.distributed.initialize(**numbers, heartbeat_timeout_seconds=heartbeat_timeout)
+    stderr = aborts.start()
+    # JAX's handler would keep SIGTERM for good; `agree_to_stop` does what it is for.
+    jax.config.update("jax_enable_preemption_service", False)
+    timeout = math.ceil(heartbeat_timeout) + _JAX_WAITS_LONGER
+    try:
+        jax.distributed.initialize(**numbers, heartbeat_timeout_seconds=timeout)
+    except (ValueError, RuntimeError) as error:
+        raise watch.PodError(f"--distributed: cannot join the others: {error}") from None
+    index, count = process()
+    if count == 1:
+        return
+    host = os.environ.get("JAX_COORDINATOR_ADDRESS", "").rpartition(":")[0]
+    listener, invitation = watch.listen(*([host] if host else [])) if index == 0 else (None, None)
+    sent = gather_bytes(invitation.to_bytes() if invitation else b"")[0]
+
+    def tell(line: str) -> None:
+        aborts.told()
+        below_the_bar = "\n" if os.isatty(stderr) else ""
+        os.write(stderr, f"{below_the_bar}{line}".encode())
+
+    invitation = watch.Invitation.from_bytes(sent)
+    _watch = watch.Watch(index, count, heartbeat_timeout, invitation, listener, tell)
+    # Before JAX's own, which waits for all and then closes the connections.
+    atexit.register(_watch.done)
+
+
+# Seconds, for the watch to be first.
+_JAX_WAITS_LONGER = 30
+_watch: watch.Watch | None = None
+
+
+def run_joined(command: Callable[[], int]) -> int:
+    """The exit status of a command that may `initialize`; raises what it raises.
+
+    Where it fails in a pod, the others are told, and the process ends here: at a usual exit JAX
+    waits for all, and they may wait for this one.
+    """
+    try:
+        status = command()
+    except Exception:
+        if _watch is None:
+            raise
+        _watch.wait_for_verdict()
+        traceback.print_exc()
+        status = 1
+    if status and _watch is not None:
+        _watch.failed()
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError):
+                stream.flush()
+        os._exit(status)
+    return status
 
 
 def process() -> tuple[int, int]:
@@ -109,9 +171,12 @@ def wait_for_all(name: str) -> None:
         multihost_utils.sync_global_devices(name)
 
 
-def reached_preemption(step: int) -> bool:
-    """Whether the processes of a pod agreed to stop at this step; see jax.distributed."""
-    return jax.process_count() > 1 and multihost_utils.reached_preemption_sync_point(step)
+def agree_to_stop(step: int, asked: bool) -> bool:
+    """Whether to stop after this step: where one process of a pod was asked, all do, at one step.
+
+    All must call it after each step.
+    """
+    return asked if _watch is None else _watch.agree_to_stop(step, asked)
 
 
 def gather_processes(tree: Any) -> Any:

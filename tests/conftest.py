@@ -5,10 +5,14 @@ import tempfile
 
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 
+import hypothesis
 import jax
 import pytest
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+# A machine that is busy with something else makes no test fail.
+hypothesis.settings.register_profile("any machine", deadline=None)
+hypothesis.settings.load_profile("any machine")
 # Tests run each program once: compiling fast matters, running fast does not.
 jax.config.update("jax_disable_most_optimizations", True)
 

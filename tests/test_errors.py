@@ -72,13 +72,14 @@ COMMANDS = ("main", "pretrained", "convert", "score", "stats", "checkpoint", *RE
 def test_every_command_ends_in_one_helper(name):
     path = ROOT / "grel" / f"{name}.py"
     text = (path if path.is_file() else ROOT / "grel" / name / "__main__.py").read_text()
-    assert re.search(r"return (run_command|recipes\.run)\(", text)
+    assert re.search(r"(return |lambda: )(run_command|recipes\.run)\(", text)
     assert text.endswith('if __name__ == "__main__":\n    sys.exit(main())\n')
 
 
 def test_no_command_is_left_out_here():
     texts = {path: path.read_text() for path in (ROOT / "grel").rglob("*.py")}
     commands = {p for p, text in texts.items() if 'if __name__ == "__main__"' in text}
+    commands.remove(ROOT / "grel" / "pods" / "aborts.py")  # which runs itself, as a filter
     assert {p.parent.name if p.stem == "__main__" else p.stem for p in commands} == set(COMMANDS)
 
 

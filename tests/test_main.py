@@ -115,6 +115,19 @@ def test_a_run_folder_does_not_say_where_things_are_written(run, run_dir, tmp_pa
     assert not (folder / "metrics.json").is_symlink()
 
 
+@pytest.mark.parametrize("name", ["eval", "best"])
+def test_a_run_folder_does_not_lead_elsewhere(run, run_dir, tmp_path, name):
+    (tmp_path / "run" / "eval").mkdir(parents=True)
+    shutil.copytree(run_dir / "best", tmp_path / "run" / "best")
+    (tmp_path / "run" / name).rename(tmp_path / "elsewhere")
+    (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
+    there = sorted((tmp_path / "elsewhere").rglob("*"))
+    done = run("--mode=eval", f"--workdir={tmp_path}/run", expect=1)
+    assert done.stderr.startswith(f"error: {tmp_path}/run/{name}: is a link, and links below")
+    assert done.stderr.count("\n") == 1
+    assert sorted((tmp_path / "elsewhere").rglob("*")) == there
+
+
 def test_what_a_checkpoint_does_not_know_of_training_is_said_to_be_unknown(run, run_dir, tmp_path):
     shutil.copytree(run_dir, tmp_path / "run")
     for about in (tmp_path / "run" / "best").glob("*/about/metadata"):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from grel.pods import watch
 from tests import tiny
 
 ROOT = Path(__file__).parent.parent
@@ -30,6 +32,7 @@ def _start(args, devices, joined=None, num_processes=2):
         [sys.executable, *args],
         cwd=ROOT,
         env=env,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -134,6 +137,30 @@ def test_two_processes_equal_one(training, tmp_path):
 
 
 @pytest.mark.slow
+def test_a_run_goes_on_with_other_devices(training, tmp_path):
+    """Dropout and masks are those of the rows, wherever these are; sums differ in the last bits."""
+    fields = {"model.objective": "mlm", "train.checkpoint_every": 100}
+    training("begun", **fields)
+    begin = (
+        "import pathlib\nfrom tests import tiny\nfrom grel.training.trainer import Trainer\n"
+        f"folder = pathlib.Path({str(tmp_path)!r})\nconfig = tiny.config(folder, **{fields!r})\n"
+        "assert config.model.dropout > 0\n"
+        "Trainer(config, folder / 'begun').run(stop_after=4)\n"
+    )
+    _outputs(_start(["-c", begin], devices=1))
+    for devices in (1, 2, 4):
+        shutil.copytree(tmp_path / "begun", tmp_path / f"on{devices}")
+        _outputs(_start(training(f"on{devices}", **fields), devices))
+    one, *others = (_metrics(tmp_path / f"on{devices}") for devices in (1, 2, 4))
+    assert [step for split, step, *_ in one if split == "train"] == list(range(1, 10))
+    for other in others:
+        assert [line[:2] for line in other] == [line[:2] for line in one]
+        for (split, step, loss, _), (*_, expected, _) in zip(other, one, strict=True):
+            tolerance = 1e-5 if step <= 5 else 2e-3  # as above
+            assert loss == pytest.approx(expected, rel=tolerance), (split, step)
+
+
+@pytest.mark.slow
 def test_a_signal_to_one_process_stops_both_at_one_step(training, tmp_path):
     args = [*training("run", **{"train.num_epochs": 400.0}), "--distributed"]
     metrics = tmp_path / "run" / "metrics.jsonl"
@@ -185,16 +212,114 @@ def test_two_processes_evaluate_and_predict_as_one(training, tmp_path):
     assert not list(tmp_path.glob("_start_two-*"))
 
 
+def _ends_in_one_line(process, index, what, status=watch.STATUS):
+    """Whether a process ended as one does that has lost another: what it says last, and no more."""
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == status, errors[-2000:]
+    *before, line = errors.splitlines()
+    assert line.startswith(f"error: process {index} of 2 {what}")
+    assert not any("error" in text.lower() or "Traceback" in text for text in before), errors
+
+
+_WAITS = """
+import sys
+from grel import parallel
+
+def wait():
+    parallel.initialize()
+    print("joined", flush=True)
+    sys.stdin.read()
+    raise ZeroDivisionError
+
+parallel.run_joined(wait)
+"""
+
+
+def _waiting():
+    processes = _start_two(["-c", _WAITS], devices=1)
+    for process in processes:
+        while process.stdout.readline() != "joined\n":
+            assert process.poll() is None, process.communicate()
+    return processes
+
+
+def test_a_lost_first_process_ends_the_other_in_one_line():
+    """JAX, whose coordinator is lost, aborts at once as well: its dump is not to be seen."""
+    first, second = _waiting()
+    first.kill()
+    _ends_in_one_line(second, 0, "ended without a word")
+    first.communicate()
+
+
 @pytest.mark.slow
-def test_a_lost_process_ends_the_other_within_the_bound(training, tmp_path):
-    fields = {"train.num_epochs": 4000.0}
-    args = [*training("run", **fields), "--distributed", "--heartbeat_timeout=10"]
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_in_one_process_ends_the_other(failing):
+    processes = _waiting()
+    _, errors = processes[failing].communicate(timeout=60)
+    assert (processes[failing].returncode, errors.count("ZeroDivisionError")) == (1, 1)
+    _ends_in_one_line(processes[1 - failing], failing, "ended with an error")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("mode", "lost", "number"),
+    [
+        ("train", 0, signal.SIGKILL),
+        ("train", 1, signal.SIGKILL),
+        ("train", 0, signal.SIGSTOP),
+        ("train", 1, signal.SIGSTOP),
+        ("eval", 1, signal.SIGKILL),
+        ("tune", 0, signal.SIGSTOP),
+        ("predict", 0, signal.SIGKILL),
+        ("predict", 1, signal.SIGSTOP),
+    ],
+)
+def test_a_lost_process_ends_the_other_within_the_bound(training, tmp_path, mode, lost, number):
+    begun = tmp_path / "run" / "metrics.jsonl"
+    args = training("run", **{"train.num_epochs": 4000.0 if mode == "train" else 0.1})
+    if mode != "train":
+        _outputs(_start(args, devices=1))
+        args = ["-m", "grel.main", f"--workdir={tmp_path / 'run'}", f"--mode={mode}"]
+        # What is begun takes long: there is a lot of it.
+        for split in ("validation", "test"):
+            path = tmp_path / "corpus" / f"{split}.jsonl"
+            lines = path.read_text().splitlines() * 500
+            texts = [{**json.loads(line), "id": str(n)} for n, line in enumerate(lines)]
+            path.write_text("".join(f"{json.dumps(text)}\n" for text in texts))
+        begun = tmp_path / "begun"
+        args += [f"--input={tmp_path}/corpus/test.jsonl", f"--output={begun}"]
+        begun = Path(f"{begun}-00000-of-00002.partial")
+    processes = _start_two([*args, "--distributed", "--heartbeat_timeout=6"], devices=1)
+    if mode in ("train", "predict"):
+        while not (begun.exists() and (mode == "predict" or len(_metrics(begun.parent)) > 4)):
+            assert all(process.poll() is None for process in processes)
+            time.sleep(0.1)
+    else:
+        while "reading jsonl" not in (line := processes[0].stderr.readline()):
+            assert line
+    begin = time.monotonic()
+    processes[lost].send_signal(number)
+    what = "ended without a word" if number == signal.SIGKILL else "was silent for 6 s"
+    _ends_in_one_line(processes[1 - lost], lost, what)
+    assert time.monotonic() - begin < 6 + 5  # and what a busy machine takes
+    processes[lost].kill()
+    processes[lost].communicate()
+
+
+@pytest.mark.slow
+def test_a_second_signal_ends_a_process_of_a_pod_at_once(training, tmp_path):
+    args = [*training("run", **{"train.num_epochs": 4000.0}), "--distributed"]
     first, second = _start_two(args, devices=1)
     metrics = tmp_path / "run" / "metrics.jsonl"
     while not (metrics.exists() and len(_metrics(tmp_path / "run")) > 4):
         assert first.poll() is second.poll() is None
         time.sleep(0.1)
-    second.kill()
-    second.communicate()
-    assert first.communicate(timeout=60) is not None
-    assert first.returncode not in (0, 75)
+    # One that stands still agrees to nothing, so that the first signal alone ends nothing.
+    second.send_signal(signal.SIGSTOP)
+    first.send_signal(signal.SIGTERM)
+    time.sleep(2)
+    assert first.poll() is None
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(timeout=5) == -signal.SIGTERM
+    second.send_signal(signal.SIGCONT)
+    _ends_in_one_line(second, 0, "ended without a word")

@@ -271,7 +271,9 @@ def parse_json(data: bytes) -> Any:
         if _SURROGATE_ESCAPE.search(data):
             json.dumps(value, ensure_ascii=False).encode()
     except json.JSONDecodeError as error:
-        raise Fault(_not_json(error)) from None
+        is_cut = error.pos >= len(text.rstrip())
+        hint = "; it ends too early: here a record is one line, and whole" if is_cut else ""
+        raise Fault(f"{_not_json(error)}{hint}") from None
     except UnicodeEncodeError:
         raise Fault("a string holds half of a surrogate pair") from None
     except RecursionError:
@@ -351,9 +353,16 @@ def expect(value: Any, kind: type, what: str) -> Any:
 def member(record: dict[str, Any], name: str, kind: type) -> Any:
     """What stands under `name` in a JSON object; a Fault where it is missing or of another kind."""
     if name not in record:
-        there = f"; there are {quote(list(record))}" if record else ""
-        raise Fault(f"field {name!r} is missing{there}")
+        raise Fault(f"field {name!r} is missing{_instead(record, name)}")
     return expect(record[name], kind, f"field {name!r}")
+
+
+def _instead(record: dict[str, Any], name: str) -> str:
+    """What a record without that field has, which may be a list of records with it."""
+    for key, value in record.items():
+        if isinstance(value, list) and any(isinstance(v, dict) and name in v for v in value[:1]):
+            return f"; {quote(key)} is a list of records with it: let the file be that list alone"
+    return f"; there are {quote(list(record))}" if record else ""
 
 
 def parse_members(
@@ -391,7 +400,8 @@ def replacing(path: str | Path, *, through_links: bool = True) -> Iterator[Binar
                 target = target.resolve()
             partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
             try:
-                with partial.open("wb") as file:
+                partial.unlink(missing_ok=True)  # of a killed process, or a link
+                with partial.open("xb") as file:
                     yield file
                     file.flush()
                     os.fsync(file.fileno())

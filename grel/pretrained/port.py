@@ -30,6 +30,7 @@ import numpy as np
 from flax import traverse_util
 
 from grel.errors import UserError
+from grel.files.textio import replacing
 from grel.models import bert
 from grel.pretrained import foreign
 from grel.runs import layout
@@ -89,7 +90,8 @@ class Report:
     def write(self, workdir: Path) -> None:
         """Leaves the table in the work folder of a run, as `pretrained.txt`."""
         workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "pretrained.txt").write_text(self.table(), encoding="utf-8")
+        with replacing(workdir / layout.PRETRAINED, through_links=False) as file:
+            file.write(self.table().encode())
 
 
 # Which tensor fills which parameter: `{}` is the layer's number, which our parameters have as their

@@ -78,13 +78,13 @@ def read_run(workdir: str | Path, split: str) -> Run:
     pairs = pair(read_jsonl(folder / layout.GOLD), read_jsonl(folder / layout.PREDICTIONS))
     if not pairs:
         raise ReportError(f"{folder / layout.GOLD}: no records; evaluate a split that has some")
-    metrics = _read_metrics(folder / layout.METRICS, notes)
+    metrics = _read_metrics(layout.inside(folder, layout.METRICS), notes)
     return Run(
         name=name,
         pairs=pairs,
         protocol=metrics.get("protocol", "exact"),
         metrics=metrics,
-        curves=_read_curves(folder.resolve().parents[1] / layout.TRAINING_LOG, notes),
+        curves=_read_curves(layout.inside(folder.resolve().parents[1], layout.TRAINING_LOG), notes),
         traces=_read_traces(folder, {document.id for document, _ in pairs}, notes),
         notes=notes,
     )
@@ -134,7 +134,7 @@ def _read_curves(path: Path, notes: list[str]) -> Curves:
 
 
 def _read_traces(folder: Path, ids: set[str], notes: list[str]) -> dict[str, list[Trace]]:
-    path = folder / layout.TRACE
+    path = layout.inside(folder, layout.TRACE)
     if not path.is_file():
         notes.append(
             "No decoding traces: make them with python -m grel.main --mode=predict "

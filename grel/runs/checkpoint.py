@@ -52,19 +52,23 @@ class Checkpoints:
         keep: how many of the newest to keep.
         read_only: leave the folder as it is, for a run may be writing to it.
 
+    Raises CheckpointError where it cannot be written to; LinkError, here and in the methods, where
+    it or something in it is a link.
+
     Attributes:
         latest_step: of the newest, be it still under way; None where there is none.
     """
 
     def __init__(self, folder: str | Path, keep: int = 1, read_only: bool = False):
-        self.folder = Path(folder).absolute()
+        folder = Path(folder).absolute()
+        self.folder = layout.inside(folder.parent, folder.name)
         self._keep = keep
         self._writes = not read_only and parallel.process()[0] == 0
         if self._writes:
             try:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 for left_by_a_killed_run in self.folder.glob(f"*{ocp.utils.TMP_DIR_SUFFIX}*"):
-                    shutil.rmtree(left_by_a_killed_run)
+                    shutil.rmtree(layout.inside(self.folder, left_by_a_killed_run.name))
             except OSError as error:
                 raise CheckpointError(f"{self.folder}: cannot write: {error.strerror}") from None
         self._saver = ThreadPoolExecutor(1, "checkpoints")
@@ -75,8 +79,9 @@ class Checkpoints:
         """Of all checkpoints that are complete, ascending."""
         if not self.folder.is_dir():
             return []
-        names = [path.name for path in self.folder.iterdir() if path.is_dir()]
-        return sorted(int(name) for name in names if name.isdecimal() and name == str(int(name)))
+        names = [path.name for path in self.folder.iterdir()]
+        steps = [int(name) for name in names if name.isdecimal() and name == str(int(name))]
+        return sorted(s for s in steps if layout.inside(self.folder, str(s)).is_dir())
 
     def recover(self) -> None:
         """Sets damaged checkpoints aside, from the newest down to the first that is whole.
@@ -193,7 +198,7 @@ class Checkpoints:
             file.write((json.dumps(record, indent=1) + "\n").encode())
 
     def _tuned_path(self) -> Path:
-        return self.folder / str(self.latest_step) / layout.TUNED
+        return layout.inside(self.folder, str(self.latest_step), layout.TUNED)
 
     def close(self) -> None:
         """Waits for saves under way and lets go of the folder."""
@@ -211,7 +216,8 @@ class Checkpoints:
                 f"{self.folder}: no checkpoint here; train first with --mode=train, or check "
                 "--workdir"
             )
-        folder = self.folder / str(step)
+        folder = layout.inside(self.folder, str(step))
+        layout.refuse_links(folder)
         trees = {
             name: ocp.args.StandardRestore(None if like is None else jax.tree.map(_unread, like))
             for name, like in likes.items()

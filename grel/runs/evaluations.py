@@ -124,7 +124,7 @@ def read_evaluation(path: Path, split: str) -> Evaluation:
 
 def locate(path: Path, split: str) -> tuple[Path, str]:
     """Folder of that evaluation, and a name for its system; raises WorkdirError."""
-    folder = path if _is_evaluation(path) else path / layout.EVALUATIONS / split
+    folder = path if _is_evaluation(path) else layout.inside(path, layout.EVALUATIONS, split)
     if not _is_evaluation(folder):
         raise _missing(path, split)
     run = _workdir(folder).name
@@ -145,7 +145,10 @@ def _folders(path: Path, split: str) -> list[Path]:
 
 def folders_with(workdir: Path, name: str) -> list[Path]:
     """The evaluations of a run that have a file of that name, but those being written; sorted."""
-    return sorted(file.parent for file in workdir.glob(f"{layout.EVALUATIONS}/[!.]*/{name}"))
+    folders = layout.inside(workdir, layout.EVALUATIONS).glob("[!.]*")
+    return sorted(
+        folder for folder in folders if layout.inside(folder.parent, folder.name, name).is_file()
+    )
 
 
 def _missing(path: Path, split: str) -> WorkdirError:
@@ -160,7 +163,7 @@ def _missing(path: Path, split: str) -> WorkdirError:
 
 
 def _is_evaluation(folder: Path) -> bool:
-    return all((folder / name).is_file() for name in _RECORDS)
+    return all(layout.inside(folder, name).is_file() for name in _RECORDS)
 
 
 def _workdir(folder: Path) -> Path:
@@ -169,7 +172,7 @@ def _workdir(folder: Path) -> Path:
 
 def read_metrics(folder: Path) -> dict[str, Any]:
     """`metrics.json` of an evaluation; raises RecordError where it is missing or faulty."""
-    path = folder / layout.METRICS
+    path = layout.inside(folder, layout.METRICS)
     try:
         metrics = parse_object(path.read_bytes())
         member(metrics, "split", str)

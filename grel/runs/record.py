@@ -111,9 +111,9 @@ def read(workdir: Path) -> dict[str, Any]:
 
     "run" may lack, in those of an earlier version.
 
-    Raises RecordError where it is faulty.
+    Raises RecordError where it is faulty, and LinkError where it is a link.
     """
-    path = workdir / layout.RECORD
+    path = layout.inside(workdir, layout.RECORD)
     if not path.is_file():
         return {}
     try:

@@ -79,13 +79,9 @@ class Wordpiece:
         self.relation_as = relation_as
         self.triple_form = triple_form
         self.num_unknown = num_unknown
+        if fault := _fault(self.vocabulary):
+            raise VocabularyError(f"the vocabulary {fault}")
         ids = {token: i for i, token in enumerate(self.vocabulary)}
-        if len(ids) != len(self.vocabulary):
-            raise VocabularyError("the vocabulary holds a token twice; every line must differ")
-        if missing := [token for token in SPECIAL if token not in ids]:
-            raise VocabularyError(
-                f"the vocabulary lacks {', '.join(missing)}: not a BERT vocabulary"
-            )
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             ids[token] for token in SPECIAL
         )
@@ -248,16 +244,30 @@ def _advice(relation: str, other: str) -> str:
 def read_vocabulary(path: str | Path) -> list[str]:
     """Reads a BERT `vocab.txt`: one token a line, the line number (from 0) is the id.
 
-    Raises VocabularyError where the file is missing, not UTF-8, or has an empty line inside.
+    A byte order mark is dropped. Raises VocabularyError where the file is missing, not UTF-8, has
+    an empty line inside or a token twice, or lacks one of BERT's own.
     """
     try:
-        text = Path(path).read_bytes().decode("utf-8")
+        text = Path(path).read_bytes().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         raise VocabularyError(f"{path}: cannot read the vocabulary: {error}") from error
     tokens = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     if "" in tokens:
         raise VocabularyError(f"{path}:{tokens.index('') + 1}: an empty line in the vocabulary")
+    if fault := _fault(tokens):
+        raise VocabularyError(f"{path}: the vocabulary {fault}")
     return tokens
+
+
+def _fault(vocabulary: Sequence[str]) -> str | None:
+    """Why it cannot serve, None where it can."""
+    first: dict[str, int] = {}
+    for line, token in enumerate(vocabulary, start=1):
+        if first.setdefault(token, line) != line:
+            return f"holds token {token!r} twice, in lines {first[token]} and {line}; remove one"
+    if missing := [token for token in SPECIAL if token not in first]:
+        return f"lacks {', '.join(missing)}: not a BERT vocabulary"
+    return None
 
 
 def train_vocabulary(

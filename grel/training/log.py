@@ -44,7 +44,8 @@ class RunLog:
         first_step, num_steps: where the run starts and where it is to end.
         quiet: no files and no bar, for all but the first process of a pod.
 
-    Raises RecordError, here and in the methods, where a file can't be written.
+    Raises RecordError, here and in the methods, where a file can't be written, and LinkError where
+    one is a link.
     """
 
     def __init__(self, workdir: Path, first_step: int, num_steps: int, *, quiet: bool = False):
@@ -53,12 +54,13 @@ class RunLog:
         self._shown: dict[str, str] = {}
         self._path = workdir / layout.TRAINING_LOG
         if not quiet:
+            layout.inside(workdir, layout.TRAINING_LOG)
+            board = layout.inside(workdir, layout.TENSORBOARD)
             kept = _lines_up_to(first_step, self._path)
             with _told(workdir):
                 workdir.mkdir(parents=True, exist_ok=True)
             with replacing(self._path, through_links=False) as file:
                 file.writelines(kept)
-            board = workdir / layout.TENSORBOARD
             with _told(self._path):
                 self._file = self._path.open("ab")
             with _told(board):

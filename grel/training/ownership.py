@@ -31,11 +31,17 @@ from grel.runs.record import TRAINING_DATA
 def only_training_in(workdir: Path, *, quiet: bool = False) -> Iterator[None]:
     """Holds the folder's lock; with `quiet`, for all but the first process of a pod, does nothing.
 
-    Raises RecordError where another training holds it, or the folder can't be written to.
+    Raises RecordError where another training holds it, or the folder can't be written to, and
+    LinkError where something in it that a training reads or writes is a link.
     """
     path = workdir / layout.LOCK
     with contextlib.ExitStack() as stack:
         if not quiet:
+            for name in (
+                *(layout.RECORD, layout.TRAINING_LOG, layout.TENSORBOARD),
+                *layout.CHECKPOINTS.values(),
+            ):
+                layout.inside(workdir, name)
             try:
                 workdir.mkdir(parents=True, exist_ok=True)
                 stack.enter_context(locks.locked_file(path, wait=False))

@@ -7,12 +7,9 @@ it for one that finished: 75, which sysexits.h calls EX_TEMPFAIL, "try again lat
 
 from __future__ import annotations
 
-import os
 import signal
 from types import FrameType
 from typing import Any
-
-from grel import parallel
 
 STATUS = 75
 
@@ -30,18 +27,15 @@ class StopRequests:
     """Notes signals instead of dying of them, within a `with` block in the main thread.
 
     The first one asks, and a second one ends the process at once. Signals that the process was
-    started to ignore, as by nohup, stay ignored. In a pod SIGTERM is left to JAX, through which the
-    processes agree on a step to stop at, and the others are passed on as SIGTERM.
+    started to ignore, as by nohup, stay ignored.
 
     Attributes:
-        asked: whether one came.
+        asked: whether one came; see `parallel.agree_to_stop` for what a pod makes of it.
     """
 
     def __enter__(self) -> StopRequests:
         self.asked = False
-        self._in_pod = parallel.process()[1] > 1
-        noted = [s for s in _SIGNALS if not (self._in_pod and s == signal.SIGTERM)]
-        before = {number: signal.getsignal(number) for number in noted}
+        before = {number: signal.getsignal(number) for number in _SIGNALS}
         self._before = {n: handler for n, handler in before.items() if handler != signal.SIG_IGN}
         for number in self._before:
             signal.signal(number, self._note)
@@ -55,7 +49,4 @@ class StopRequests:
         del number, frame
         for noted in self._before:
             signal.signal(noted, signal.SIG_DFL)
-        if self._in_pod:
-            os.kill(os.getpid(), signal.SIGTERM)
-        else:
-            self.asked = True
+        self.asked = True

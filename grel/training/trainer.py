@@ -147,7 +147,7 @@ class Trainer:
                 for checkpoints in (self._latest, self._best):
                     checkpoints.check()
                 log.advance(batch.num_tokens)
-                stopping = requests.asked or parallel.reached_preemption(step)
+                stopping = parallel.agree_to_stop(step, requests.asked)
                 validating = step % self._eval_every == 0 or step == self.num_steps
                 saving = (
                     stopping or step % self.config.train.checkpoint_every == 0 or step == last_step

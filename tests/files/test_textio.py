@@ -20,6 +20,7 @@ from grel.files.textio import (
     RecordError,
     json_items,
     json_lines,
+    member,
     numbered_lines,
     parse_object,
     quote,
@@ -257,7 +258,12 @@ def test_what_json_allows_is_parsed_as_json_does(value):
         (b" \t", "blank"),
         (b"[1]", "must be an object, not [1]"),
         (b"null", "must be an object, not None"),
-        (b"{", "not JSON: Expecting property name enclosed in double quotes at column 2"),
+        (b"{", "not JSON: Expecting property name enclosed in double quotes at column 2; it ends"),
+        (
+            b'{"a": 1',
+            "Expecting ',' delimiter at column 8; it ends too early: here a record is one line",
+        ),
+        (b'{"a": nil}', "not JSON: Expecting value at column 7"),
         (b"{} {}", "not JSON: Extra data at column 4"),
         (b'{"a": "\t"}', "not JSON"),
         (b'{"a": "\xe9"}', "not UTF-8: byte 0xe9 at byte 8"),
@@ -335,3 +341,20 @@ def test_what_cannot_be_written_is_an_error_with_its_path(tmp_path, name):
     with pytest.raises(RecordError, match="cannot write") as info, replacing(tmp_path / name):
         pass
     assert str(info.value).startswith(f"{tmp_path / name}: ")
+
+
+@pytest.mark.parametrize(
+    ("record", "hint"),
+    [
+        ({}, ""),
+        ({"a": [], "b": [1]}, "; there are ['a', 'b']"),
+        ({"a": [], "b": [{"c": 1}]}, "; there are ['a', 'b']"),
+        ({"b": {"x": 1}}, "; there are ['b']"),
+        ({"a": 1, "b": [{"x": 1}, {}]}, "; 'b' is a list of records with it: let the file be that"),
+    ],
+)
+def test_a_field_that_is_missing_is_told_with_what_is_there(record, hint):
+    with pytest.raises(Fault) as info:
+        member(record, "x", int)
+    assert str(info.value).startswith(f"field 'x' is missing{hint}")
+    assert hint or str(info.value).endswith("missing")

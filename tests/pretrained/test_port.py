@@ -159,6 +159,12 @@ def test_the_report_tells_of_every_tensor_and_parameter(tmp_path):
     assert f"{len(found['loaded'])} loaded" in report.summary()
     fresh = bert.init(UNILM, KEY)
     _assert_equal(params["bio"], fresh["bio"])
+    # A link is replaced and not followed.
+    (tmp_path / "precious").write_text("mine")
+    (tmp_path / "pretrained.txt").symlink_to(tmp_path / "precious")
+    report.write(tmp_path)
+    assert (tmp_path / "pretrained.txt").read_text() == report.table()
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 VARIANTS = {

@@ -6,6 +6,7 @@ import pytest
 
 from grel.records import RecordError
 from grel.report.runs import ReportError, read_run
+from grel.runs import layout
 from grel.runs.evaluations import WorkdirError
 from tests.report import sample
 
@@ -96,3 +97,13 @@ def test_an_evaluation_of_nothing_is_an_error(run_folder):
 def test_the_protocol_is_that_of_the_evaluation(run_folder):
     (run_folder / "eval/test/metrics.json").write_text(json.dumps({"protocol": "nayak"}))
     assert read_run(run_folder, "test").protocol == "nayak"
+
+
+@pytest.mark.parametrize(
+    "name", ["metrics.jsonl", "eval/test/metrics.json", "eval/test/trace.jsonl"]
+)
+def test_nothing_is_read_through_a_link(run_folder, tmp_path, name):
+    (run_folder / name).rename(tmp_path / "elsewhere")
+    (run_folder / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(layout.LinkError, match=f"{name}: is a link"):
+        read_run(run_folder, "test")

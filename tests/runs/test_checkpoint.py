@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from grel.runs import checkpoint, digests
+from grel.runs import checkpoint, digests, layout
 from grel.runs.checkpoint import CheckpointError, Checkpoints, DamageError
 
 PARAMS = {"a": {"kernel": np.arange(600, dtype=np.float32).reshape(20, 30)}, "b": np.float32([1.5])}
@@ -272,3 +272,32 @@ def test_a_failed_save_is_told_at_the_next_step(folder, monkeypatch):
         checkpoints.check()
     checkpoints.check()
     assert checkpoints.latest_step == 3
+
+
+def _use(folder, read_only):
+    with contextlib.closing(Checkpoints(folder, read_only=read_only)) as checkpoints:
+        checkpoints.recover()
+        checkpoints.tuned()
+        checkpoints.verify(3)
+
+
+@pytest.mark.parametrize("part", [".", "3", "3/params", "3/about/metadata", "3/tuned.json"])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_nothing_is_read_or_written_through_a_link(folder, tmp_path, part, read_only):
+    with contextlib.closing(_open(folder)) as checkpoints:
+        checkpoints.write_tuned({"end_bias": 0})
+    elsewhere = tmp_path / "elsewhere"
+    (folder / part).rename(elsewhere)
+    (folder / part).symlink_to(elsewhere)
+    there = sorted(elsewhere.rglob("*"))
+    with pytest.raises(layout.LinkError, match="is a link"):
+        _use(folder, read_only)
+    assert sorted(elsewhere.rglob("*")) == there
+
+
+def test_what_looks_left_behind_and_is_a_link_is_not_removed(folder, tmp_path):
+    (tmp_path / "precious").mkdir()
+    (folder / "4.orbax-checkpoint-tmp").symlink_to(tmp_path / "precious")
+    with pytest.raises(layout.LinkError, match=r"4\.orbax-checkpoint-tmp: is a link"):
+        Checkpoints(folder)
+    assert (tmp_path / "precious").is_dir()

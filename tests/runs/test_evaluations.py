@@ -5,6 +5,7 @@ import json
 import pytest
 
 from grel.records import RecordError
+from grel.runs import layout
 from grel.runs.evaluations import WorkdirError, by_seen, read_evaluation, read_evaluations, setting
 from grel.scoring.protocols import Counts, ScoringError
 from tests.evaluated import GOLD, GOOD, WEAK, documents, write_evaluation
@@ -118,3 +119,17 @@ def test_predictions_of_other_documents_are_an_error_that_names_the_folder(tmp_p
     write_evaluation(tmp_path, predictions={"1": GOOD["1"]})
     with pytest.raises(ScoringError, match=r"eval/test: 2 of 3 gold ids"):
         read_evaluations([tmp_path], "test")
+
+
+@pytest.mark.parametrize(
+    "name", ["eval", "eval/test", "eval/test/gold.jsonl", "eval/test/metrics.json"]
+)
+@pytest.mark.parametrize(
+    "read", [read_evaluation, lambda path, split: read_evaluations([path], split)]
+)
+def test_nothing_is_read_through_a_link(tmp_path, name, read):
+    write_evaluation(tmp_path / "run")
+    (tmp_path / "run" / name).rename(tmp_path / "elsewhere")
+    (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(layout.LinkError, match=f"{name}: is a link"):
+        read(tmp_path / "run", "test")

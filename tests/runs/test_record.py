@@ -58,13 +58,15 @@ def test_a_damaged_file_stops_no_run(tmp_path):
     assert run_record.read(tmp_path)["sessions"]["started"] == 1
 
 
-def test_a_link_is_replaced_and_not_followed(tmp_path):
-    (tmp_path / "precious").write_text("mine")
-    (tmp_path / layout.RECORD).symlink_to(tmp_path / "precious")
+def test_a_link_is_neither_read_nor_written_through(tmp_path):
     with _run(tmp_path, 0.0, 3.0):
         pass
-    assert (tmp_path / "precious").read_text() == "mine"
-    assert run_record.read(tmp_path)["sessions"]["ended"] == 1
+    told = (tmp_path / layout.RECORD).rename(tmp_path / "precious").read_text()
+    (tmp_path / layout.RECORD).symlink_to(tmp_path / "precious")
+    for reads in (lambda: run_record.read(tmp_path), lambda: _run(tmp_path, 0.0, 3.0).__enter__()):
+        with pytest.raises(layout.LinkError, match=r"run\.json: is a link"):
+            reads()
+    assert (tmp_path / "precious").read_text() == told
 
 
 def test_what_ended_a_run_is_told_and_not_that_the_disk_is_full(tmp_path, monkeypatch):

@@ -216,7 +216,7 @@ def test_a_schema_is_a_set():
 @pytest.mark.parametrize(
     ("vocabulary", "relations", "relation_as", "message"),
     [
-        ([*VOCABULARY, "the"], (), "words", "holds a token twice"),
+        ([*VOCABULARY, "the"], (), "words", "holds token 'the' twice, in lines"),
         ([t for t in VOCABULARY if t not in ("[CLS]", "[MASK]")], (), "words",
          r"lacks \[CLS\], \[MASK\]: not a BERT vocabulary"),
         (["[UNK]", "a"], (), "words", r"lacks \[PAD\], \[CLS\], \[SEP\], \[MASK\]"),
@@ -276,8 +276,9 @@ def test_a_vocabulary_file_has_a_token_a_line(tmp_path, end, last):
     # Line ends of Unicode's own are characters like others.
     tokens = [*SPECIAL, "é", "\u2028", "\x85", "##ing"]
     data = end.join(tokens) + (end if last else "")
-    (tmp_path / "vocab.txt").write_bytes(data.encode())
-    assert read_vocabulary(tmp_path / "vocab.txt") == tokens
+    for mark in ("", "\ufeff"):
+        (tmp_path / "vocab.txt").write_bytes((mark + data).encode())
+        assert read_vocabulary(tmp_path / "vocab.txt") == tokens
 
 
 @pytest.mark.parametrize(
@@ -288,6 +289,11 @@ def test_a_vocabulary_file_has_a_token_a_line(tmp_path, end, last):
         (b"", "vocab.txt:1: an empty line"),
         (b"\xff\n", "vocab.txt: cannot read the vocabulary: .*utf-8"),
         (None, "vocab.txt: cannot read the vocabulary: .*No such file"),
+        (
+            "\n".join([*SPECIAL, "the", "a", "the"]).encode(),
+            "vocab.txt: the vocabulary holds token 'the' twice, in lines 6 and 8; remove one",
+        ),
+        (b"[PAD]\n[UNK]\na\n", r"vocab.txt: the vocabulary lacks \[CLS\], \[SEP\], \[MASK\]: not"),
     ],
 )
 def test_a_faulty_vocabulary_file(tmp_path, data, message):

@@ -10,6 +10,7 @@ from tensorboardX.crc32c import crc32c
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 
 from grel.records import RecordError
+from grel.runs import layout
 from grel.training.log import RunLog
 
 
@@ -101,11 +102,15 @@ def test_a_terminal_that_is_gone_ends_nothing(tmp_path, monkeypatch):
     assert len(_lines(tmp_path)) == 1
 
 
-def test_a_link_is_replaced_and_not_followed(tmp_path):
-    (tmp_path / "precious").write_text("mine")
-    (tmp_path / "metrics.jsonl").symlink_to(tmp_path / "precious")
-    _write(tmp_path, 0, 1)
-    assert (tmp_path / "precious").read_text() == "mine"
+@pytest.mark.parametrize("name", ["metrics.jsonl", "tensorboard"])
+def test_a_link_is_not_followed(tmp_path, name):
+    precious = tmp_path / "precious"
+    precious.mkdir() if name == "tensorboard" else precious.write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(precious)
+    with pytest.raises(layout.LinkError, match=f"{name}: is a link"):
+        _write(tmp_path / "run", 0, 1)
+    assert list(precious.iterdir()) == [] if name == "tensorboard" else precious.read_text()
 
 
 def test_other_processes_of_a_pod_write_nothing(tmp_path):

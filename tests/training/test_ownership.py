@@ -129,3 +129,16 @@ def test_a_folder_that_cannot_be_written_to_is_one_line(tmp_path):
     held = ownership.only_training_in(tmp_path / "file" / "run")
     with pytest.raises(RecordError, match="cannot write"), held:
         pass
+
+
+@pytest.mark.parametrize(
+    "name", ["run.json", "metrics.jsonl", "tensorboard", "checkpoints", "best", ".lock"]
+)
+def test_a_link_in_the_folder_is_told_before_anything_is_done(tmp_path, name):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
+    told = (layout.LinkError, RecordError)
+    with pytest.raises(told, match=f"{name}: "), ownership.only_training_in(tmp_path / "run"):
+        pass
+    assert list((tmp_path / "elsewhere").iterdir()) == []
