@@ -41,7 +41,7 @@ data.features
 data.pipeline data.augment
 models.dropout models.losses models.pointer
 models.attention models.recurrent
-models.cache
+models.cache models.crf
 models.bert
 models
 decoding.structure
