@@ -41,8 +41,8 @@ data.features
 data.pipeline data.augment
 models.dropout models.losses models.pointer
 models.attention models.recurrent
-models.cache models.crf
-models.bert
+models.cache models.choices models.crf
+models.bert models.copyre
 models
 decoding.structure
 decoding.copying decoding.trace
