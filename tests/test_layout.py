@@ -43,6 +43,7 @@ models.dropout models.losses models.pointer
 models.attention models.recurrent
 models.cache models.choices models.crf
 models.bert models.copyre
+models.copymtl
 models
 decoding.structure
 decoding.copying decoding.trace

@@ -76,6 +76,39 @@ def copyre(config, params, words, length, gold=None):
     return _choose(config, params, vectors, state, step, gold, copymtl=False)
 
 
+def copymtl(config, params, words, length, gold=None):
+    """As `copyre`; and the outputs of the encoder, which the tagger goes by."""
+    authors = config.quirks == "authors"
+    encoder = params["encoder"]
+    vectors = [encoder["words"]["embedding"][word] for word in words]
+    outputs, state = read_both_ways(encoder["layers"], vectors[:length], config.features, 0)
+    outputs = [(a + b) / 2 for a, b in outputs]
+    seen = outputs
+    if authors:
+        seen = outputs + [np.zeros(config.features)] * (len(words) - length)
+
+    def linear(weights, x):
+        return x @ weights["kernel"] + weights["bias"]
+
+    def step(w, v, state):
+        beta = [float(linear(w["attention"], np.concatenate([o, state[1]]))[0]) for o in seen]
+        context = np.zeros(config.features)
+        if seen:
+            context = sum(p * o for p, o in zip(softmax(beta), seen, strict=True))
+        state = lstm(w["cell"], linear(w["combine"], np.concatenate([v, context])), state, 0)
+        y = state[1]
+        copies = []
+        for o in seen:
+            inner = linear(w["fuse"], selu(np.concatenate([o, y])))
+            copies.append(float(linear(w["copy"], selu(inner))[0]))
+        return state, list(linear(w["relation"], y)), copies, float(linear(w["stop"], y)[0])
+
+    choices, probabilities = _choose(
+        config, params, vectors, state, step, gold, copymtl=True, choosable=length
+    )
+    return choices, probabilities, outputs
+
+
 def _choose(config, params, vectors, state, step, gold, *, copymtl, choosable=None):
     authors = config.quirks == "authors"
     encoder = params["encoder"]
