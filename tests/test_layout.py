@@ -50,15 +50,17 @@ decoding.beam
 decoding.driver
 models.dropout models.losses models.pointer
 models.attention models.recurrent
-models.cache
-models.bert models.worddec models.ptdec models.mrmep
+models.cache models.choices models.crf
+models.bert models.worddec models.ptdec models.mrmep models.copyre
+models.copymtl
 pretrained.fetch pretrained.foreign
 pretrained.port pretrained.similarity
 fields
 families.base
 families.reading families.lookup
 families.tokens families.words
-families.bert families.worddec families.ptdec families.mrmep
+families.bert families.worddec families.ptdec families.mrmep families.copyre
+families.copymtl
 families.registry
 config
 extraction.reading extraction.opening

@@ -31,7 +31,7 @@ class Spans(NamedTuple):
 
 
 class Found(NamedTuple):
-    """A triple as a network writes it.
+    """A triple as a network writes it; None for a part that it did not write.
 
     Attributes:
         head, tail: (start, end) in words, the end excluded.
@@ -39,9 +39,9 @@ class Found(NamedTuple):
         probability: of all choices that made the triple.
     """
 
-    head: tuple[int, int]
-    tail: tuple[int, int]
-    relation: int
+    head: tuple[int, int] | None
+    tail: tuple[int, int] | None
+    relation: int | None
     probability: float
 
 

@@ -341,7 +341,11 @@ class PointerWriter(base.Writer):
         """Names are cut out of the text where they were pointed at."""
         names = [text[start:end] for start, end in encoding.offsets[: self.max_source]]
         triples: dict[tuple[str, str, str], Triple] = {}
+        num_malformed = 0
         for found in self._read(output.row, names):
+            if None in found:
+                num_malformed += 1
+                continue
             head, tail = (
                 (encoding.offsets[start][0], encoding.offsets[end - 1][1])
                 for start, end in (found.head, found.tail)
@@ -355,7 +359,8 @@ class PointerWriter(base.Writer):
                 score=min(found.probability, 1.0),
             )
             triples.setdefault(triple.key, triple)
-        return list(triples.values()), Tally(cut=int(output.num_cut > 0))
+        tally = Tally(malformed=num_malformed, cut=int(output.num_cut > 0))
+        return list(triples.values()), tally
 
 
 def pointer_writer(system: System, extract: Callable, read: Callable) -> PointerWriter:

@@ -29,6 +29,8 @@ WORDS = {
 CHARS = {"model.char_features": 4, "model.num_filters": 4}
 TINY = {
     "bert": tiny.FIELDS,
+    "copymtl": {**WORDS, "model.copy_features": 4},
+    "copyre": WORDS,
     "lookup": {},
     "mrmep": {**WORDS, "model.num_heads": 2},
     "ptdec": {**WORDS, **CHARS, "model.relation_features": 4},
