@@ -53,6 +53,7 @@ def write_evaluation(
     copy="on",
     data=None,
     trained=None,
+    seed=None,
 ) -> Path:
     """Writes `workdir/eval/name` and returns it.
 
@@ -67,6 +68,8 @@ def write_evaluation(
         "decoding": {"copy": copy, "max_target": 128},
         "model": {"family": "bert", "init_from": ""},
     }
+    if seed is not None:
+        config["seed"] = seed
     metrics = {"split": split, "step": 40, "protocol": "exact", "f1": 0.5, "config": config}
     if trained is not None:
         judged = judge(documents(gold), documents(predictions), PROTOCOLS["exact"])

@@ -18,6 +18,7 @@ from grel.families.bert import System
 from grel.families.registry import FAMILIES
 from grel.fields import leaves
 from grel.text.linearize import Form
+from grel.text.words import Words
 
 ROOT = Path(__file__).parent.parent
 RECIPES = sorted(p for p in (ROOT / "configs").glob("*.py") if p.name != "__init__.py")
@@ -61,8 +62,50 @@ CORPORA = {
 }
 
 
+# Of the paper's other systems over 1,000 words, 50 characters and 24 relations: at their authors'
+# sizes, and small.
+OF_THE_PAPER = {
+    "copyre": (32_135_825, 831_125),
+    "copyre_one": (13_555_725, 377_025),
+    "copymtl": (31_271_045, 708_845),
+    "copymtl_one": (13_655_045, 387_245),
+    "mrmep": (838_850, 838_850),
+    "ptdec": (12_249_182, 1_423_652),
+    "worddec": (2_474_051, 412_221),
+    "lstm": (2_474_051, 412_221),
+    "lstm_copy": (2_474_954, 412_524),
+}
+
+
 def test_no_recipe_is_missing_here():
-    assert {path.stem for path in RECIPES} == {stem for stem, *_ in PARAMETERS} | {"lookup"}
+    named = {stem for stem, *_ in PARAMETERS} | {"lookup", "paper"}
+    assert {path.stem for path in RECIPES} == named
+
+
+@pytest.mark.parametrize("size", ["", "-small"])
+@pytest.mark.parametrize("system", OF_THE_PAPER)
+def test_the_systems_of_the_paper_have_so_many_parameters(system, size):
+    module = _recipe(ROOT / "configs" / "paper.py")
+    assert f"`{system}`" in module.__doc__
+    config = module.get_config(f"{system}-nyt29-reduced{size}")
+    assert (config.data.name, config.data.variant) == ("nyt29", "reduced")
+    check(config, num_devices=1, num_processes=1)
+    relations = [f"r{n}" for n in range(24)]
+    unknown = config.tokenizer.get("num_unknown", 0)
+    words = [f"w{n}" for n in range(1000 - 6 - unknown - 24)]
+    words = Words(words, "".join(map(chr, range(65, 113))), relations, num_unknown=unknown)
+    family = FAMILIES[config.model.family]
+    shapes = family(config, words, family.shape(config, words)).params_like()
+    found = sum(x.size for x in jax.tree.leaves(shapes))
+    assert found == OF_THE_PAPER[system][bool(size)]
+
+
+def test_the_paper_has_no_other_systems():
+    module = _recipe(ROOT / "configs" / "paper.py")
+    assert module.SYSTEMS.keys() == OF_THE_PAPER.keys()
+    for wrong in ("wordec-nyt24", "worddec", "worddec-"):
+        with pytest.raises(ConfigError, match="it must be SYSTEM-CORPUS, with one of copyre"):
+            module.get_config(wrong)
 
 
 @pytest.mark.parametrize("corpus", CORPORA)

@@ -478,3 +478,54 @@ def test_every_script_has_help_that_tells_of_dry_run(script):
 
 def test_ci_runs_the_tests():
     assert (REPO / ".ci/run").read_text().endswith("exec bash launch/test.sh\n")
+
+
+def test_paper_tables_trains_evaluates_and_tables_every_system():
+    arguments = ["--corpus=webnlg", "--data=a b", "--systems=lookup,lstm_copy,worddec"]
+    arguments += ["--seeds=0,1", "--config.train.num_epochs=2.0", "--dry_run"]
+    done = subprocess.run(
+        ["bash", "launch/paper_tables.sh", *arguments],
+        cwd=REPO,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    lines = done.stdout.splitlines()
+    trained = [line for line in lines if "--mode=train" in line]
+    # The look-up has no seed, and none of the fields of models.
+    assert len(trained) == 5
+    assert "configs/lookup.py:webnlg" in trained[0]
+    assert "seed" not in trained[0]
+    assert "epochs" not in trained[0]
+    assert "--config=configs/paper.py:lstm_copy-webnlg-small" in trained[1]
+    assert all("--config.data.manual_dir='a b'" in line for line in trained)
+    assert [("seed=0" in line, "num_epochs=2.0" in line) for line in trained[1:]] == [
+        (True, True),
+        (True, True),
+        (False, True),
+        (False, True),
+    ]
+    evaluated = [line for line in lines if "--mode=eval" in line]
+    assert (
+        sum("--config.eval.name=test_lstm --config.decoding.copy=off" in e for e in evaluated) == 2
+    )
+    assert len(evaluated) == 7
+    assert lines[-1].startswith(
+        ".venv/bin/python -m grel.tables --workdirs=runs/paper/lookup-0/eval"
+    )
+    assert "5 of 6" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data=x"], "--corpus=NAME is missing"),
+        (["--corpus=webnlg"], "--data=DIR is missing"),
+        (["--corpus=webnlg", "--sytems=x"], "unknown argument --sytems=x"),
+    ],
+)
+def test_paper_tables_tells_what_is_wrong(arguments, message):
+    command = ["bash", "launch/paper_tables.sh", "--dry_run", *arguments]
+    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+    assert done.returncode == 2
+    assert f"paper_tables: error: {message}" in done.stderr

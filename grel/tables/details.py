@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from collections.abc import Callable, Iterator, Sequence
 
 from grel.scoring import bootstrap, breakdown
@@ -11,7 +12,7 @@ from grel.scoring.judged import judge, total
 from grel.scoring.protocols import PROTOCOLS, Counts, ScoringError
 from grel.tables.paper import prf
 from grel.tables.render import Cell, Table
-from grel.tables.systems import System, same_corpus
+from grel.tables.systems import System, by_seed, same_corpus
 
 Groups = dict[str, Counts]
 
@@ -31,6 +32,8 @@ def tables(systems: Sequence[System], protocol: str, resampling: Resampling) -> 
     yield intervals(systems, resampling)
     if any(same_corpus(systems)):
         yield significance(systems, resampling)
+    if groups := by_seed(systems):
+        yield over_seeds(groups)
     yield by_protocol(systems)
     yield _division(
         systems,
@@ -100,6 +103,26 @@ def significance(systems: Sequence[System], resampling: Resampling) -> Table:
             f"over documents, {_drawn(resampling)}. The p-values are not corrected for the number "
             "of comparisons. They say nothing about other seeds of training.",
         ),
+    )
+
+
+def over_seeds(groups: Sequence[Sequence[System]]) -> Table:
+    """Mean and deviation of systems that were trained from several seeds; see `by_seed`."""
+    rows: list[tuple[Cell, ...]] = []
+    for group in groups:
+        scores = [(*prf(system.total), system.unseen_f1) for system in group]
+        cells: list[Cell] = [group[0].name, group[0].corpus, len(group)]
+        for values in zip(*scores, strict=True):
+            known = [value for value in values if value is not None]
+            cells += [statistics.mean(known), statistics.stdev(known)] if known[1:] else [None] * 2
+        rows.append(tuple(cells))
+    columns = (f"{name}{end}" for name in ("P", "R", "F1", "unseen F1") for end in ("", " +-"))
+    return Table(
+        "over_seeds",
+        "Means over seeds of training",
+        ("first of", "corpus", "runs", *columns),
+        rows,
+        ("+- is the standard deviation of one run.",),
     )
 
 

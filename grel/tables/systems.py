@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -94,6 +95,29 @@ def same_corpus(systems: Sequence[System]) -> Iterator[tuple[System, System]]:
     for first, second in itertools.combinations(systems, 2):
         if first.corpus == second.corpus:
             yield first, second
+
+
+def by_seed(systems: Sequence[System]) -> list[list[System]]:
+    """Systems that differ in the seed of their training alone, together; those with one left out.
+
+    Where files lie and how often they are written makes no difference.
+    """
+    groups: dict[str, list[System]] = {}
+    for system in systems:
+        metrics = system.evaluation.metrics
+        config = json.loads(json.dumps(metrics.get("config", {})))
+        for section, field in _IRRELEVANT:
+            config.get(section, {}).pop(field, None)
+        if config.pop("seed", None) is not None:
+            key = json.dumps([system.corpus, system.evaluation.folder.name, config], sort_keys=True)
+            groups.setdefault(key, []).append(system)
+    return [group for group in groups.values() if len(group) > 1]
+
+
+_IRRELEVANT = (
+    *(("data", name) for name in ("manual_dir", "data_dir", "cache_dir")),
+    *(("train", name) for name in ("log_every", "eval_every", "checkpoint_every", "keep")),
+)
 
 
 def without_copy(system: System, systems: Sequence[System]) -> System | None:

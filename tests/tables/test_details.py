@@ -1,5 +1,7 @@
 """The tables beyond the paper: which there are, and that each shows what its function finds."""
 
+import statistics
+
 import pytest
 
 from grel.records import Document, Triple, write_jsonl
@@ -7,7 +9,7 @@ from grel.scoring import bootstrap
 from grel.scoring.protocols import PROTOCOLS
 from grel.tables import details
 from grel.tables.details import Resampling
-from grel.tables.systems import read_systems
+from grel.tables.systems import by_seed, read_systems
 from tests.evaluated import GOLD, GOOD, WEAK, documents, write_evaluation
 
 RESAMPLING = Resampling(200, 1)
@@ -154,3 +156,21 @@ def test_scores_that_are_no_probabilities_are_told_of(tmp_path):
     table = details.calibration(_systems(tmp_path, logits, WEAK))
     assert {row[0] for row in table.rows} == {"run1"}
     assert any(note.startswith("run0: ") and "no probability" in note for note in table.notes)
+
+
+def test_means_over_seeds_are_of_runs_that_differ_in_the_seed_alone(tmp_path):
+    for number, (predictions, seed) in enumerate(((GOOD, 0), (WEAK, 1), (GOOD, 2))):
+        data = {"manual_dir": f"/somewhere/{number}"}
+        write_evaluation(tmp_path / f"a{number}", predictions=predictions, seed=seed, data=data)
+    write_evaluation(tmp_path / "b", predictions=WEAK, seed=0, copy="off")
+    folders = [tmp_path / name for name in ("a0", "a1", "a2", "b")]
+    systems = read_systems(folders, "test", "exact", {})
+    assert "over_seeds" in _names(systems)
+    (row,) = details.over_seeds(by_seed(systems)).rows
+    f1s = [system.total.f1 for system in systems[:3]]
+    assert row[:3] == ("a0", CORPUS, 3)
+    assert row[7:] == (
+        *(pytest.approx(statistics.mean(f1s)), pytest.approx(statistics.stdev(f1s))),
+        *(None, None),
+    )
+    assert by_seed(systems[:1] + systems[3:]) == []
