@@ -323,13 +323,14 @@ def test_traces_follow_the_decoder(params, structured):
         assert [(s.token_id, s.allowed) for s in told] == [(token, None) for token in one.ids]
 
 
-def test_words_stand_in_no_frame_and_bring_their_characters(params):
+def test_words_bring_their_characters_in_any_frame(params):
     """As WordDec decodes: start and end differ, and the model tells where it looked."""
-    unknown, start, end = 8, 9, SEP
+    unknown, start, end, before = 8, 9, SEP, 7
 
     def init(params, source_BS, source_length_B, num_steps, num_beams, chars_BSK):
         state = init_fn(params, source_BS, source_length_B, num_steps, num_beams)
-        return (state[0] + chars_BSK.sum((1, 2))) % NUM_KEYS, state[1]
+        place_1S = jnp.arange(source_BS.shape[1])[None]
+        return (state[0] + (place_1S * chars_BSK.sum(-1)).sum(-1)) % NUM_KEYS, state[1]
 
     functions = driver.Functions(
         init=init,
@@ -338,24 +339,26 @@ def test_words_stand_in_no_frame_and_bring_their_characters(params):
         take_rows=take_rows_fn,
         grow=lambda state, num_steps: state,
         reorder_beams=lambda state, origin_BW: state,
-        attended=lambda state: jnp.full(len(state[0]), state[1] % 5),
+        attended=lambda state: jnp.full(len(state[0]), 1 + state[1] % 5),
     )
     words = driver.Decoder(
         functions,
         driver.Options("words", MAX_TARGET, 8, BUCKETS),
-        frame=driver.Frame(PAD, (), (), start, end),
+        frame=driver.Frame(PAD, (before,), (), start, end),
         excluded_ids=EXCLUDED,
         schema=SCHEMA,
         unknown_id=unknown,
     )
-    assert words.max_source == BUCKETS[-1]
+    assert words.max_source == BUCKETS[-1] - 1
     rng, sources = np.random.default_rng(3), random_sources(60)
     chars = [rng.integers(0, 9, (len(source), 3)) for source in sources]
     others = {*SCHEMA.token_ids, unknown}
     written = words(params, sources, chars)
     for source, of_words, one in zip(sources, chars, written, strict=True):
-        seen = source[: BUCKETS[-1]]
-        key = (sum(seen) + len(seen) + of_words[: BUCKETS[-1]].sum()) % NUM_KEYS
+        seen = source[: BUCKETS[-1] - 1]
+        key = before + sum(seen) + len(seen) + 1
+        key += sum(place * int(sum(of)) for place, of in enumerate(of_words[: len(seen)], start=1))
+        key %= NUM_KEYS
         steps = reference.decode(
             seen,
             lambda step, token, key=key: (PARAMS[0][key, step, token], PARAMS[1][key, step, token]),
@@ -369,7 +372,7 @@ def test_words_stand_in_no_frame_and_bring_their_characters(params):
         steps = [s for s in steps if s.token != end][:MAX_TARGET]
         assert one.ids.tolist() == [s.token for s in steps]
         assert one.attended.tolist() == [(t + 1) % 5 for t in range(len(steps))]
-        assert one.num_cut == max(0, len(source) - BUCKETS[-1])
+        assert one.num_cut == max(0, len(source) - BUCKETS[-1] + 1)
         assert [set(s.allowed) for s in words.trace(source, one)] == [s.allowed for s in steps]
     assert {unknown, PART_END, TRIPLE_END} <= {i for one in written for i in one.ids.tolist()}
 
