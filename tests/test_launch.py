@@ -498,7 +498,7 @@ def test_paper_tables_trains_evaluates_and_tables_every_system():
     assert "seed" not in trained[0]
     assert "epochs" not in trained[0]
     assert "--config=configs/paper.py:lstm_copy-webnlg-small" in trained[1]
-    assert all("--config.data.manual_dir='a b'" in line for line in trained)
+    assert all("'--config.data.manual_dir=a b'" in line for line in trained)
     assert [("seed=0" in line, "num_epochs=2.0" in line) for line in trained[1:]] == [
         (True, True),
         (True, True),
