@@ -460,7 +460,15 @@ def test_gke_manifest_agrees_with_itself():
     assert script.endswith(f"{TRAIN} --distributed --config=c.py --workdir=runs/x")
 
 
-SCRIPTS = {"local.sh", "pin.sh", "setup.sh", "slurm.sbatch", "test.sh", "tpu_pod.sh"}
+SCRIPTS = {
+    "paper_tables.sh",
+    "local.sh",
+    "pin.sh",
+    "setup.sh",
+    "slurm.sbatch",
+    "test.sh",
+    "tpu_pod.sh",
+}
 
 
 def test_no_script_is_missing_here():
