@@ -132,7 +132,7 @@ def test_a_family_has_no_fields_that_mean_nothing_to_it():
     with pytest.raises(ConfigError, match=r"unknown .*: start the recipe from .*\('lookup'\)"):
         check(config, num_devices=1, num_processes=1)
     config.model.family = "gpt"
-    with pytest.raises(ConfigError, match=r"config.model.family is 'gpt'; one of bert, lookup"):
+    with pytest.raises(ConfigError, match=r"config.model.family is 'gpt'; one of bert, .*lookup"):
         check(config, num_devices=1, num_processes=1)
 
 

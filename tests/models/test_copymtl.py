@@ -171,7 +171,8 @@ def test_reading_ends_at_the_first_relation_that_is_a_stop():
     ]
 
 
-@pytest.mark.parametrize("decoder", ["one", pytest.param("multi", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("decoder", ["one", "multi"])
 def test_it_learns_a_few_sentences_by_heart(decoder):
     """Also the one decoder, and several triples."""
     config = copymtl.Config(

@@ -343,6 +343,7 @@ PEOPLE = ("Ann", "Bo", "Eva", "Ian", "Lee", "Max", "Sue", "Tom")
 CITIES = ("Oslo", "Rome", "New Delhi", "Lima")
 
 
+@pytest.mark.slow
 def test_learns_its_training_sentences_by_heart():
     """All three ways of decoding write them back, unknown words by their numbers among them."""
     texts, triples = [], []
