@@ -43,7 +43,7 @@ REAL_ROWS = np.flatnonzero(LENGTH_B)
 
 
 def _params(config):
-    rng = np.random.default_rng(17)
+    rng = np.random.default_rng(1)
     shapes = jax.eval_shape(lambda: mrmep.init(config, jax.random.PRNGKey(0)))
     return jax.tree.map(lambda x: rng.normal(0, 0.4, x.shape).astype(np.float32), shapes)
 
@@ -306,7 +306,7 @@ def test_padding_and_empty_rows_leave_no_trace(params, batch):
 
 def _favoring_yes(params):
     """So that some relations hold and some do not."""
-    return {**params, "holds_bias": params["holds_bias"] + np.array([0, 2], np.float32)}
+    return {**params, "holds_bias": params["holds_bias"] + np.array([0, 1.5], np.float32)}
 
 
 @pytest.mark.parametrize("config", [TINY, AUTHORS], ids=["paper", "authors"])
