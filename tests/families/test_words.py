@@ -13,14 +13,13 @@ from grel.families.words import Output, PointerWriter
 from grel.models import mrmep, ptdec
 from grel.models.choices import STOP
 from grel.records import Document, Triple
-from grel.text import bio
+from grel.text.bio import B, I, O
 from tests.families.test_base import TINY
 
 TEXT = "Ann Moore of Moore lives in New Delhi ."
 TRIPLES = (Triple("Ann Moore", "lives", "New Delhi"), Triple("Moore", "knows", "Ann Moore"))
 DOCUMENT = Document("a", TEXT, TRIPLES)
 KNOWS, LIVES = 0, 1
-B, I, O = bio.B, bio.I, bio.O
 
 
 def _system(family, **fields):
@@ -30,12 +29,9 @@ def _system(family, **fields):
 
 
 def _examples(system, document=DOCUMENT):
+    """The columns that are the family's own."""
     return [
-        {
-            name: column.tolist()
-            for name, column in example.items()
-            if name not in ("chars", "words")
-        }
+        {name: c.tolist() for name, c in example.items() if name not in ("chars", "words")}
         for example in system._examples_of(0, document)
     ]
 
@@ -114,9 +110,8 @@ def test_pointers_are_read_as_names_of_the_text():
     relation_T[0] = LIVES + ptdec.FIRST
     pointers_T4 = np.full((steps, 4), -1)
     pointers_T4[0] = 0, 1, 6, 7
-    row = ptdec.Extracted(
-        relation_T, pointers_T4, np.full(steps, np.log(0.5)), np.zeros((steps, 4))
-    )
+    certain_T4 = np.zeros((steps, 4))
+    row = ptdec.Extracted(relation_T, pointers_T4, np.full(steps, np.log(0.5)), certain_T4)
     (encoding,) = writer.encode([TEXT])
     (triple,), tally = writer.read(TEXT, encoding, Output(row, 3))
     expected = Triple("Ann Moore", "lives", "New Delhi", (0, 9), (28, 37), score=0.5)
