@@ -81,7 +81,7 @@ class System(base.Trained):
 
     # The network: a module with `init` and `loss`.
     NETWORK: ClassVar[ModuleType]
-    # The field with the width of word vectors, and the parameter that holds them.
+    # Where among the parameters the word vectors are.
     VECTORS: ClassVar[tuple[str, ...]] = ("words", "embedding")
 
     config: ml_collections.ConfigDict
