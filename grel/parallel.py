@@ -66,8 +66,7 @@ def initialize(heartbeat_timeout: float = 60) -> None:
 
     def tell(line: str) -> None:
         aborts.told()
-        below_the_bar = "\n" if os.isatty(stderr) else ""
-        os.write(stderr, f"{below_the_bar}{line}".encode())
+        os.write(stderr, f"\n{line}".encode())  # below a progress bar
 
     invitation = watch.Invitation.from_bytes(sent)
     _watch = watch.Watch(index, count, heartbeat_timeout, invitation, listener, tell)

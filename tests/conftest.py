@@ -2,6 +2,7 @@
 
 import os
 import tempfile
+from pathlib import Path
 
 os.environ["JAX_NUM_CPU_DEVICES"] = "8"
 
@@ -15,6 +16,22 @@ hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
 # Tests run each program once: compiling fast matters, running fast does not.
 jax.config.update("jax_disable_most_optimizations", True)
+
+
+# Those that take longest begin first, so that none is at work alone in the end.
+_LONGEST = [
+    *("training/test_trainer.py", "test_main.py", "models/test_bert.py", "decoding/test_beam.py"),
+    *("training/test_steps.py", "decoding/test_greedy.py"),
+]
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items):
+    def rank(item):
+        name = item.path.relative_to(Path(__file__).parent).as_posix()
+        return _LONGEST.index(name) if name in _LONGEST else len(_LONGEST)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -26,6 +26,8 @@ CONFIG = bert.Config(
     mask_id=4,
     sep_id=3,
 )
+# Compiles faster, where masks are not what is tested.
+CAUSAL = dataclasses.replace(CONFIG, objective="causal")
 
 
 def _init(config):
@@ -47,16 +49,18 @@ def _batch(num_rows, num_real):
 
 
 @functools.cache
-def _fresh(config):
+def _fresh(num_layers=1):
     """The state before the first step, under SGD of size one."""
+    config = dataclasses.replace(CONFIG, num_layers=num_layers)
     return jax.device_get(steps.init_state(_init(config), optax.sgd(1.0), seed=0))
 
 
-def _one_step(num_devices, accumulation, batch, config=CONFIG):
-    """Gradient (as an SGD update of size one), and metrics."""
+def _one_step(num_devices, accumulation, batch, config=CONFIG, key=None):
+    """Gradient (as an SGD update of size one), and metrics; `key` in place of the seed's."""
     devices = jax.local_devices()[:num_devices]
     tx = optax.sgd(1.0)
-    state = _fresh(config)
+    state = _fresh(config.num_layers)
+    state = state if key is None else state.replace(key=key)
     before = state.params
     step_fn = parallel.on_rows(
         steps.train_step(_loss(config), tx, accumulation),
@@ -79,7 +83,14 @@ def alone(short):
     return _one_step(1, 1, short)
 
 
-@pytest.mark.parametrize(("num_devices", "accumulation"), [(8, 1), (2, 4)])
+@pytest.mark.parametrize(
+    ("num_devices", "accumulation"),
+    [
+        (8, 2),
+        pytest.param(8, 1, marks=pytest.mark.slow),
+        pytest.param(2, 4, marks=pytest.mark.slow),
+    ],
+)
 def test_loss_and_gradients_do_not_depend_on_the_spread(short, alone, num_devices, accumulation):
     gradient, metrics = _one_step(num_devices, accumulation, short)
     expected_gradient, expected_metrics = alone
@@ -94,16 +105,15 @@ def test_loss_and_gradients_do_not_depend_on_the_spread(short, alone, num_device
 
 @pytest.fixture(scope="module")
 def dropped():
-    """Dropout everywhere, in two layers; the step on one device, and without dropout."""
+    """Dropout everywhere, in two layers, and nothing else at random; the step on one device."""
     rates = {"dropout": 0.3, "attention_dropout": 0.3}
-    config = dataclasses.replace(CONFIG, num_layers=2, init_stddev=0.2, **rates)
+    config = dataclasses.replace(CAUSAL, num_layers=2, **rates)
     batch = _batch(16, 16)
-    plain = dataclasses.replace(config, dropout=0.0, attention_dropout=0.0)
-    return config, batch, _one_step(1, 1, batch, config), _one_step(1, 1, batch, plain)
+    return config, batch, _one_step(1, 1, batch, config)
 
 
 def test_dropout_does_not_depend_on_the_spread(dropped):
-    config, batch, (expected_gradient, expected), (_, plain) = dropped
+    config, batch, (expected_gradient, expected) = dropped
     gradient, metrics = _one_step(2, 4, batch, config)
     np.testing.assert_allclose(metrics["loss"], expected["loss"], rtol=1e-5)
     jax.tree.map(
@@ -111,7 +121,8 @@ def test_dropout_does_not_depend_on_the_spread(dropped):
         gradient,
         expected_gradient,
     )
-    assert abs(expected["loss"] - plain["loss"]) > 1e-3
+    _, other = _one_step(1, 1, batch, config, jax.random.PRNGKey(1))
+    assert abs(expected["loss"] - other["loss"]) > 1e-3
 
 
 def test_empty_rows_do_not_count(short, alone):
@@ -125,15 +136,16 @@ def test_empty_rows_do_not_count(short, alone):
 
 def test_gradients_are_those_of_the_mean_loss(short, alone):
     """Adam hides a gradient that is scaled wrongly, so it is compared itself."""
-    state = steps.init_state(_init(CONFIG), optax.sgd(1.0), seed=0)
+    state = _fresh()
     mask_key, _ = jax.random.split(jax.random.fold_in(state.key, 0))
 
     @jax.jit
-    def mean_loss(params):
+    @jax.grad
+    def gradient(params):
         total, count = bert.loss(CONFIG, params, short, mask_key)["loss"]
         return total / count
 
-    expected = jax.grad(mean_loss)(state.params)
+    expected = gradient(state.params)
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), alone[0], expected
     )
@@ -151,12 +163,12 @@ def test_a_step_that_is_not_finite_changes_nothing(short, poison):
     """Parameters, both moments, the count of the schedule and the average stay, bit for bit."""
 
     def loss(params, batch, mask_key, dropout_key=None):
-        sums = bert.loss(CONFIG, params, batch, mask_key)
+        sums = bert.loss(CAUSAL, params, batch, mask_key)
         total, count = sums["loss"]
         return sums | {"loss": (total * jnp.where(batch.row_B[0] < 0, poison, 1), count)}
 
     tx = optimizer.make(optimizer.OptimizerConfig(1e-2, warmup_steps=0, num_steps=10))
-    state = steps.init_state(_init(CONFIG), tx, seed=0, averages=True)
+    state = steps.init_state(_init(CAUSAL), tx, seed=0, averages=True)
     devices = jax.local_devices()[:1]
     step_fn = parallel.on_rows(steps.train_step(loss, tx, 1, ema_decay=0.5), devices=devices)
     before, metrics = step_fn(parallel.replicate(state, devices), short)
@@ -176,9 +188,9 @@ def test_means_divide_once():
 def test_the_moving_average_against_its_definition(short):
     """From the start on: it moves faster in the first steps, and then by 1 - decay."""
     tx = optax.sgd(0.1)
-    state = steps.init_state(_init(CONFIG), tx, seed=0, averages=True)
+    state = steps.init_state(_init(CAUSAL), tx, seed=0, averages=True)
     expected = jax.device_get(state.params)
-    step_fn = parallel.on_rows(steps.train_step(_loss(CONFIG), tx, 1, ema_decay=0.3))
+    step_fn = parallel.on_rows(steps.train_step(_loss(CAUSAL), tx, 1, ema_decay=0.3))
     state = parallel.replicate(state)
     for step in range(5):
         state, _ = step_fn(state, short)
