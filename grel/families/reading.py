@@ -120,7 +120,11 @@ def place(
 
     Example: in `IRAN , Iranian , Iran` an uncased `iran` is at (17, 21).
     """
-    starts = bio.occurrences(source.ids, ids)
+    starts = [
+        start
+        for start in bio.occurrences(source.ids, ids)
+        if not _splits_character(start, len(ids), source)
+    ]
     spans = [_characters(start, len(ids), source, text) for start in starts]
     if len(spans) < 2:
         return spans[0] if spans else None
@@ -137,6 +141,14 @@ def place(
         return records.is_whole(text, span), span == meant, is_mixed
 
     return max(spans, key=rank)
+
+
+def _splits_character(first: int, length: int, source: Encoding) -> bool:
+    """Whether a character has wordpieces among these and beside them, as a Korean syllable can."""
+    offsets, behind = source.offsets, first + length
+    return (first > 0 and offsets[first - 1][1] > offsets[first][0]) or (
+        behind < len(offsets) and offsets[behind][0] < offsets[behind - 1][1]
+    )
 
 
 def _characters(first: int, length: int, source: Encoding, text: str) -> Span:

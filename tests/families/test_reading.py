@@ -233,6 +233,18 @@ def test_what_is_placed_is_encoded_alike(words, wordpiece, data):
         assert all(at == len(text) or not extends(text[at]) for at in span if at > 0)
 
 
+def test_a_letter_is_not_found_inside_of_a_syllable():
+    """An uncased vocabulary takes a syllable apart, and its first letter may be a word as well."""
+    uncased = _READERS[1]
+    text = "\ud55c \u1112"
+    source = uncased.encode(text)
+    assert source.ids[0] == source.ids[-1]
+    assert len(source.ids) == 4
+    assert place(source.ids[-1:], source, text) == (2, 3)
+    assert place(source.ids[:3], source, text) == (0, 1)
+    assert place(source.ids[1:3], source, text) is None
+
+
 UNKNOWN = [*SPECIAL, *(f"[unused{n}]" for n in range(2)), "likes", "the", ".", "##s"]
 
 
