@@ -309,10 +309,11 @@ class Model(nn.Module):
         return self.heads(hidden_BLD, self.places(tokens_BL, source_length_B, hidden_BLD))
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init(config: Config, key: jax.Array) -> Any:
     """Fresh parameters, as BERT initializes them."""
     one = jnp.ones((1,), jnp.int32)
-    return jax.jit(Model(config).init)(key, one[:, None], one, one)["params"]
+    return Model(config).init(key, one[:, None], one, one)["params"]
 
 
 def loss(
