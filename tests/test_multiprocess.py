@@ -300,10 +300,12 @@ def test_a_lost_process_ends_the_other_within_the_bound(training, tmp_path, mode
     begin = time.monotonic()
     processes[lost].send_signal(number)
     what = "ended without a word" if number == signal.SIGKILL else "was silent for 20 s"
-    _ends_in_one_line(processes[1 - lost], lost, what)
-    assert time.monotonic() - begin < 20 + 10  # and what a busy machine takes
-    processes[lost].kill()
-    processes[lost].communicate()
+    try:
+        _ends_in_one_line(processes[1 - lost], lost, what)
+        assert time.monotonic() - begin < 20 + 10  # and what a busy machine takes
+    finally:
+        processes[lost].kill()
+        processes[lost].communicate()
 
 
 @pytest.mark.slow

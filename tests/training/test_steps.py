@@ -190,8 +190,11 @@ def test_the_moving_average_against_its_definition(short):
     tx = optax.sgd(0.1)
     state = steps.init_state(_init(CAUSAL), tx, seed=0, averages=True)
     expected = jax.device_get(state.params)
-    step_fn = parallel.on_rows(steps.train_step(_loss(CAUSAL), tx, 1, ema_decay=0.3))
-    state = parallel.replicate(state)
+    devices = jax.local_devices()[:1]
+    step_fn = parallel.on_rows(
+        steps.train_step(_loss(CAUSAL), tx, 1, ema_decay=0.3), devices=devices
+    )
+    state = parallel.replicate(state, devices)
     for step in range(5):
         state, _ = step_fn(state, short)
         now = parallel.unreplicate(state)
