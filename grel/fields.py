@@ -6,7 +6,9 @@ has the fields that mean something to its family, and no others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import dataclasses
+import math
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import ml_collections
@@ -29,6 +31,36 @@ class Fields(NamedTuple):
 
     def __or__(self, other: Fields) -> Fields:
         return Fields(*(dict(mine) | dict(yours) for mine, yours in zip(self, other, strict=True)))
+
+    @classmethod
+    def of(
+        cls,
+        shape: type,
+        *,
+        without: Collection[str] = (),
+        choices: Mapping[str, Sequence[Any]] | None = None,
+        ranges: Mapping[str, tuple[float, float]] | None = None,
+    ) -> Fields:
+        """Fields of "model" that are those of a network's configuration, with its defaults.
+
+        What has no default there is not for the user to set, and neither is what is in `without`.
+        Whole numbers are at least 1 and shares at most .9, where `ranges` does not say otherwise.
+
+        Args:
+            shape: a dataclass; what its fields mean stands there.
+            choices, ranges: as in `Fields`, but without the "model.".
+        """
+        defaults = {
+            field.name: field.default
+            for field in dataclasses.fields(shape)
+            if field.default is not dataclasses.MISSING and field.name not in without
+        }
+        usual: dict[type, tuple[float, float]] = {int: (1, math.inf), float: (0.0, 0.9)}
+        found = {
+            name: usual[type(value)] for name, value in defaults.items() if type(value) in usual
+        }
+        sections = defaults, choices or {}, found | dict(ranges or {})
+        return cls(*({f"model.{n}": value for n, value in part.items()} for part in sections))
 
     def config(self) -> ml_collections.ConfigDict:
         """A configuration with the defaults; not locked."""

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import math
 import re
@@ -454,6 +455,14 @@ def to_json(document: Document) -> str:
     ]
     record = {"id": document.id, "text": document.text, "triples": triples, **document.other}
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def fingerprint(documents: Iterable[Document], how: str = "") -> str:
+    """Changes whenever a document does, or `how`, what is made of them."""
+    digest = hashlib.sha256(how.encode())
+    for document in documents:
+        digest.update(to_json(document).encode() + b"\n")
+    return digest.hexdigest()[:32]
 
 
 def to_line(document: Document) -> bytes:

@@ -5,7 +5,7 @@ import dataclasses
 import numpy as np
 
 from grel.extraction.reading import Extraction
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.files.textio import MAX_LINE_BYTES
 from grel.records import Triple
 

@@ -95,7 +95,7 @@ def test_the_systems_of_the_paper_have_so_many_parameters(system, size):
     words = [f"w{n}" for n in range(1000 - 6 - unknown - 24)]
     words = Words(words, "".join(map(chr, range(65, 113))), relations, num_unknown=unknown)
     family = FAMILIES[config.model.family]
-    shapes = family(config, words, family.shape(config, words)).params_like()
+    shapes = family.build(config, words).params_like()
     found = sum(x.size for x in jax.tree.leaves(shapes))
     assert found == OF_THE_PAPER[system][bool(size)]
 

@@ -43,7 +43,7 @@ report.build
 data.features
 data.pipeline data.augment
 data.columns
-decoding.structure decoding.pointers
+decoding.batching decoding.structure decoding.pointers
 decoding.copying decoding.trace
 decoding.greedy
 decoding.beam
@@ -53,9 +53,10 @@ models.attention models.recurrent
 models.cache models.choices models.crf
 models.bert models.worddec models.ptdec models.mrmep models.copyre
 models.copymtl
-pretrained.fetch pretrained.foreign
+pretrained.fetch pretrained.foreign pretrained.report
 pretrained.port pretrained.similarity
 fields
+families.writer
 families.base
 families.reading families.lookup
 families.tokens families.words

@@ -65,7 +65,10 @@ class ColumnBatches:
         shard: tuple[int, int] = (0, 1),
     ):
         if not examples:
-            raise ColumnsError("there are no examples to make batches from: the split is empty")
+            raise ColumnsError(
+                "there are no examples to make batches from: the split is empty, or none of its "
+                "documents can be taught"
+            )
         longest = max(len(example["words"]) for example in examples)
         if longest > buckets[-1]:
             raise ColumnsError(
@@ -77,23 +80,16 @@ class ColumnBatches:
         self._batch_size, self._seed = batch_size, seed
         self._rows = slice(index * batch_size // count, (index + 1) * batch_size // count)
         self._buckets = [b for n, b in enumerate(buckets) if not n or buckets[n - 1] < longest]
-        lengths_E = np.array([len(example["words"]) for example in examples])
-        self._bucket_E = np.searchsorted(self._buckets, lengths_E)
-        per_word = {
-            name
-            for name in examples[0]
-            if all(len(example[name]) == len(example["words"]) for example in examples)
-        }
+        lengths = {name: np.array([len(e[name]) for e in examples]) for name in examples[0]}
+        self._bucket_E = np.searchsorted(self._buckets, lengths["words"])
         # Examples move up only, so a bucket's longest column is that of all shorter buckets too.
         self._sizes = [
             {
-                name: max(
-                    (len(e[name]) for e, b in zip(examples, self._bucket_E, strict=True) if b <= n),
-                    default=0,
-                )
-                for name in examples[0]
+                name: bucket
+                if np.array_equal(lengths_E, lengths["words"])
+                else int(lengths_E[self._bucket_E <= n].max(initial=0))
+                for name, lengths_E in lengths.items()
             }
-            | dict.fromkeys(per_word, bucket)
             for n, bucket in enumerate(self._buckets)
         ]
         self._plan = functools.lru_cache(maxsize=1)(self._make_plan)

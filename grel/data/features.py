@@ -21,9 +21,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from grel import records
 from grel.errors import UserError
 from grel.files.locks import locked_folder, remove_unlocked
-from grel.records import Document, Span, Triple, locate, to_json
+from grel.records import Document, Span, Triple, locate
 from grel.text import bio, linearize
 from grel.text.windows import windows
 from grel.text.wordpiece import Encoding, Wordpiece
@@ -234,10 +235,7 @@ def notes(
     found: Mapping[str, Features],
     wordpiece: Wordpiece,
 ) -> Iterator[str]:
-    """What there is to know of the splits "train" and "validation" before they are used.
-
-    Raises FeaturesError where there is nothing to learn.
-    """
+    """What there is to know of the splits "train" and "validation" before they are used."""
     for split, features in found.items():
         left_out = features.left_out
         if left_out.windowed:
@@ -247,18 +245,6 @@ def notes(
                 f"no common window, and {left_out.too_long:,} windows are too long with their "
                 "triples: these are left out"
             )
-    relations = {
-        split: {t.relation for d in part for t in d.triples} for split, part in documents.items()
-    }
-    if not relations["train"]:
-        raise FeaturesError(
-            f"none of the {len(documents['train']):,} training documents has a triple: there is "
-            "nothing to learn; check the files, or how they were converted"
-        )
-    if new := sorted(relations["validation"] - relations["train"]):
-        yield (
-            f"{len(new)} relations occur in validation only and can't be learned: {', '.join(new)}"
-        )
     everything = [document for part in documents.values() for document in part]
     if unknown := unknown_names(everything, wordpiece):
         yield (
@@ -322,10 +308,7 @@ def build(
 
 def fingerprint(documents: Iterable[Document], wordpiece: Wordpiece, options: Options) -> str:
     """Names a set of features: changes whenever they could."""
-    digest = hashlib.sha256(f"{_VERSION} {wordpiece.fingerprint} {options}\n".encode())
-    for document in documents:
-        digest.update(to_json(document).encode() + b"\n")
-    return digest.hexdigest()[:32]
+    return records.fingerprint(documents, f"{_VERSION} {wordpiece.fingerprint} {options}\n")
 
 
 def _compute(

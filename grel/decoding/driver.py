@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from grel import parallel
-from grel.decoding import beam, copying, greedy
+from grel.decoding import batching, beam, copying, greedy
 from grel.decoding.structure import Schema
 from grel.decoding.trace import Step, trace
 
@@ -316,56 +316,49 @@ class Decoder:
 
         The devices work on the next batch while the caller has one.
         """
-        size, buckets, frame = self._options.batch_size, self._options.buckets, self._frame
-        order = sorted(range(len(sources)), key=lambda i: len(sources[i]))
-        under_way = None
-        for start in range(0, len(order), size):
-            places = order[start : start + size]
-            longest = len(sources[places[-1]]) + frame.width
-            width = next((bucket for bucket in buckets if bucket >= longest), buckets[-1])
-            source_BS = np.full((size, width), frame.pad_id, np.int32)
-            source_length_B = np.zeros(size, np.int32)
-            for row, place in enumerate(places):
-                ids = [*frame.before, *sources[place][: width - frame.width], *frame.after]
-                source_BS[row, : len(ids)] = ids
-                source_length_B[row] = len(ids)
+        options, frame = self._options, self._frame
+
+        def start(places: list[int], width: int) -> Any:
+            ids = [
+                (*frame.before, *sources[place][: width - frame.width], *frame.after)
+                for place in places
+            ]
+            source_BS = batching.pad(ids, options.batch_size, width, frame.pad_id)
+            source_length_B = np.zeros(options.batch_size, np.int32)
+            source_length_B[: len(ids)] = [len(row) for row in ids]
             rows = (source_BS, source_length_B)
             if chars is not None:
-                rows = (*rows, self._chars(source_BS, [chars[place] for place in places]))
-            before = under_way
+                rows = (*rows, self._chars([chars[place] for place in places], width))
             replicated = params, self._grammar, self._end_bias
-            _, decoded = self._decode(replicated, rows)
-            under_way = places, decoded
-            if before:
-                yield self._read(*before, sources)
-        if under_way:
-            yield self._read(*under_way, sources)
+            return self._decode(replicated, rows)[1]
 
-    def _chars(self, source_BS: np.ndarray, chars: Sequence[np.ndarray]) -> np.ndarray:
+        def finish(places: list[int], decoded: Any) -> list[Written]:
+            return self._read([sources[place] for place in places], decoded)
+
+        lengths = [len(source) + frame.width for source in sources]
+        return batching.in_batches(lengths, options.batch_size, options.buckets, start, finish)
+
+    def _chars(self, chars: Sequence[np.ndarray], width: int) -> np.ndarray:
         """The characters of a batch's words, padded: chars_BSK."""
-        first = len(self._frame.before)
-        chars_BSK = np.zeros((*source_BS.shape, chars[0].shape[-1]), np.int32)
-        for row, of_words in enumerate(chars):
-            of_words = of_words[: source_BS.shape[1] - self._frame.width]
-            chars_BSK[row, first : first + len(of_words)] = of_words
-        return chars_BSK
+        edges = [(len(self._frame.before), len(self._frame.after)), (0, 0)]
+        room = width - self._frame.width
+        framed = [np.pad(of_words[:room], edges) for of_words in chars]
+        return batching.pad(framed, self._options.batch_size, width)
 
-    def _read(
-        self, places: list[int], decoded: Any, sources: Sequence[Sequence[int]]
-    ) -> tuple[list[int], list[Written]]:
+    def _read(self, sources: Sequence[Sequence[int]], decoded: Any) -> list[Written]:
         """Waits for a batch, and cuts out what was written for each of its sources."""
         generated, found_BW, row_steps = parallel.merge_rows(decoded)
         with self._lock:
             self.row_steps += int(row_steps.sum())
         written = []
-        for row, place in enumerate(places):
+        for row, source in enumerate(sources):
             of_row = jax.tree.map(operator.itemgetter(row), generated)
             best, *others = (
-                self._written(jax.tree.map(operator.itemgetter(n), of_row), sources[place])
+                self._written(jax.tree.map(operator.itemgetter(n), of_row), source)
                 for n in np.flatnonzero(found_BW[row])
             )
             written.append(dataclasses.replace(best, others=tuple(others)))
-        return places, written
+        return written
 
     def _written(self, generated: greedy.Generated, source: Sequence[int]) -> Written:
         # Steps are run in groups, so a row may have gone on, and ended, beyond the limit.

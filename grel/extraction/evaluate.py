@@ -19,7 +19,7 @@ from grel import records
 from grel.errors import ConfigError
 from grel.extraction import tuning
 from grel.extraction.texts import TextExtractor
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.files.folders import replacing_folder
 from grel.files.textio import replacing
 from grel.records import Document

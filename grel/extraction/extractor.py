@@ -28,7 +28,8 @@ from grel.errors import ConfigError
 from grel.extraction import opening, tuning
 from grel.extraction.reading import Extraction, Part, read_document
 from grel.extraction.texts import TextExtractor, check_texts
-from grel.families.base import Encoding, System, Writer
+from grel.families.base import System
+from grel.families.writer import Encoding, Writer
 from grel.fields import leaves
 from grel.records import Document
 from grel.text.windows import windows as split

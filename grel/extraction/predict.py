@@ -26,7 +26,7 @@ import tqdm
 
 from grel import records
 from grel.extraction.reading import Extraction
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.files import journal, textio
 from grel.files.textio import Fault, Item, RecordError, member
 from grel.records import Document, OnError

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from grel import records
-from grel.families.base import Encoding, Tally, Writer
+from grel.families.writer import Encoding, Tally, Writer
 from grel.records import Document, Span, Triple
 
 

@@ -18,7 +18,7 @@ from grel.extraction import predict
 from grel.extraction.predict import Shard, Summary
 from grel.extraction.reading import Extraction
 from grel.extraction.texts import TextExtractor
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.files.textio import Item, replacing
 from grel.records import Document
 

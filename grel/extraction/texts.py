@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from grel.extraction.reading import Extraction
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.records import Document
 
 

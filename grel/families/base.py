@@ -9,124 +9,22 @@ tokens, heads or caches. There are two kinds: a `Trained` system learns step by 
 from __future__ import annotations
 
 import abc
-import dataclasses
-import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
+from types import ModuleType
+from typing import Any, ClassVar, NamedTuple, Protocol
 
-from grel.errors import ConfigError
-from grel.records import Document, Span, Triple
+import jax
+import ml_collections
 
-if TYPE_CHECKING:
-    import jax
-    import ml_collections
-
-    from grel.fields import Fields
-    from grel.models.losses import Sums
+from grel import parallel
+from grel.families.writer import Encoding, Writer
+from grel.fields import Fields
+from grel.models.losses import Sums
+from grel.pretrained.report import Report
+from grel.records import Document
 
 # Documents by split.
 Splits = Mapping[str, Sequence[Document]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Tally:
-    """What there is to know about outputs beside their triples; add them up over documents.
-
-    Attributes:
-        malformed: pieces of the output that were no triple.
-        unknown_relation: triples dropped because their relation is not in the schema.
-        not_in_text: entities written that do not stand in the sentence.
-        unended: documents whose output was still going on at the longest length.
-        cut: documents of which the model saw only the beginning.
-        windowed: documents too long for the model, read in overlapping windows.
-        below_min_score: triples dropped because they were not likely enough.
-        unknown_names: entities written with words that the vocabulary lacks.
-        unknown_tokens: wordpieces of the texts that the vocabulary lacks.
-    """
-
-    malformed: int = 0
-    unknown_relation: int = 0
-    not_in_text: int = 0
-    unended: int = 0
-    cut: int = 0
-    windowed: int = 0
-    below_min_score: int = 0
-    unknown_names: int = 0
-    unknown_tokens: int = 0
-
-    def __add__(self, other: Tally) -> Tally:
-        # Once a document: `dataclasses.astuple` would cost more than all the rest of reading.
-        return Tally(*map(operator.add, vars(self).values(), vars(other).values()))
-
-
-class Encoding(Protocol):
-    """A text, or part of one, as a model reads it."""
-
-    @property
-    def offsets(self) -> Sequence[Span]:
-        """Characters of each of its tokens."""
-
-    def part(self, tokens: slice) -> Encoding:
-        """Some of its tokens, one after the other."""
-
-
-class Writer(abc.ABC):
-    """Writes the triples of texts with the parameters of a system.
-
-    An output is the family's own: nothing but its writer looks into it.
-    """
-
-    # Tokens of the longest text that is read whole; None where there is no longest.
-    max_source: int | None = None
-
-    @abc.abstractmethod
-    def place(self, params: Any) -> Any:
-        """Parameters on the host as the other methods take them, for instance on the devices."""
-
-    @abc.abstractmethod
-    def relations(self, params: Any) -> Sequence[str]:
-        """All relations that it may write, sorted."""
-
-    @abc.abstractmethod
-    def encode(self, texts: Sequence[str]) -> Sequence[Encoding]:
-        """The texts as the model reads them."""
-
-    @abc.abstractmethod
-    def __call__(self, params: Any, encodings: Sequence[Encoding]) -> Sequence[Any]:
-        """An output for each; an encoding has at least one token."""
-
-    @abc.abstractmethod
-    def read(self, text: str, encoding: Encoding, output: Any) -> tuple[list[Triple], Tally]:
-        """The triples that an output says, each once, and what went wrong."""
-
-    def num_unknown(self, encoding: Encoding) -> int:
-        """How many of the tokens the vocabulary lacks."""
-        del encoding
-        return 0
-
-    def restricted(self, relations: Sequence[str]) -> Writer:
-        """A writer of these relations only; raises ConfigError where there can't be one."""
-        del relations
-        raise ConfigError("this family writes all of its relations; leave --relations out")
-
-    def biased(self, end_bias: float) -> Writer:
-        """A writer whose end has this bias; raises ConfigError where there can't be one."""
-        if end_bias:
-            raise ConfigError("this family writes no end: end_bias must be 0")
-        return self
-
-    def alternatives(self, output: Any) -> Sequence[Any]:
-        """Other outputs that were found beside this one, the best first."""
-        del output
-        return ()
-
-    def trace(self, encoding: Encoding, output: Any) -> dict[str, Any]:
-        """How an output was written, step by step, as JSON; raises ConfigError where it can't say.
-
-        "source_ids", "source_tokens", "excluded_ids" and "steps".
-        """
-        del encoding, output
-        raise ConfigError("this family has no steps to trace; leave out --trace")
 
 
 class Batch(Protocol):
@@ -163,16 +61,6 @@ class Prepared(NamedTuple):
     batches: Batches
     fingerprint: str
     documents: Callable[[], Iterable[Document]]
-
-
-class Report(Protocol):
-    """What became of each tensor of foreign weights."""
-
-    def summary(self) -> str:
-        """In one line."""
-
-    def write(self, folder: Any) -> None:
-        """All of it, into a file in the folder."""
 
 
 class System(abc.ABC):
@@ -217,8 +105,64 @@ class System(abc.ABC):
         """JSON that, beside parameters and decoding, tells it from others."""
 
 
+class Tokenizer(Protocol):
+    """What everything around a family may know of its tokenizer."""
+
+    relations: tuple[str, ...]
+    unknown_ids: tuple[int, ...]
+
+    def encode_batch(self, texts: Sequence[str]) -> Sequence[Encoding]:
+        """The tokens of texts."""
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever a text or a relation could be encoded otherwise."""
+
+
+class NetworkWriter(Writer):
+    """A writer whose parameters are on the devices, and whose tokenizer knows all it says of texts.
+
+    Args:
+        tokenizer: of its texts.
+    """
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.tokenizer = tokenizer
+
+    def place(self, params: Any) -> Any:
+        """On every device."""
+        return parallel.replicate(params)
+
+    def relations(self, params: Any) -> tuple[str, ...]:
+        """Those of the schema."""
+        del params
+        return self.tokenizer.relations
+
+    def encode(self, texts: Sequence[str]) -> Sequence[Encoding]:
+        """The tokens of the texts."""
+        return self.tokenizer.encode_batch(texts)
+
+    def num_unknown(self, encoding: Encoding) -> int:
+        """Tokens that stand for words that the vocabulary lacks."""
+        return sum(id in self.tokenizer.unknown_ids for id in encoding.ids)
+
+
 class Trained(System):
-    """A system that learns from batches by its gradients."""
+    """A system that learns from batches by its gradients.
+
+    Attributes:
+        model: the network's configuration.
+    """
+
+    # The network: a module with `init(config, key)` and `loss(config, params, ...)`.
+    NETWORK: ClassVar[ModuleType]
+
+    model: Any
+
+    @property
+    @abc.abstractmethod
+    def tokenizer(self) -> Tokenizer:
+        """Its tokenizer, which knows the relations."""
 
     @classmethod
     @abc.abstractmethod
@@ -240,20 +184,23 @@ class Trained(System):
         Raises a UserError where documents cannot become examples.
         """
 
-    @property
-    @abc.abstractmethod
-    def tokenizer_fingerprint(self) -> str:
-        """Changes whenever the tokenizer does."""
+    def identity(self) -> dict[str, Any]:
+        """The network and the tokenizer."""
+        return {"model": repr(self.model), "tokenizer": self.tokenizer.fingerprint}
 
-    @abc.abstractmethod
     def init(self, key: jax.Array) -> Any:
         """Fresh parameters."""
+        return self.NETWORK.init(self.model, key)
 
-    @abc.abstractmethod
+    def params_like(self) -> Any:
+        """Those of `init`."""
+        return jax.eval_shape(lambda: self.init(jax.random.PRNGKey(0)))
+
     def loss(
         self, params: Any, batch: Any, mask_key: jax.Array, dropout_key: jax.Array | None = None
     ) -> Sums:
         """Sums and counts over a batch, "loss" among them; dropout where it has a key."""
+        return self.NETWORK.loss(self.model, params, batch, mask_key, dropout_key)
 
     def pretrained(self, key: jax.Array) -> tuple[Any, Report] | None:
         """Parameters to start from where the configuration names some, and what became of them."""

@@ -19,7 +19,7 @@ import ml_collections
 from grel import parallel
 from grel.corpora import sources
 from grel.data import augment, features
-from grel.data.pipeline import Batch, Batches
+from grel.data.pipeline import Batches
 from grel.decoding import driver
 from grel.decoding.structure import Schema
 from grel.errors import ConfigError
@@ -122,6 +122,7 @@ class System(base.Trained):
         model: the network's shape and behavior.
     """
 
+    NETWORK = bert
     FIELDS: ClassVar[Fields] = _FIELDS | tokens.DECODING
 
     config: ml_collections.ConfigDict
@@ -179,6 +180,7 @@ class System(base.Trained):
     def build(cls, config: ml_collections.ConfigDict, wordpiece: Wordpiece) -> System:
         """A system for a checked configuration, with this tokenizer."""
         c = config.model
+        schema = Schema(wordpiece.relation_ids, wordpiece.form, wordpiece.sep_id)
         model = bert.Config(
             vocab_size=len(wordpiece.vocabulary),
             mask_id=wordpiece.mask_id,
@@ -191,7 +193,7 @@ class System(base.Trained):
             remat=c.remat,
             objective=c.objective,
             head=c.head,
-            writable_ids=_schema(wordpiece).token_ids if c.head == "pointer" else (),
+            writable_ids=schema.token_ids if c.head == "pointer" else (),
             source_mask_rate=c.source_mask_rate,
             target_mask_rate=c.target_mask_rate,
             alpha=c.alpha,
@@ -211,14 +213,10 @@ class System(base.Trained):
         """Configuration and tokenizer."""
         return {"config": self.config.to_json(), "wordpiece": self.wordpiece.to_json()}
 
-    def identity(self) -> dict[str, Any]:
-        """The network and the tokenizer."""
-        return {"model": repr(self.model), "tokenizer": self.wordpiece.fingerprint}
-
     @property
-    def tokenizer_fingerprint(self) -> str:
-        """That of the vocabulary and the schema."""
-        return self.wordpiece.fingerprint
+    def tokenizer(self) -> Wordpiece:
+        """The wordpieces."""
+        return self.wordpiece
 
     def prepare(self, splits: Splits) -> dict[str, Prepared]:
         """Examples of each split, cached on disk, in batches by packed length."""
@@ -254,25 +252,7 @@ class System(base.Trained):
             _LOG.warning("%s", note)
         return prepared
 
-    def init(self, key: jax.Array) -> Any:
-        """As BERT initializes them."""
-        return bert.init(self.model, key)
-
-    def params_like(self) -> Any:
-        """Those of `init`."""
-        return jax.eval_shape(lambda: self.init(jax.random.PRNGKey(0)))
-
-    def loss(
-        self,
-        params: Any,
-        batch: Batch,
-        mask_key: jax.Array,
-        dropout_key: jax.Array | None = None,
-    ) -> losses.Sums:
-        """See `models.bert.loss`."""
-        return bert.loss(self.model, params, batch, mask_key, dropout_key)
-
-    def pretrained(self, key: jax.Array) -> tuple[Any, port.Report] | None:
+    def pretrained(self, key: jax.Array) -> tuple[Any, port.TensorReport] | None:
         """Those of `config.model.init_from`, for this vocabulary."""
         if not self.config.model.init_from:
             return None
@@ -290,45 +270,21 @@ class System(base.Trained):
 
     def decoder(self) -> driver.Decoder:
         """A decoder as `config.decoding` says."""
-        c = self.config.decoding
-        num_steps = driver.greedy.num_steps_for(c.max_target)
+        num_steps = driver.greedy.num_steps_for(self.config.decoding.max_target)
         longest = self.model.max_positions - num_steps
-        buckets = [b for b in self.config.data.buckets if b < longest]
         w = self.wordpiece
-        _, num_processes = parallel.process()
-        try:
-            return driver.Decoder(
-                driver.Functions(
-                    init=functools.partial(bert.init_decode, self.model),
-                    decoding_params=bert.decoding_params,
-                    step=functools.partial(bert.decode_step, self.model),
-                    take_rows=bert.take_rows,
-                    grow=bert.grow,
-                    reorder_beams=bert.reorder_beams,
-                ),
-                driver.Options(
-                    copy=c.copy,
-                    max_target=c.max_target,
-                    batch_size=c.batch_size // num_processes,
-                    buckets=(*buckets, longest),
-                    structure=c.structure,
-                    label=c.label,
-                    scores=c.scores,
-                    num_beams=c.num_beams,
-                    num_best=c.num_best,
-                    length_penalty=c.length_penalty,
-                    head=self.model.head,
-                ),
-                frame=driver.Frame.packed(w.pad_id, w.cls_id, w.sep_id),
-                excluded_ids=w.excluded_ids,
-                schema=_schema(w),
-                unknown_id=w.unk_id,
-                relations=c.relations or None,
-                end_bias=c.end_bias,
-            )
-        except ValueError as error:
-            raise ConfigError(f"config.decoding: {error}") from None
-
-
-def _schema(wordpiece: Wordpiece) -> Schema:
-    return Schema(wordpiece.relation_ids, wordpiece.form, wordpiece.sep_id)
+        return tokens.make_decoder(
+            self.config,
+            driver.Functions(
+                init=functools.partial(bert.init_decode, self.model),
+                decoding_params=bert.decoding_params,
+                step=functools.partial(bert.decode_step, self.model),
+                take_rows=bert.take_rows,
+                grow=bert.grow,
+                reorder_beams=bert.reorder_beams,
+            ),
+            w,
+            frame=driver.Frame.packed(w.pad_id, w.cls_id, w.sep_id),
+            buckets=[*(b for b in self.config.data.buckets if b < longest), longest],
+            head=self.model.head,
+        )

@@ -12,7 +12,7 @@ from grel.data.columns import Example, Padded
 from grel.families import copyre as family
 from grel.families.words import Placed
 from grel.fields import Fields
-from grel.models import copymtl
+from grel.models import copymtl, copyre
 from grel.text import bio
 from grel.text.words import Encoding
 
@@ -21,17 +21,10 @@ class System(family.System):
     """A word-level system with the network `models.copymtl`."""
 
     NETWORK = copymtl
-    CONFIG = copymtl.Config
-    FIELDS: ClassVar[Fields] = family.System.FIELDS | Fields(
-        {
-            "eval.protocol": "exact",
-            "data.order": "file",
-            "tokenizer.min_count": 3,
-            "model.copy_features": 100,  # width of the layer within the copy score
-            "model.crf_weight": 1.0,  # of the tagger's loss
-        },
-        {},
-        {"model.copy_features": (1, math.inf), "model.crf_weight": (0.0, math.inf)},
+    FIELDS: ClassVar[Fields] = (
+        family.System.FIELDS
+        | Fields.of(copymtl.Config, choices=copyre.CHOICES, ranges={"crf_weight": (0.0, math.inf)})
+        | Fields({"eval.protocol": "exact", "data.order": "file", "tokenizer.min_count": 3}, {}, {})
     )
 
     def _more(self, encoding: Encoding, triples: Sequence[Placed]) -> Example:

@@ -25,8 +25,8 @@ from typing import Any, ClassVar, NamedTuple
 import ml_collections
 import numpy as np
 
-from grel.families import base
-from grel.families.base import Tally
+from grel.families import base, writer
+from grel.families.writer import Tally
 from grel.fields import Fields
 from grel.records import Document, Span, Triple
 
@@ -139,7 +139,7 @@ class Text(NamedTuple):
         return Text(self.text[start:end], [(a - start, b - start) for a, b in offsets])
 
 
-class Writer(base.Writer):
+class Writer(writer.Writer):
     """Writes known triples, of these relations only if there are any."""
 
     def __init__(self, relations: Sequence[str] = ()):

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-import ml_collections
 import numpy as np
 
 from grel.data.columns import Example, Padded
@@ -14,7 +13,7 @@ from grel.families import words as family
 from grel.families.words import Placed
 from grel.fields import Fields
 from grel.models import mrmep
-from grel.text.words import Encoding, Words
+from grel.text.words import Encoding
 
 
 class System(family.System):
@@ -25,53 +24,23 @@ class System(family.System):
     """
 
     NETWORK = mrmep
+    VECTORS = ("words", "embedding")
     FIELDS: ClassVar[Fields] = (
         family.FIELDS
         | family.POINTER_FIELDS
-        | Fields(
-            {
-                "data.order": "file",
-                "model.word_features": 100,
-                "model.features": 100,
-                "model.num_heads": 4,
-                "model.num_pairs": 4,  # of a relation, learned and written at most
-                "model.max_span": 15,  # words of a name
-                "model.decoder": "layer",  # or "para"
-                "model.pointer_weight": 3.0,  # of the pointers' loss against the classifiers'
-                "model.dropout": 0.5,
-                "model.quirks": "paper",  # or "authors"; see models/mrmep.py
-            },
-            {"model.decoder": mrmep.DECODERS, "model.quirks": mrmep.QUIRKS},
-            {
-                "model.word_features": (1, math.inf),
-                "model.features": (1, math.inf),
-                "model.num_heads": (1, math.inf),
-                "model.num_pairs": (1, math.inf),
-                "model.max_span": (1, math.inf),
-                "model.pointer_weight": (0.0, math.inf),
-                "model.dropout": (0.0, 0.9),
-            },
+        | Fields.of(
+            mrmep.Config,
+            without={"max_words"},
+            choices={"decoder": mrmep.DECODERS, "quirks": mrmep.QUIRKS},
+            ranges={"pointer_weight": (0.0, math.inf)},
         )
+        | Fields({"data.order": "file"}, {}, {})
     )
-
-    @classmethod
-    def shape(cls, config: ml_collections.ConfigDict, words: Words) -> mrmep.Config:
-        """The fields of `config.model`, and the vocabularies."""
-        fields = config.model.to_dict()
-        del fields["family"]
-        return mrmep.Config(
-            num_words=len(words.vocabulary),
-            num_relations=len(words.relations),
-            max_words=config.data.buckets[-1],
-            **fields,
-        )
 
     def examples(
         self, text: str, encoding: Encoding, triples: Sequence[Placed]
     ) -> Iterator[Example]:
         """One for each relation, with its first pairs."""
-        if any(t.head is None or t.tail is None for t in triples):
-            return
         holds = sorted({t.relation for t in triples})
         for relation in holds or [mrmep.NONE - mrmep.FIRST]:
             pairs = [

@@ -7,7 +7,6 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
-import ml_collections
 import numpy as np
 
 from grel.data.columns import Example, Padded
@@ -15,62 +14,26 @@ from grel.families import words as family
 from grel.families.words import Placed
 from grel.fields import Fields
 from grel.models import ptdec
-from grel.text.words import Encoding, Words
+from grel.text.words import Encoding
 
 
 class System(family.System):
     """A word-level system with the network `models.ptdec`."""
 
     NETWORK = ptdec
-    VECTORS = ("encoder", "words", "embedding")
     FIELDS: ClassVar[Fields] = (
         family.FIELDS
         | family.POINTER_FIELDS
-        | Fields(
-            {
-                "model.word_features": 300,
-                "model.char_features": 50,
-                "model.num_filters": 50,
-                "model.features": 300,
-                "model.relation_features": 300,
-                "model.num_steps": 10,  # triples that are written at most
-                "model.max_span": 5,  # words of a name
-                "model.dropout": 0.3,
-                "model.quirks": "paper",  # or "authors": recurrent layers read padding
-            },
-            {"model.quirks": ptdec.QUIRKS},
-            {
-                "model.word_features": (1, math.inf),
-                "model.char_features": (1, math.inf),
-                "model.num_filters": (1, math.inf),
-                "model.features": (2, math.inf),
-                "model.relation_features": (1, math.inf),
-                "model.num_steps": (1, math.inf),
-                "model.max_span": (1, math.inf),
-                "model.dropout": (0.0, 0.9),
-            },
+        | Fields.of(
+            ptdec.Config, choices={"quirks": ptdec.QUIRKS}, ranges={"features": (2, math.inf)}
         )
     )
-
-    @classmethod
-    def shape(cls, config: ml_collections.ConfigDict, words: Words) -> ptdec.Config:
-        """The fields of `config.model`, and the vocabularies."""
-        fields = config.model.to_dict()
-        del fields["family"]
-        return ptdec.Config(
-            num_words=len(words.vocabulary),
-            num_chars=words.num_chars,
-            num_relations=len(words.relations),
-            **fields,
-        )
 
     def examples(
         self, text: str, encoding: Encoding, triples: Sequence[Placed]
     ) -> Iterator[Example]:
         """All triples at once, then none; at most `num_steps` are taught."""
-        if len(triples) > self.model.num_steps or any(
-            t.head is None or t.tail is None for t in triples
-        ):
+        if len(triples) > self.model.num_steps:
             return
         classes = [t.relation + ptdec.FIRST for t in triples]
         ends = [(t.head[0], t.head[1] - 1, t.tail[0], t.tail[1] - 1) for t in triples]

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from grel import records
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.records import Span, Triple
 from grel.text import bio, linearize
 

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
+
+import ml_collections
 
 from grel import parallel
-from grel.decoding import copying
-from grel.decoding.driver import Decoder, Written
+from grel.decoding import copying, driver
+from grel.decoding.driver import Written
+from grel.decoding.structure import Schema
 from grel.errors import ConfigError
 from grel.families import base, reading
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.fields import Fields
 from grel.records import Triple
 from grel.text.wordpiece import Encoding, Wordpiece
+from grel.text.words import Words
 
 DECODING = Fields(
     {
@@ -37,8 +42,8 @@ DECODING = Fields(
         "decoding.num_best": (1, 64),
         "decoding.length_penalty": (0.0, 10.0),
         "decoding.end_bias": (-100.0, 100.0),
-        "decoding.max_target": (1, float("inf")),
-        "decoding.batch_size": (1, float("inf")),
+        "decoding.max_target": (1, math.inf),
+        "decoding.batch_size": (1, math.inf),
     },
 )
 
@@ -63,30 +68,64 @@ def check(fields: Mapping[str, Any]) -> None:
         raise ConfigError("config.eval.end_biases is empty; (0.0,) tunes the least score alone")
 
 
-class TokenWriter(base.Writer):
+def make_decoder(
+    config: ml_collections.ConfigDict,
+    functions: driver.Functions,
+    tokenizer: Wordpiece | Words,
+    *,
+    frame: driver.Frame,
+    buckets: Sequence[int],
+    head: str = "vocabulary",
+) -> driver.Decoder:
+    """A decoder as `config.decoding` says; raises ConfigError for values that cannot work.
+
+    Args:
+        config: the whole configuration.
+        functions: of the network.
+        tokenizer: of its texts.
+        frame, buckets, head: as in `driver`.
+    """
+    c = config.decoding
+    _, num_processes = parallel.process()
+    try:
+        return driver.Decoder(
+            functions,
+            driver.Options(
+                copy=c.copy,
+                max_target=c.max_target,
+                batch_size=c.batch_size // num_processes,
+                buckets=tuple(buckets),
+                structure=c.structure,
+                label=c.label,
+                scores=c.scores,
+                num_beams=c.num_beams,
+                num_best=c.num_best,
+                length_penalty=c.length_penalty,
+                head=head,
+            ),
+            frame=frame,
+            excluded_ids=tokenizer.excluded_ids,
+            schema=Schema(tokenizer.relation_ids, tokenizer.form, frame.end_id),
+            unknown_id=tokenizer.unk_id,
+            relations=c.relations or None,
+            end_bias=c.end_bias,
+        )
+    except ValueError as error:
+        raise ConfigError(f"config.decoding: {error}") from None
+
+
+class TokenWriter(base.NetworkWriter):
     """Writes with a decoder, and reads its outputs with the tokenizer.
 
     Args:
-        wordpiece: the tokenizer.
+        tokenizer: of its texts.
         decoder: the search, with a model's functions.
     """
 
-    def __init__(self, wordpiece: Wordpiece, decoder: Decoder):
-        self._wordpiece, self._decoder = wordpiece, decoder
+    def __init__(self, tokenizer: Wordpiece | Words, decoder: driver.Decoder):
+        super().__init__(tokenizer)
+        self._decoder = decoder
         self.max_source = decoder.max_source
-
-    def place(self, params: Any) -> Any:
-        """On every device."""
-        return parallel.replicate(params)
-
-    def relations(self, params: Any) -> Sequence[str]:
-        """Those of the schema."""
-        del params
-        return self._wordpiece.relations
-
-    def encode(self, texts: Sequence[str]) -> list[Encoding]:
-        """Wordpieces of the texts."""
-        return self._wordpiece.encode_batch(texts)
 
     def __call__(self, params: Any, encodings: Sequence[Encoding]) -> list[Written]:
         """What the decoder writes; a source that is too long is cut, and says so."""
@@ -94,22 +133,18 @@ class TokenWriter(base.Writer):
 
     def read(self, text: str, encoding: Encoding, output: Written) -> tuple[list[Triple], Tally]:
         """See `reading.read_wordpieces`."""
-        return reading.read_wordpieces(text, encoding, output, self._wordpiece)
+        return reading.read_wordpieces(text, encoding, output, self.tokenizer)
 
-    def num_unknown(self, encoding: Encoding) -> int:
-        """Wordpieces that stand for words that the vocabulary lacks."""
-        return sum(id in self._wordpiece.unknown_ids for id in encoding.ids)
-
-    def restricted(self, relations: Sequence[str]) -> TokenWriter:
+    def restricted(self, relations: Sequence[str]) -> Self:
         """Of the same compiled programs; needs structure "on"."""
         try:
-            return TokenWriter(self._wordpiece, self._decoder.restricted(relations))
+            return type(self)(self.tokenizer, self._decoder.restricted(relations))
         except ValueError as error:
             raise ConfigError(f"config.decoding: {error}") from None
 
-    def biased(self, end_bias: float) -> TokenWriter:
+    def biased(self, end_bias: float) -> Self:
         """Of the same compiled programs."""
-        return TokenWriter(self._wordpiece, self._decoder.biased(end_bias))
+        return type(self)(self.tokenizer, self._decoder.biased(end_bias))
 
     def alternatives(self, output: Written) -> tuple[Written, ...]:
         """What else the beams found, at most `num_best` - 1."""
@@ -117,7 +152,7 @@ class TokenWriter(base.Writer):
 
     def trace(self, encoding: Encoding, output: Written) -> dict[str, Any]:
         """What each label allowed; see METHOD section 6."""
-        wordpiece = self._wordpiece
+        vocabulary = self.tokenizer.vocabulary
         source_ids = encoding.ids[: self._decoder.max_source]
         steps = [
             {
@@ -125,13 +160,13 @@ class TokenWriter(base.Writer):
                 "match_length": step.match_length,
                 "allowed": "all" if step.allowed is None else step.allowed,
                 "token_id": step.token_id,
-                "token": wordpiece.vocabulary[step.token_id],
+                "token": vocabulary[step.token_id],
             }
             for step in self._decoder.trace(encoding.ids, output)
         ]
         return {
             "source_ids": source_ids,
-            "source_tokens": [wordpiece.vocabulary[i] for i in source_ids],
-            "excluded_ids": sorted(wordpiece.excluded_ids),
+            "source_tokens": [vocabulary[i] for i in source_ids],
+            "excluded_ids": sorted(self.tokenizer.excluded_ids),
             "steps": steps,
         }

@@ -12,58 +12,41 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
-import ml_collections
 import numpy as np
 
-from grel import parallel
 from grel.data.columns import Example, Padded
 from grel.decoding import driver
 from grel.decoding.driver import Written
-from grel.decoding.structure import Schema
 from grel.errors import ConfigError
 from grel.families import reading, tokens
 from grel.families import words as family
-from grel.families.base import Tally
 from grel.families.words import Placed
+from grel.families.writer import Tally
 from grel.fields import Fields
 from grel.models import worddec
 from grel.records import Span, Triple
 from grel.text import bio, linearize
-from grel.text.words import Encoding, Words, word_span
+from grel.text.words import Encoding, word_span
 
 
 class System(family.System):
     """A word-level system with the network `models.worddec`."""
 
     NETWORK = worddec
-    VECTORS = ("encoder", "words", "embedding")
+    NEEDS_PLACES = False
     FIELDS: ClassVar[Fields] = (
         family.FIELDS
         | tokens.DECODING
+        | Fields.of(worddec.Config, ranges={"features": (2, math.inf), "alpha": (0.0, 1.0)})
         | Fields(
             {
                 "decoding.copy": "words",  # WordDec's rule; "off" is LSTM; "on" needs labels
                 "decoding.max_target": 50,  # words written, and learned, the end included
                 # Of a text's unknown words, so many are told apart, for copying by label.
                 "tokenizer.num_unknown": 0,
-                "model.word_features": 300,
-                "model.char_features": 50,
-                "model.num_filters": 50,
-                "model.features": 300,
-                "model.dropout": 0.3,
-                "model.label_head": False,  # predict BIO labels: LSTM + copy
-                "model.alpha": 0.1,  # weight of the word loss against the label loss
             },
             {},
-            {
-                "tokenizer.num_unknown": (0, 64),
-                "model.word_features": (1, math.inf),
-                "model.char_features": (1, math.inf),
-                "model.num_filters": (1, math.inf),
-                "model.features": (2, math.inf),
-                "model.dropout": (0.0, 0.9),
-                "model.alpha": (0.0, 1.0),
-            },
+            {"tokenizer.num_unknown": (0, 64)},
         )
     )
 
@@ -79,18 +62,6 @@ class System(family.System):
                 f"{fields['decoding.structure']!r}, which go by labels: train with "
                 "config.model.label_head=True, or use copy='words' or 'off' and structure='off'"
             )
-
-    @classmethod
-    def shape(cls, config: ml_collections.ConfigDict, words: Words) -> worddec.Config:
-        """The fields of `config.model`, and the vocabularies."""
-        fields = config.model.to_dict()
-        del fields["family"]
-        return worddec.Config(
-            vocab_size=len(words.vocabulary),
-            num_chars=words.num_chars,
-            sos_id=words.sos_id,
-            **fields,
-        )
 
     def examples(
         self, text: str, encoding: Encoding, triples: Sequence[Placed]
@@ -129,40 +100,22 @@ class System(family.System):
 
     def writer(self) -> WordWriter:
         """Greedy or beam search, as `config.decoding` says."""
-        c, w = self.config.decoding, self.words
-        _, num_processes = parallel.process()
-        try:
-            decoder = driver.Decoder(
-                driver.Functions(
-                    init=functools.partial(worddec.init_decode, self.model),
-                    decoding_params=worddec.decoding_params,
-                    step=functools.partial(worddec.decode_step, self.model),
-                    take_rows=worddec.take_rows,
-                    grow=worddec.grow,
-                    reorder_beams=worddec.reorder_beams,
-                    attended=worddec.attended,
-                ),
-                driver.Options(
-                    copy=c.copy,
-                    max_target=c.max_target,
-                    batch_size=c.batch_size // num_processes,
-                    buckets=tuple(self.config.data.buckets),
-                    structure=c.structure,
-                    label=c.label,
-                    scores=c.scores,
-                    num_beams=c.num_beams,
-                    num_best=c.num_best,
-                    length_penalty=c.length_penalty,
-                ),
-                frame=driver.Frame(w.pad_id, (), (), w.sos_id, w.eos_id),
-                excluded_ids=w.excluded_ids,
-                schema=Schema(w.relation_ids, w.form, w.eos_id),
-                unknown_id=w.unk_id,
-                relations=c.relations or None,
-                end_bias=c.end_bias,
-            )
-        except ValueError as error:
-            raise ConfigError(f"config.decoding: {error}") from None
+        w = self.words
+        decoder = tokens.make_decoder(
+            self.config,
+            driver.Functions(
+                init=functools.partial(worddec.init_decode, self.model),
+                decoding_params=worddec.decoding_params,
+                step=functools.partial(worddec.decode_step, self.model),
+                take_rows=worddec.take_rows,
+                grow=worddec.grow,
+                reorder_beams=worddec.reorder_beams,
+                attended=worddec.attended,
+            ),
+            w,
+            frame=driver.Frame(w.pad_id, (), (), w.sos_id, w.eos_id),
+            buckets=self.config.data.buckets,
+        )
         return WordWriter(w, decoder)
 
 
@@ -180,10 +133,10 @@ class WordWriter(tokens.TokenWriter):
         window = text[offsets[0][0] : offsets[-1][1]]
 
         def find(slot: slice) -> tuple[str, Span | None]:
-            if self._wordpiece.num_unknown:
-                name = self._wordpiece.decode(ids[slot], text)
+            if self.tokenizer.num_unknown:
+                name = self.tokenizer.decode(ids[slot], text)
             else:
-                name = self._wordpiece.decode(ids[slot], window, output.attended[slot])
+                name = self.tokenizer.decode(ids[slot], window, output.attended[slot])
             end = int(output.positions[slot.stop - 1]) + 1
             start = end - (slot.stop - slot.start)
             copied = end > 0 and list(encoding.ids[start:end]) == ids[slot]
@@ -193,4 +146,4 @@ class WordWriter(tokens.TokenWriter):
             span = offsets[found[0]][0], offsets[found[1] - 1][1]
             return text[slice(*span)], span
 
-        return reading.read_output(output, self._wordpiece, find)
+        return reading.read_output(output, self.tokenizer, find)

@@ -9,31 +9,31 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-import hashlib
 import logging
 import math
 import operator
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any, ClassVar, NamedTuple
 
 import jax
 import ml_collections
 import numpy as np
 
-from grel import parallel
+from grel import parallel, records
 from grel.data import features
 from grel.data.columns import ColumnBatches, Example, Padded
+from grel.decoding import batching
 from grel.decoding.pointers import Found
 from grel.errors import ConfigError
 from grel.families import base
-from grel.families.base import Prepared, Splits, Tally
+from grel.families.base import Prepared, Splits
+from grel.families.writer import Tally
 from grel.fields import Fields
-from grel.models.losses import Sums
-from grel.records import Document, Span, Triple, to_json
+from grel.pretrained.report import Report
+from grel.records import Document, Span, Triple
 from grel.text.vectors import read_vectors
-from grel.text.words import WORD_LENGTH, Encoding, Words, word_span
+from grel.text.words import Encoding, Words, word_span
 
 _LOG = logging.getLogger(__name__)
 
@@ -79,19 +79,14 @@ class System(base.Trained):
         model: the network's shape and behavior.
     """
 
-    # The network: a module with `init` and `loss`.
-    NETWORK: ClassVar[ModuleType]
     # Where among the parameters the word vectors are.
-    VECTORS: ClassVar[tuple[str, ...]] = ("words", "embedding")
+    VECTORS: ClassVar[tuple[str, ...]] = ("encoder", "words", "embedding")
+    # Nothing is learned of a document with a name that is no run of words of its text.
+    NEEDS_PLACES: ClassVar[bool] = True
 
     config: ml_collections.ConfigDict
     words: Words
     model: Any
-
-    @classmethod
-    @abc.abstractmethod
-    def shape(cls, config: ml_collections.ConfigDict, words: Words) -> Any:
-        """The network's configuration."""
 
     @abc.abstractmethod
     def examples(
@@ -128,30 +123,45 @@ class System(base.Trained):
             # Systems that copy by position need none to be told apart.
             num_unknown=config.tokenizer.get("num_unknown", 0),
         )
-        return cls(config, words, cls.shape(config, words))
+        return cls.build(config, words)
+
+    @classmethod
+    def build(cls, config: ml_collections.ConfigDict, words: Words) -> System:
+        """A system for a checked configuration, with these words.
+
+        Of the fields of the network's `Config`, those that are not in `config.model` are sizes that
+        words and buckets have.
+        """
+        known = {
+            **config.model.to_dict(),
+            "num_words": len(words.vocabulary),
+            "num_chars": words.num_chars,
+            "num_relations": len(words.relations),
+            "sos_id": words.sos_id,
+            "max_words": config.data.buckets[-1],
+        }
+        shape = cls.NETWORK.Config
+        model = shape(**{field.name: known[field.name] for field in dataclasses.fields(shape)})
+        return cls(config, words, model)
 
     @classmethod
     def from_about(cls, config: ml_collections.ConfigDict, about: Mapping[str, Any]) -> System:
         """With the words that `about` holds."""
-        words = Words.from_json(about["words"])
-        return cls(config, words, cls.shape(config, words))
+        return cls.build(config, Words.from_json(about["words"]))
 
     def about(self) -> dict[str, Any]:
         """Configuration and words."""
         return {"config": self.config.to_json(), "words": self.words.to_json()}
 
-    def identity(self) -> dict[str, Any]:
-        """The network and the words."""
-        return {"model": repr(self.model), "tokenizer": self.words.fingerprint}
-
     @property
-    def tokenizer_fingerprint(self) -> str:
-        """That of the words and the schema."""
-        return self.words.fingerprint
+    def tokenizer(self) -> Words:
+        """The words."""
+        return self.words
 
     def prepare(self, splits: Splits) -> dict[str, Prepared]:
         """Examples of each split in batches by number of words; tells what is left out."""
         c = self.config
+        how = c.model.family, c.data.order, c.seed, c.data.buckets[-1], repr(self.model)
         prepared = {}
         for split, documents in splits.items():
             found = [list(self._examples_of(n, document)) for n, document in enumerate(documents)]
@@ -171,7 +181,7 @@ class System(base.Trained):
                 )
             prepared[split] = Prepared(
                 batches,
-                self._fingerprint(documents),
+                records.fingerprint(documents, f"{self.words.fingerprint} {how}\n"),
                 functools.partial(_repeated, documents, [len(of_one) for of_one in found]),
             )
         return prepared
@@ -186,6 +196,8 @@ class System(base.Trained):
         if order == "shuffled":
             np.random.default_rng((self.config.seed, number)).shuffle(triples)
         placed = [self._placed(triple, document, encoding) for triple in triples]
+        if self.NEEDS_PLACES and any(t.head is None or t.tail is None for t in placed):
+            return
         for example in self.examples(document.text, encoding, placed):
             yield {"words": np.array(encoding.ids, np.int32), **example}
 
@@ -197,32 +209,6 @@ class System(base.Trained):
             word_span(triple.head, text, offsets, triple.head_span),
             word_span(triple.tail, text, offsets, triple.tail_span),
         )
-
-    def _fingerprint(self, documents: Iterable[Document]) -> str:
-        c = self.config
-        how = (type(self).__qualname__, c.data.order, c.seed, c.data.buckets[-1], repr(self.model))
-        digest = hashlib.sha256(f"{self.words.fingerprint} {how}\n".encode())
-        for document in documents:
-            digest.update(to_json(document).encode() + b"\n")
-        return digest.hexdigest()[:32]
-
-    def init(self, key: jax.Array) -> Any:
-        """As the authors' programs draw them."""
-        return self.NETWORK.init(self.model, key)
-
-    def params_like(self) -> Any:
-        """Those of `init`."""
-        return jax.eval_shape(lambda: self.init(jax.random.PRNGKey(0)))
-
-    def loss(
-        self,
-        params: Any,
-        batch: Any,
-        mask_key: jax.Array,
-        dropout_key: jax.Array | None = None,
-    ) -> Sums:
-        """That of the network."""
-        return self.NETWORK.loss(self.model, params, batch, mask_key, dropout_key)
 
     def pretrained(self, key: jax.Array) -> tuple[Any, VectorReport] | None:
         """Fresh parameters with the word vectors of `config.tokenizer.vectors`."""
@@ -243,7 +229,8 @@ def _repeated(documents: Sequence[Document], times: Sequence[int]) -> Iterator[D
         yield from [document] * count
 
 
-class VectorReport(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class VectorReport(Report):
     """What became of a file of word vectors."""
 
     path: Path
@@ -254,10 +241,9 @@ class VectorReport(NamedTuple):
         """The file, and how many of the words it has."""
         return f"{self.path}: vectors of {self.num_found} of {self.num_words} words; others random"
 
-    def write(self, workdir: Path) -> None:
-        """Leaves that in the work folder of a run, as `pretrained.txt`."""
-        workdir.mkdir(parents=True, exist_ok=True)
-        (workdir / "pretrained.txt").write_text(self.summary() + "\n", encoding="utf-8")
+    def table(self) -> str:
+        """The same."""
+        return self.summary() + "\n"
 
 
 class Output(NamedTuple):
@@ -267,7 +253,7 @@ class Output(NamedTuple):
     num_cut: int
 
 
-class PointerWriter(base.Writer):
+class PointerWriter(base.NetworkWriter):
     """Writes all triples of a sentence by a network that points at its words.
 
     Args:
@@ -286,56 +272,41 @@ class PointerWriter(base.Writer):
         buckets: Sequence[int],
         batch_size: int,
     ):
-        self._words, self._read = words, read
-        self._buckets, self._batch_size = tuple(buckets), batch_size
+        super().__init__(words)
+        self._read, self._buckets, self._batch_size = read, tuple(buckets), batch_size
         self.max_source = buckets[-1]
         self._extract = parallel.on_rows(
             lambda params, rows: ((), extract(params, *rows)), devices=parallel.own_devices()
         )
 
-    def place(self, params: Any) -> Any:
-        """On every device."""
-        return parallel.replicate(params)
-
-    def relations(self, params: Any) -> tuple[str, ...]:
-        """Those of the schema."""
-        del params
-        return self._words.relations
-
-    def encode(self, texts: Sequence[str]) -> list[Encoding]:
-        """The words of the texts."""
-        return self._words.encode_batch(texts)
-
-    def num_unknown(self, encoding: Encoding) -> int:
-        """Words that the vocabulary lacks."""
-        return sum(i in self._words.unknown_ids for i in encoding.ids)
-
     def __call__(self, params: Any, encodings: Sequence[Encoding]) -> list[Output]:
         """Sentences of like length together, in batches of few shapes."""
-        outputs: list[Output | None] = [None] * len(encodings)
-        order = sorted(range(len(encodings)), key=lambda i: len(encodings[i].ids))
-        for start in range(0, len(order), self._batch_size):
-            places = order[start : start + self._batch_size]
-            chosen = [encodings[place] for place in places]
-            _, extracted = self._extract(params, self._rows(chosen))
-            extracted = parallel.merge_rows(extracted)
-            for row, place in enumerate(places):
-                num_cut = max(0, len(encodings[place].ids) - self.max_source)
-                of_row = jax.tree.map(operator.itemgetter(row), extracted)
-                outputs[place] = Output(of_row, num_cut)
-        return outputs
+        lengths = [len(encoding.ids) for encoding in encodings]
 
-    def _rows(self, encodings: Sequence[Encoding]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        longest = len(encodings[-1].ids)
-        width = next((b for b in self._buckets if b >= longest), self._buckets[-1])
-        words_BS = np.zeros((self._batch_size, width), np.int32)
-        chars_BSK = np.zeros((self._batch_size, width, WORD_LENGTH), np.int32)
-        length_B = np.zeros(self._batch_size, np.int32)
-        for row, encoding in enumerate(encodings):
-            length_B[row] = min(len(encoding.ids), width)
-            words_BS[row, : length_B[row]] = encoding.ids[:width]
-            chars_BSK[row, : length_B[row]] = encoding.chars[:width]
-        return words_BS, chars_BSK, length_B
+        def start(places: list[int], width: int) -> Any:
+            chosen = [encodings[place] for place in places]
+            length_B = np.zeros(self._batch_size, np.int32)
+            length_B[: len(places)] = [min(lengths[place], width) for place in places]
+            words_BS = batching.pad([e.ids for e in chosen], self._batch_size, width)
+            chars_BSK = batching.pad([e.chars for e in chosen], self._batch_size, width)
+            return self._extract(params, (words_BS, chars_BSK, length_B))[1]
+
+        def finish(places: list[int], extracted: Any) -> list[Output]:
+            extracted = parallel.merge_rows(extracted)
+            return [
+                Output(
+                    jax.tree.map(operator.itemgetter(row), extracted),
+                    max(0, lengths[place] - self.max_source),
+                )
+                for row, place in enumerate(places)
+            ]
+
+        outputs: list[Any] = [None] * len(encodings)
+        batches = batching.in_batches(lengths, self._batch_size, self._buckets, start, finish)
+        for places, found in batches:
+            for place, output in zip(places, found, strict=True):
+                outputs[place] = output
+        return outputs
 
     def read(self, text: str, encoding: Encoding, output: Output) -> tuple[list[Triple], Tally]:
         """Names are cut out of the text where they were pointed at."""
@@ -352,7 +323,7 @@ class PointerWriter(base.Writer):
             )
             triple = Triple(
                 text[slice(*head)],
-                self._words.relations[found.relation],
+                self.tokenizer.relations[found.relation],
                 text[slice(*tail)],
                 head,
                 tail,

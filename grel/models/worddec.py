@@ -36,7 +36,7 @@ class Config:
     """Shape and behavior of the model; widths are the authors'.
 
     Attributes:
-        vocab_size, num_chars: of the vocabularies, padding (0) included.
+        num_words, num_chars: of the vocabularies, padding (0) included.
         sos_id: the word that is fed first.
         word_features, char_features, num_filters: widths of vectors and of the character filters.
         features: of the decoder; each direction of the encoder has half of it.
@@ -45,7 +45,7 @@ class Config:
         label_head: predict BIO labels too; alpha: weight of the word loss against the label loss.
     """
 
-    vocab_size: int
+    num_words: int
     num_chars: int
     sos_id: int
     word_features: int = 300
@@ -116,7 +116,7 @@ class Model(nn.Module):
     def setup(self):
         c = self.config
         self.encoder = WordEncoder(
-            num_words=c.vocab_size,
+            num_words=c.num_words,
             num_chars=c.num_chars,
             word_features=c.word_features,
             char_features=c.char_features,
@@ -126,7 +126,7 @@ class Model(nn.Module):
         )
         self.attention = AdditiveAttention(c.features)
         self.cell = LSTM(c.features)
-        self.token = torch_dense(c.features, c.vocab_size)
+        self.token = torch_dense(c.features, c.num_words)
         if c.label_head:
             self.bio = torch_dense(c.features, bio.NUM_LABELS)
         self.dropout = Dropout(c.dropout)

@@ -69,7 +69,7 @@ def _port(config: ml_collections.ConfigDict, workdir: Path | None) -> None:
         _write(workdir, system, params, report)
 
 
-def _write(workdir: Path, system: System, params: object, report: port.Report) -> None:
+def _write(workdir: Path, system: System, params: object, report: port.TensorReport) -> None:
     for folder in layout.CHECKPOINTS.values():
         if (workdir / folder).exists():
             raise CheckpointError(f"{workdir / folder}: is there already; name another --workdir")

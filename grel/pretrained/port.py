@@ -30,9 +30,9 @@ import numpy as np
 from flax import traverse_util
 
 from grel.errors import UserError
-from grel.files.textio import replacing
 from grel.models import bert
 from grel.pretrained import foreign
+from grel.pretrained.report import Report
 from grel.runs import layout
 from grel.runs.checkpoint import Checkpoints
 from grel.text.wordpiece import VocabularyError, read_vocabulary
@@ -62,7 +62,7 @@ class Entry(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Report:
+class TensorReport(Report):
     """What became of every tensor of the file and of every parameter of the model."""
 
     file: Path
@@ -86,12 +86,6 @@ class Report:
             for row in rows
         )
         return "\n".join(line.rstrip() for line in lines) + "\n"
-
-    def write(self, workdir: Path) -> None:
-        """Leaves the table in the work folder of a run, as `pretrained.txt`."""
-        workdir.mkdir(parents=True, exist_ok=True)
-        with replacing(workdir / layout.PRETRAINED, through_links=False) as file:
-            file.write(self.table().encode())
 
 
 # Which tensor fills which parameter: `{}` is the layer's number, which our parameters have as their
@@ -173,7 +167,7 @@ def load(
     vocabulary: Sequence[str],
     key: jax.Array,
     reserved_ids: Sequence[int] = (),
-) -> tuple[Any, Report]:
+) -> tuple[Any, TensorReport]:
     """Parameters from a checkpoint, and a report of every tensor.
 
     Args:
@@ -212,7 +206,7 @@ def load(
         params[words] = _redrawn(params[words], reserved_ids, jax.random.fold_in(key, 1))
         shape = (len(reserved_ids), config.hidden_size)
         entries.append(Entry("fresh", "", words, shape, "rows of separators and relation tokens"))
-    return traverse_util.unflatten_dict(params, sep="/"), Report(file, tuple(entries))
+    return traverse_util.unflatten_dict(params, sep="/"), TensorReport(file, tuple(entries))
 
 
 def _redrawn(table_VD: np.ndarray, ids: Sequence[int], key: jax.Array) -> np.ndarray:
@@ -225,7 +219,9 @@ def _redrawn(table_VD: np.ndarray, ids: Sequence[int], key: jax.Array) -> np.nda
     return table_VD
 
 
-def _load_own(folder: Path, config: bert.Config, vocabulary: Sequence[str]) -> tuple[Any, Report]:
+def _load_own(
+    folder: Path, config: bert.Config, vocabulary: Sequence[str]
+) -> tuple[Any, TensorReport]:
     with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
         about = checkpoints.about()
         model = json.loads(about["config"])["model"]
@@ -245,7 +241,7 @@ def _load_own(folder: Path, config: bert.Config, vocabulary: Sequence[str]) -> t
         Entry("loaded", name, name, array.shape)
         for name, array in traverse_util.flatten_dict(params, sep="/").items()
     ]
-    return params, Report(folder, tuple(entries))
+    return params, TensorReport(folder, tuple(entries))
 
 
 def _shapes(config: bert.Config) -> Any:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Sequence
 
+from grel.errors import UserError
 from grel.families.base import Prepared, Splits, Trained
 from grel.records import Document
 from grel.runs.record import TOKENIZER, TRAINING_DATA, VALIDATION_DATA
 from grel.scoring.corpus import CorpusStatistics, corpus_statistics
 from grel.scoring.seen import SeenTriples
+
+_LOG = logging.getLogger(__name__)
+
+
+class ExamplesError(UserError):
+    """Documents that teach nothing: says why and how to mend it."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +47,20 @@ class TrainingData:
 
 def prepare(system: Trained, splits: Splits) -> TrainingData:
     """Batches of "train" and "validation"; raises a UserError where there can be none."""
+    relations = {
+        split: {t.relation for d in documents for t in d.triples}
+        for split, documents in splits.items()
+    }
+    if not relations["train"]:
+        raise ExamplesError(
+            f"none of the {len(splits['train']):,} training documents has a triple: there is "
+            "nothing to learn; check the files, or how they were converted"
+        )
+    if new := sorted(relations["validation"] - relations["train"]):
+        _LOG.warning(
+            "%d relations occur in validation only and can't be learned: %s",
+            *(len(new), ", ".join(new)),
+        )
     prepared = system.prepare(splits)
     return TrainingData(
         prepared["train"],
@@ -48,7 +70,7 @@ def prepare(system: Trained, splits: Splits) -> TrainingData:
         {
             TRAINING_DATA: prepared["train"].fingerprint,
             VALIDATION_DATA: prepared["validation"].fingerprint,
-            TOKENIZER: system.tokenizer_fingerprint,
+            TOKENIZER: system.tokenizer.fingerprint,
         },
         {split: corpus_statistics(documents) for split, documents in splits.items()},
     )

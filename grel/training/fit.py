@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 
 import ml_collections
 
-from grel import parallel
+from grel import parallel, records
 from grel.corpora import sources
 from grel.families.base import Fitted
-from grel.records import Document, to_json
 from grel.runs import layout
 from grel.runs import record as run_record
 from grel.runs.checkpoint import Checkpoints
@@ -50,8 +47,8 @@ def train(family: type[Fitted], config: ml_collections.ConfigDict, workdir: str 
             s: sources.load_split(config.data, s, limited=True) for s in ("train", "validation")
         }
         fingerprints = {
-            run_record.TRAINING_DATA: _fingerprint(documents["train"]),
-            run_record.VALIDATION_DATA: _fingerprint(documents["validation"]),
+            run_record.TRAINING_DATA: records.fingerprint(documents["train"]),
+            run_record.VALIDATION_DATA: records.fingerprint(documents["validation"]),
         }
         run_id = ownership.run_id(traces, fingerprints)
         lacking = [checkpoints for checkpoints in (best, latest) if checkpoints.latest_step != 1]
@@ -86,10 +83,3 @@ def train(family: type[Fitted], config: ml_collections.ConfigDict, workdir: str 
             for checkpoints in lacking:
                 checkpoints.save(1, params, None, about)
                 checkpoints.wait()
-
-
-def _fingerprint(documents: Sequence[Document]) -> str:
-    digest = hashlib.sha256()
-    for document in documents:
-        digest.update(to_json(document).encode() + b"\n")
-    return digest.hexdigest()[:32]

@@ -11,7 +11,7 @@ import numpy as np
 from grel import parallel
 from grel.extraction.extractor import extract_each
 from grel.extraction.texts import summarize
-from grel.families.base import Writer
+from grel.families.writer import Writer
 from grel.records import Document
 from grel.scoring.breakdown import by_seen
 from grel.scoring.judged import judge, total

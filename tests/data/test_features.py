@@ -280,16 +280,11 @@ def test_what_there_is_to_know_before_training():
         return list(notes(documents, found, WORDPIECE))
 
     good = Document("1", "a b", (Triple("a", BORN, "b"),))
-    other = Document("2", "a b", (Triple("a", LIVES, "b"),))
     assert told([good], [good]) == []
-    (note,) = told([good], [good, other])
-    assert note == f"1 relations occur in validation only and can't be learned: {LIVES}"
     (note,) = told([good, Document("3", "a b " * 20, (Triple("a", BORN, "b"),))], [], max_length=24)
     assert note.startswith("train: 1 of 2 documents are too long and are written in windows; 0 ")
     (note,) = told([Document("4", "a \u2603", (Triple("a", BORN, "\u2603"),))], [good])
     assert note.startswith("1 names have words that the vocabulary lacks, such as '\u2603'")
-    with pytest.raises(FeaturesError, match="none of the 1 training documents has a triple"):
-        told([Document("5", "a b")], [good])
 
 
 def _assert_same(one, other):

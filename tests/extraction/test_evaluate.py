@@ -3,7 +3,7 @@
 import pytest
 
 from grel.extraction import evaluate
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.runs.checkpoint import CheckpointError
 from grel.scoring.seen import SeenTriples
 from tests.evaluated import GOLD, WEAK, documents

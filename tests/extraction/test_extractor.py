@@ -22,9 +22,9 @@ from grel.extraction.opening import cache_compilations, load
 from grel.extraction.predict import predict
 from grel.extraction.reading import Part
 from grel.extraction.texts import summarize
-from grel.families.base import Tally
 from grel.families.bert import System
 from grel.families.tokens import TokenWriter
+from grel.families.writer import Tally
 from grel.records import Document, Triple, check, read_jsonl
 from grel.report.trace import read_traces
 from grel.runs import layout

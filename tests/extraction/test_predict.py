@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from grel.extraction import predict as predict_lib
 from grel.extraction.predict import Shard, Summary, predict
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.files.textio import MAX_LINE_BYTES, RecordError
 from grel.records import read_jsonl
 from tests.fakes import LIVES, FakeExtractor

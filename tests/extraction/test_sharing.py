@@ -7,7 +7,7 @@ import pytest
 from grel import parallel
 from grel.extraction.sharing import SharedExtractor
 from grel.extraction.texts import TextExtractor
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.records import Document
 from tests.fakes import FakeExtractor
 

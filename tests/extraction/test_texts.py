@@ -6,7 +6,7 @@ import pytest
 
 from grel.extraction.reading import Extraction
 from grel.extraction.texts import TextExtractor, check_texts
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.records import Document, Triple
 
 

@@ -10,7 +10,7 @@ from grel.errors import ConfigError
 from grel.extraction import tuning
 from grel.extraction.reading import Extraction
 from grel.extraction.texts import TextExtractor
-from grel.families.base import Tally
+from grel.families.writer import Tally
 from grel.records import Document, Triple
 from grel.scoring import protocols
 

@@ -8,8 +8,8 @@ import pytest
 from grel.config import get_config
 from grel.errors import ConfigError
 from grel.extraction.extractor import Extractor
-from grel.families.base import Tally
 from grel.families.lookup import Index, System, fit, from_params, to_params
+from grel.families.writer import Tally
 from grel.records import Document, Triple, check
 
 NEWS = [

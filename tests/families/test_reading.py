@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from grel.data.features import Options, examples
 from grel.extraction.reading import Part, read_document
-from grel.families.base import Tally
 from grel.families.reading import place
 from grel.families.tokens import TokenWriter
+from grel.families.writer import Tally
 from grel.records import Document, Triple, check, extends, is_whole
 from grel.text.wordpiece import SPECIAL, Encoding, Wordpiece, train_vocabulary
 from tests.fakes import BORN, LIVES, make_wordpiece, write

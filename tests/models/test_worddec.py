@@ -22,7 +22,7 @@ from tests.models import literal
 VOCAB, NUM_CHARS, EXCLUDED = 24, 9, Words.excluded_ids
 SCHEMA = Schema({"r": (8,), "s": (9,)}, Words.form, EOS)
 CONFIG = worddec.Config(
-    vocab_size=VOCAB,
+    num_words=VOCAB,
     num_chars=NUM_CHARS,
     sos_id=SOS,
     word_features=4,
@@ -179,7 +179,7 @@ def test_dropout_follows_the_row_and_needs_a_key(params, batch):
 
 def test_a_state_goes_on_with_its_dropout(params):
     """The heads show h, and nothing is read or fed: of each step other entries are dropped."""
-    config = dataclasses.replace(PLAIN, vocab_size=6, dropout=0.5)
+    config = dataclasses.replace(PLAIN, num_words=6, dropout=0.5)
     zeros = jax.tree.map(jnp.zeros_like, worddec.init(config, jax.random.PRNGKey(0)))
     shown = {
         **zeros,
@@ -380,7 +380,7 @@ def test_learns_its_training_sentences_by_heart():
         row_B=np.arange(len(texts)),
     )
     config = worddec.Config(
-        vocab_size=len(words.vocabulary),
+        num_words=len(words.vocabulary),
         num_chars=words.num_chars,
         sos_id=SOS,
         word_features=16,

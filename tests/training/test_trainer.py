@@ -14,11 +14,10 @@ import pytest
 import safetensors.numpy
 
 from grel import checkpoint
-from grel.data.features import FeaturesError
 from grel.extraction import opening
 from grel.extraction.reading import Extraction
-from grel.families.base import Tally
 from grel.families.bert import System
+from grel.families.writer import Tally
 from grel.pretrained.port import PretrainedError
 from grel.records import RecordError
 from grel.runs.checkpoint import CheckpointError, Checkpoints
@@ -353,16 +352,6 @@ def test_a_full_disk_ends_the_run_soon_and_leaves_what_was_saved(folder, tmp_pat
     assert len(_log(tmp_path, "train")) <= 5
     Trainer(config, tmp_path).run(stop_after=5)
     assert opening.load(tmp_path, "latest")[2]["step"] == 5
-
-
-def test_a_corpus_without_a_triple_is_refused(folder, tmp_path):
-    config = tiny.config(folder)
-    config.data.manual_dir = str(tiny.write_corpus(tmp_path / "bare"))
-    for path in (tmp_path / "bare").iterdir():
-        records = map(json.loads, path.read_text().splitlines())
-        path.write_text("".join(json.dumps({**r, "triples": []}) + "\n" for r in records))
-    with pytest.raises(FeaturesError, match="there is nothing to learn"):
-        Trainer(config, tmp_path / "run")
 
 
 def test_names_that_the_vocabulary_lacks_are_told_once_before_training(tmp_path, caplog):
