@@ -45,14 +45,14 @@ data.pipeline data.augment
 data.columns
 decoding.batching decoding.structure decoding.pointers
 decoding.copying decoding.trace
-decoding.greedy
+decoding.greedy decoding.extensions
 decoding.beam
 decoding.driver
 models.dropout models.losses models.pointer
 models.attention models.recurrent
 models.cache models.choices models.crf
 models.bert models.worddec models.ptdec models.mrmep models.copyre
-models.copymtl
+models.bert_decoding models.copymtl
 pretrained.fetch pretrained.foreign pretrained.report
 pretrained.port pretrained.similarity
 fields

@@ -26,7 +26,7 @@ from grel.errors import ConfigError
 from grel.families import base, tokens
 from grel.families.base import Prepared, Splits
 from grel.fields import Fields
-from grel.models import bert, losses
+from grel.models import bert, bert_decoding, losses
 from grel.pretrained import port
 from grel.text import bio, linearize
 from grel.text.wordpiece import RELATION_FORMS, Wordpiece
@@ -276,12 +276,12 @@ class System(base.Trained):
         return tokens.make_decoder(
             self.config,
             driver.Functions(
-                init=functools.partial(bert.init_decode, self.model),
-                decoding_params=bert.decoding_params,
-                step=functools.partial(bert.decode_step, self.model),
-                take_rows=bert.take_rows,
-                grow=bert.grow,
-                reorder_beams=bert.reorder_beams,
+                init=functools.partial(bert_decoding.init_decode, self.model),
+                decoding_params=bert_decoding.decoding_params,
+                step=functools.partial(bert_decoding.decode_step, self.model),
+                take_rows=bert_decoding.take_rows,
+                grow=bert_decoding.grow,
+                reorder_beams=bert_decoding.reorder_beams,
             ),
             w,
             frame=driver.Frame.packed(w.pad_id, w.cls_id, w.sep_id),

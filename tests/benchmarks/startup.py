@@ -26,7 +26,7 @@ from grel import parallel
 from grel.decoding.driver import Decoder, Frame, Functions, Options
 from grel.decoding.structure import Schema
 from grel.extraction.extractor import cache_compilations
-from grel.models import bert
+from grel.models import bert, bert_decoding
 from grel.text.bio import O
 from grel.text.linearize import Form
 from tests.benchmarks import workload
@@ -64,12 +64,12 @@ def _start(a: argparse.Namespace) -> None:
     params = parallel.replicate(params)
     decoder = Decoder(
         Functions(
-            init=functools.partial(bert.init_decode, config),
-            decoding_params=bert.decoding_params,
-            step=functools.partial(bert.decode_step, config),
-            take_rows=bert.take_rows,
-            grow=bert.grow,
-            reorder_beams=bert.reorder_beams,
+            init=functools.partial(bert_decoding.init_decode, config),
+            decoding_params=bert_decoding.decoding_params,
+            step=functools.partial(bert_decoding.decode_step, config),
+            take_rows=bert_decoding.take_rows,
+            grow=bert_decoding.grow,
+            reorder_beams=bert_decoding.reorder_beams,
         ),
         Options("on", a.target, a.batch, tuple(a.buckets), structure="on"),
         frame=Frame.packed(workload.PAD_ID, workload.CLS_ID, workload.SEP_ID),

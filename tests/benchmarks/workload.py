@@ -16,7 +16,7 @@ import numpy as np
 
 from grel.data import features
 from grel.decoding import copying, greedy
-from grel.models import bert
+from grel.models import bert, bert_decoding
 from grel.records import read_jsonl
 from grel.text.bio import B, I, O
 from grel.text.wordpiece import Wordpiece, read_vocabulary
@@ -176,9 +176,11 @@ def grel_decoder(
 
     @jax.jit
     def decode(params, rules, source_BS, source_length_B, target_length_B):
-        step_fn = functools.partial(bert.decode_step, config, bert.decoding_params(params))
+        step_fn = functools.partial(
+            bert_decoding.decode_step, config, bert_decoding.decoding_params(params)
+        )
         room = greedy.first_room(num_steps)
-        state = bert.init_decode(config, params, source_BS, source_length_B, room)
+        state = bert_decoding.init_decode(config, params, source_BS, source_length_B, room)
         points = config.head == "pointer"
         end = source_BS.shape[1] + other_ids.index(SEP_ID) if points else SEP_ID
         generated, _ = greedy.search(
@@ -190,10 +192,10 @@ def grel_decoder(
             start_id=SEP_ID,
             end_id=SEP_ID,
             take_rows_fn=lambda state, index_B: (
-                bert.take_rows(state[0], index_B),
+                bert_decoding.take_rows(state[0], index_B),
                 state[1][index_B],
             ),
-            grow_fn=lambda state, num_steps: (bert.grow(state[0], num_steps), state[1]),
+            grow_fn=lambda state, num_steps: (bert_decoding.grow(state[0], num_steps), state[1]),
         )
         return generated
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from grel.data.pipeline import Batch
-from grel.models import bert, losses
+from grel.models import bert, bert_decoding, losses
 
 TINY = bert.Config(
     vocab_size=50,
@@ -70,13 +70,13 @@ def _sources(rng):
     return source_BS
 
 
-_init_decode = functools.partial(jax.jit, static_argnums=(0, 4, 5))(bert.init_decode)
-_grow = functools.partial(jax.jit, static_argnums=1)(bert.grow)
+_init_decode = functools.partial(jax.jit, static_argnums=(0, 4, 5))(bert_decoding.init_decode)
+_grow = functools.partial(jax.jit, static_argnums=1)(bert_decoding.grow)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _decode_step(config, params, state, token_B):
-    return bert.decode_step(config, bert.decoding_params(params), state, token_B)
+    return bert_decoding.decode_step(config, bert_decoding.decoding_params(params), state, token_B)
 
 
 _loss = functools.partial(jax.jit, static_argnums=0)(bert.loss)
@@ -264,7 +264,7 @@ def test_beams_that_change_places_equal_encoding_anew(params, objective, head):
     source_BS, num_beams, steps = _sources(rng), 3, 5
     state = _init_decode(config, params, source_BS, SOURCE_B, steps, num_beams)
     assert {len(x) for x in jax.tree.leaves(state.source)} == {4}
-    reorder_fn = jax.jit(bert.reorder_beams)
+    reorder_fn = jax.jit(bert_decoding.reorder_beams)
     written_BWT = np.full((4, num_beams, 0), 0)
     token_BW = np.full((4, num_beams), 3, np.int32)
     for _ in range(steps):
@@ -302,7 +302,7 @@ def test_taken_rows_decode_as_they_would_alone(params, config):
 
     whole = _init_decode(config, params, source_BS, SOURCE_B, 5, 3)
     *_, (_, state) = decode(whole, written_TBW[:2])
-    taken = decode(jax.jit(bert.take_rows)(state, index_B), written_TBW[2:, index_B])
+    taken = decode(jax.jit(bert_decoding.take_rows)(state, index_B), written_TBW[2:, index_B])
     alone = _init_decode(config, params, source_BS[index_B], SOURCE_B[index_B], 5, 3)
     _, _, *alone = decode(alone, written_TBW[:, index_B])
     for (logits, _), (expected, _) in zip(taken, alone, strict=True):
