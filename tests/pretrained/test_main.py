@@ -29,8 +29,7 @@ def config(tmp_path):
     c.model.hidden_size, c.model.num_heads, c.model.ff_size = 8, 2, 8
     c.model.max_positions, c.data.buckets = 160, (64,)
     c.model.segments, c.model.layer_norm_eps = "unilm", 1e-5
-    wordpiece = config_lib.ml_collections.ConfigDict({"mask_id": 4, "sep_id": 3})
-    wordpiece.vocabulary = tuple(VOCABULARY)
+    wordpiece = command.sources.make_wordpiece(c.tokenizer, [], [])
     tensors = unilm.random_checkpoint(System.build(c, wordpiece).model)
     safetensors.numpy.save_file(tensors, c.model.init_from)
     return c
