@@ -81,7 +81,7 @@ class Options:
     Attributes:
         copy: a name in `copying.CHOICES`.
         max_target: most wordpieces written for a source.
-        batch_size: rows over all local devices.
+        batch_size: rows over all local devices; a call with a few sources has fewer.
         buckets: padded lengths of sources with their frame, ascending; a longer source is cut to
             the last, and marked so.
         structure: "on" writes nothing but whole triples of copied entities and known relations,
@@ -317,18 +317,20 @@ class Decoder:
         The devices work on the next batch while the caller has one.
         """
         options, frame = self._options, self._frame
+        num_rows = self._num_rows(len(sources))
 
         def start(places: list[int], width: int) -> Any:
             ids = [
                 (*frame.before, *sources[place][: width - frame.width], *frame.after)
                 for place in places
             ]
-            source_BS = batching.pad(ids, options.batch_size, width, frame.pad_id)
-            source_length_B = np.zeros(options.batch_size, np.int32)
+            source_BS = batching.pad(ids, num_rows, width, frame.pad_id)
+            source_length_B = np.zeros(num_rows, np.int32)
             source_length_B[: len(ids)] = [len(row) for row in ids]
             rows = (source_BS, source_length_B)
             if chars is not None:
-                rows = (*rows, self._chars([chars[place] for place in places], width))
+                chosen = [chars[place] for place in places]
+                rows = (*rows, self._chars(chosen, num_rows, width))
             replicated = params, self._grammar, self._end_bias
             return self._decode(replicated, rows)[1]
 
@@ -336,14 +338,24 @@ class Decoder:
             return self._read([sources[place] for place in places], decoded)
 
         lengths = [len(source) + frame.width for source in sources]
-        return batching.in_batches(lengths, options.batch_size, options.buckets, start, finish)
+        return batching.in_batches(lengths, num_rows, options.buckets, start, finish)
 
-    def _chars(self, chars: Sequence[np.ndarray], width: int) -> np.ndarray:
+    def _num_rows(self, num_sources: int) -> int:
+        """Rows of the batches of a call: all, or the fewest of a search where these hold it whole.
+
+        Otherwise a sentence by itself would wait for a batch of nothing beside it, and for the
+        program of a search through all sizes of a batch.
+        """
+        fewest = greedy.MIN_ROWS * len(parallel.own_devices())
+        full = self._options.batch_size
+        return fewest if num_sources <= fewest < full else full
+
+    def _chars(self, chars: Sequence[np.ndarray], num_rows: int, width: int) -> np.ndarray:
         """The characters of a batch's words, padded: chars_BSK."""
         edges = [(len(self._frame.before), len(self._frame.after)), (0, 0)]
         room = width - self._frame.width
         framed = [np.pad(of_words[:room], edges) for of_words in chars]
-        return batching.pad(framed, self._options.batch_size, width)
+        return batching.pad(framed, num_rows, width)
 
     def _read(self, sources: Sequence[Sequence[int]], decoded: Any) -> list[Written]:
         """Waits for a batch, and cuts out what was written for each of its sources."""

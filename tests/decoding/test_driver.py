@@ -176,6 +176,17 @@ def test_results_depend_neither_on_batch_size_nor_on_other_rows(params, written,
         assert_same(small(params, [sources[place]])[0], written[place])
 
 
+def test_a_few_sources_take_a_small_batch(params, halving):
+    """Of 4 rows a device, MIN_ROWS, instead of 16; with one source more it is as ever."""
+    d, written, _ = halving
+    shapes_encoded.clear()
+    sources = random_sources(200)
+    for num in (33, 32, 1):
+        for one, other in zip(d(params, sources[:num]), written[:num], strict=True):
+            assert_same(one, other)
+        assert shapes_encoded == ([] if num == 33 else [(4, 16)])
+
+
 def test_batches_take_the_smallest_bucket_that_holds_their_longest(params):
     """Sources are sorted, so that short ones do not pay for a long one; two shapes in all."""
     d = decoder(8)
