@@ -13,7 +13,6 @@ from pathlib import Path
 
 import ml_collections
 
-from grel.corpora.builders import BUILDERS
 from grel.corpora.synthetic import SPLITS
 from grel.errors import ConfigError
 from grel.families.base import Trained
@@ -22,10 +21,14 @@ from grel.fields import Fields, leaves
 from grel.runs import layout
 from grel.scoring.protocols import PROTOCOLS
 
+# Those of `corpora.builders.BUILDERS`, which stands on tensorflow-datasets: what needs no corpus
+# need not wait for it.
+CORPORA = ("nyt24", "nyt29", "webnlg", "jsonl", "synthetic")
+
 _COMMON = Fields(
     {
         "model.family": "bert",  # a name in `families.registry.FAMILIES`; decides the other fields
-        "data.name": "nyt24",  # nyt24, nyt29, webnlg, jsonl or synthetic
+        "data.name": "nyt24",  # or another of `CORPORA`
         "data.variant": "",  # of the data set: "official" or "reduced" for nyt24 and nyt29
         "data.manual_dir": "",  # folder with the raw files
         "data.data_dir": "",  # where tensorflow-datasets keeps its own; "" is ~/tensorflow_datasets
@@ -38,7 +41,7 @@ _COMMON = Fields(
     },
     {
         "model.family": tuple(FAMILIES),
-        "data.name": tuple(BUILDERS),
+        "data.name": CORPORA,
         "eval.split": SPLITS,
         "eval.checkpoint": tuple(layout.CHECKPOINTS),
         "eval.protocol": tuple(PROTOCOLS),

@@ -26,7 +26,6 @@ from absl import flags
 
 from grel import config as config_lib
 from grel import parallel, recipes, records
-from grel.corpora import sources
 from grel.errors import EMPTY_PATH, UsageError
 from grel.extraction import evaluate, opening, predict, sharing, texts, tuning
 from grel.extraction.extractor import Extractor
@@ -37,7 +36,6 @@ from grel.files.textio import INPUT_FORMATS
 from grel.runs import layout
 from grel.runs import record as run_record
 from grel.runs.checkpoint import Checkpoints
-from grel.training import fit, trainer
 
 _MODE = flags.DEFINE_enum(
     "mode", None, ["train", "tune", "eval", "predict"], "What to do.", required=True
@@ -105,6 +103,10 @@ def _check(config: ml_collections.ConfigDict) -> None:
 
 
 def _train(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
+    # Not at the top of the file: TensorBoard's writer and optax take long to import, and the other
+    # modes have no use for them.
+    from grel.training import fit, trainer
+
     del fields  # set already
     _check(config)
     family = FAMILIES[config.model.family]
@@ -139,6 +141,9 @@ def _open_run(
 
 def _gold(config: ml_collections.ConfigDict, split: str) -> list[records.Document]:
     """A split as the run names it; tells first where that is, for the run may be a stranger's."""
+    # Likewise tensorflow-datasets, for predict.
+    from grel.corpora import sources
+
     place = f" in {config.data.manual_dir}" if config.data.manual_dir else ""
     print(f"reading {config.data.name}{place}", file=sys.stderr)
     return sources.load_split(config.data, split)

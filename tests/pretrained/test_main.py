@@ -29,7 +29,7 @@ def config(tmp_path):
     c.model.hidden_size, c.model.num_heads, c.model.ff_size = 8, 2, 8
     c.model.max_positions, c.data.buckets = 160, (64,)
     c.model.segments, c.model.layer_norm_eps = "unilm", 1e-5
-    wordpiece = command.sources.make_wordpiece(c.tokenizer, [], [])
+    wordpiece = command.vocabulary.make_wordpiece(c.tokenizer, [], [])
     tensors = unilm.random_checkpoint(System.build(c, wordpiece).model)
     safetensors.numpy.save_file(tensors, c.model.init_from)
     return c
@@ -42,7 +42,7 @@ def test_a_foreign_file_becomes_a_checkpoint_to_start_from(config, tmp_path, cap
     assert "loaded" in said
     assert "like sentences are closer than unlike ones in" in said
     assert "bio/kernel" in (workdir / "pretrained.txt").read_text()
-    model = System.build(config, command.sources.make_wordpiece(config.tokenizer, [], [])).model
+    model = System.build(config, command.vocabulary.make_wordpiece(config.tokenizer, [], [])).model
     expected, _ = port.load(config.model.init_from, model, VOCABULARY, KEY)
     found, report = port.load(workdir, model, VOCABULARY, jax.random.PRNGKey(1))
     jax.tree.map(np.testing.assert_array_equal, found, expected)

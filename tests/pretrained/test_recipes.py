@@ -11,9 +11,9 @@ import jax
 import pytest
 import safetensors.numpy
 
-from grel.corpora import sources
 from grel.families.bert import System
 from grel.pretrained import port
+from grel.text import vocabulary
 from grel.text.wordpiece import SPECIAL
 from tests import tiny, unilm
 
@@ -55,7 +55,7 @@ def _config(recipe, fields):
 
 
 def _model(config):
-    return System.build(config, sources.make_wordpiece(config.tokenizer, [], [])).model
+    return System.build(config, vocabulary.make_wordpiece(config.tokenizer, [], [])).model
 
 
 def _main(*args, **more):

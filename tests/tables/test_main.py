@@ -2,17 +2,12 @@
 
 import csv
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from grel.records import write_jsonl
 from grel.tables.__main__ import main
 from tests.evaluated import GOLD, GOOD, WEAK, documents, write_evaluation
-
-REPO = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -117,12 +112,3 @@ def test_wrong_usage_exits_with_two(argv, capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(argv)
     assert exit_info.value.code == 2
-
-
-def test_commands_that_read_runs_import_no_jax():
-    modules = "grel.tables.__main__", "grel.compare", "grel.card"
-    code = f"import {', '.join(modules)}, sys; print(*{{n.partition('.')[0] for n in sys.modules}})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=REPO, capture_output=True, text=True, check=True
-    )
-    assert not {"jax", "flax", "tensorflow", "transformers"} & set(done.stdout.split())
