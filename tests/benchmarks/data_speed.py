@@ -22,6 +22,7 @@ from grel.data.pipeline import Batches
 from grel.records import Document, read_jsonl
 from grel.text import bio, linearize
 from grel.text.wordpiece import Wordpiece, read_vocabulary, train_vocabulary
+from tests.benchmarks.timing import machine
 
 PACKED_LENGTH = 128
 
@@ -89,7 +90,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     texts = (document.text for document in documents)
     vocabulary = read_vocabulary(args.vocab) if args.vocab else train_vocabulary(texts, 8000)
     wordpiece = Wordpiece(vocabulary, {t.relation for d in documents for t in d.triples})
-    print(f"{len(documents):,} examples, {len(vocabulary):,} wordpieces")
+    print(f"{machine()}\n{len(documents):,} examples, {len(vocabulary):,} wordpieces")
 
     tokenized = _tokenized(documents, wordpiece)
     work = functools.partial(_linearize_and_label, tokenized, wordpiece)

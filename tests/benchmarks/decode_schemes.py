@@ -23,8 +23,8 @@ import numpy as np
 from grel.decoding import copying
 from grel.models import bert
 from grel.models.attention import Keys, attend
-from tests.benchmarks import workload
-from tests.benchmarks.timing import in_turn, report
+from tests.benchmarks import flops, workload
+from tests.benchmarks.timing import in_turn, machine, report
 
 GROWTH = 16
 
@@ -161,7 +161,8 @@ def main() -> None:
     workload.add_case_arguments(parser)
     a = parser.parse_args()
     config, params = workload.model(a, "mlm")
-    print(f"{vars(a)}, mlm decoding, {jax.default_backend()}, jax {jax.__version__}")
+    here = machine()
+    print(f"{here}\n{vars(a)}, mlm decoding")
     for name, case in workload.cases(a).items():
         grel = workload.grel_decoder(config, params, copying.Rules(), case.num_steps)
         unilm = unilm_decoder(config, params, copying.Rules(), case.num_steps)
@@ -172,7 +173,8 @@ def main() -> None:
             "grel": functools.partial(grel, *case.rows),
             "UniLM's scheme": functools.partial(unilm, *case.rows),
         }
-        print(report(in_turn(runs, a.rounds), "grel"))
+        needed = dict.fromkeys(runs, flops.decode(config, case))
+        print(report(in_turn(runs, a.rounds), "grel", needed, here.peak[a.dtype]))
 
 
 if __name__ == "__main__":

@@ -30,8 +30,8 @@ from transformers.modeling_outputs import CausalLMOutputWithCrossAttentions
 from grel.decoding import copying
 from grel.models import bert
 from grel.text.bio import NUM_LABELS, B, I, O
-from tests.benchmarks import workload
-from tests.benchmarks.timing import in_turn, report
+from tests.benchmarks import flops, workload
+from tests.benchmarks.timing import in_turn, machine, report
 
 
 class SourceToTarget(BertLMHeadModel):
@@ -183,9 +183,10 @@ def main() -> None:
     config, params = workload.model(a, "causal")
     device = "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
     model = same_model(config, params).to(device, getattr(torch, a.dtype))
+    here = machine()
     print(
-        f"{vars(a)}, causal decoding, {jax.default_backend()} and {device}, {threads} threads, "
-        f"jax {jax.__version__}, torch {torch.__version__}, transformers {transformers.__version__}"
+        f"{here}\n{vars(a)}, causal decoding, PyTorch on {device}, {threads} threads, "
+        f"torch {torch.__version__}, transformers {transformers.__version__}"
     )
     for name, case in workload.cases(a).items():
         decode = workload.grel_decoder(config, params, copying.Rules(), case.num_steps)
@@ -198,7 +199,8 @@ def main() -> None:
         num_same = (ours_BT == theirs_BT).all(-1).sum()
         print(f"{name}: {case.num_tokens} tokens; the same outputs: {num_same}/{a.batch}")
         seconds = in_turn(runs, a.rounds)
-        print(report(seconds, "grel"))
+        needed = dict.fromkeys(runs, flops.decode(config, case))
+        print(report(seconds, "grel", needed, here.peak[a.dtype]))
         print(f"grel: {a.batch / statistics.median(seconds['grel']):,.0f} examples/s")
 
 

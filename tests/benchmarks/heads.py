@@ -19,8 +19,8 @@ from grel.data.pipeline import Batch
 from grel.decoding import copying
 from grel.models import bert
 from grel.training import optimizer, steps
-from tests.benchmarks import workload
-from tests.benchmarks.timing import in_turn, report
+from tests.benchmarks import flops, workload
+from tests.benchmarks.timing import in_turn, machine, report
 
 RELATION_IDS = tuple(range(3, 27))
 WRITABLE_IDS = tuple(
@@ -84,12 +84,21 @@ def main() -> None:
     a = parser.parse_args()
     configs = _configs(a)
     batch = _batch(a)
-    print(f"{vars(a)}, jax {jax.__version__}, seconds; ratios above 1 are slower than the pointer")
+    here = machine()
+    print(f"{here}\n{vars(a)}, seconds; ratios above 1 are slower than the pointer")
     steps = {name: _train_step(config, batch) for name, config in configs.items()}
-    print(f"train step\n{report(in_turn(steps, a.rounds), 'pointer')}")
+    needed = {
+        name: flops.train_step(config, a.train_batch, a.length, batch.num_targets)
+        / jax.local_device_count()
+        for name, config in configs.items()
+    }
+    seconds = in_turn(steps, a.rounds)
+    print(f"train step\n{report(seconds, 'pointer', needed, here.peak[a.dtype])}")
     for name, case in workload.cases(a).items():
         decoders = {head: _decode(a, config, case) for head, config in configs.items()}
-        print(f"decoding, {name}\n{report(in_turn(decoders, a.rounds), 'pointer')}")
+        needed = {head: flops.decode(config, case) for head, config in configs.items()}
+        seconds = in_turn(decoders, a.rounds)
+        print(f"decoding, {name}\n{report(seconds, 'pointer', needed, here.peak[a.dtype])}")
 
 
 if __name__ == "__main__":

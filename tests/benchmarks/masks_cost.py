@@ -7,15 +7,14 @@ No row ever ends and all write the same number of tokens, so the masks are the o
 
 import argparse
 
-import jax
 import numpy as np
 
 from grel.decoding import copying
 from grel.decoding.structure import Schema
 from grel.text.bio import B
 from grel.text.linearize import Form
-from tests.benchmarks import workload
-from tests.benchmarks.timing import in_turn, report
+from tests.benchmarks import flops, workload
+from tests.benchmarks.timing import in_turn, machine, report
 
 NUM_RELATIONS, WORDS_IN_RELATION = 24, 3
 
@@ -31,6 +30,7 @@ def main() -> None:
     params["bio"]["bias"] = params["bio"]["bias"].at[B].set(1e3)
     source_length_B = np.full(a.batch, a.source, np.int32)
     source_BS = workload.sources(source_length_B, a.source, a.vocab_size)
+    case = workload.Case(a.target, (source_BS, source_length_B, np.full(a.batch, a.target + 1)))
     rng = np.random.default_rng(2)
     names = rng.integers(workload.FIRST_WORD_ID, a.vocab_size, (NUM_RELATIONS, WORDS_IN_RELATION))
     schema = Schema(
@@ -49,14 +49,16 @@ def main() -> None:
         decode = workload.grel_decoder(config, params, rules, a.target, other_ids)
 
         def run() -> None:
-            generated = decode(source_BS, source_length_B, np.full(a.batch, a.target + 1))
+            generated = decode(*case.rows)
             assert (generated.length_B == a.target).all()
 
         return run
 
-    print(f"{vars(a)}, mlm decoding, {jax.default_backend()}, jax {jax.__version__}")
+    here = machine()
+    print(f"{here}\n{vars(a)}, mlm decoding")
     runs = {name: run_of(rules) for name, rules in alternatives.items()}
-    print(report(in_turn(runs, a.rounds), "no masks"))
+    needed = dict.fromkeys(runs, flops.decode(config, case))
+    print(report(in_turn(runs, a.rounds), "no masks", needed, here.peak[a.dtype]))
 
 
 if __name__ == "__main__":

@@ -25,12 +25,12 @@ import numpy as np
 from grel import parallel
 from grel.decoding.driver import Decoder, Frame, Functions, Options
 from grel.decoding.structure import Schema
-from grel.extraction.extractor import cache_compilations
+from grel.extraction.opening import cache_compilations
 from grel.models import bert, bert_decoding
 from grel.text.bio import O
 from grel.text.linearize import Form
 from tests.benchmarks import workload
-from tests.benchmarks.timing import report
+from tests.benchmarks.timing import machine, report
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -118,7 +118,7 @@ def main() -> None:
                 seconds[f"{name}, process"].append(time.perf_counter() - begin)
                 seconds[name].append(found.pop("seconds"))
                 print(f"{name}: {found}")
-    print(f"{vars(a)}, {jax.default_backend()}, jax {jax.__version__}")
+    print(f"{machine()}\n{vars(a)}")
     print(report(seconds, "first start"))
     print(report({k: v for k, v in seconds.items() if "process" in k}, "first start, process"))
 

@@ -19,7 +19,8 @@ from grel import parallel
 from grel.data.pipeline import Batch
 from grel.models import bert
 from grel.training import optimizer, steps
-from tests.benchmarks.timing import in_turn, report
+from tests.benchmarks import flops
+from tests.benchmarks.timing import in_turn, machine, report
 
 
 def main() -> None:
@@ -91,10 +92,13 @@ def main() -> None:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         adam.step()
 
-    print(
-        f"{vars(a)}, {threads} threads, float32, jax {jax.__version__}, torch {torch.__version__}"
-    )
-    print(report(in_turn({"grel": grel_step, "transformers": torch_step}, a.rounds), "grel"))
+    here = machine()
+    print(f"{here}\n{vars(a)}, {threads} threads, float32, torch {torch.__version__}")
+    runs = {"grel": grel_step, "transformers": torch_step}
+    num_predicted = round(config.source_mask_rate * a.length)
+    needed = flops.train_step(config, a.batch, a.length, num_predicted) / jax.local_device_count()
+    seconds = in_turn(runs, a.rounds)
+    print(report(seconds, "grel", dict.fromkeys(runs, needed), here.peak["float32"]))
 
 
 if __name__ == "__main__":
