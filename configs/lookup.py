@@ -4,10 +4,9 @@
         --workdir=runs/lookup --config.data.manual_dir=DIR
 
 It is fitted in seconds, and evaluated, extracted with and tabled like any other run. The argument
-is the corpus, as in the recipe of that name, with its variant: `:nyt24`, `:nyt24-reduced`,
-`:nyt29`, `:nyt29-reduced`, `:webnlg`, `:synthetic` or `:jsonl`, which it is without one. On the
-validation split of `:nyt24-reduced` it scores .783 F1, and 0 on triples not seen in training, as it
-must.
+is the corpus: `:nyt24`, `:nyt24-reduced`, `:nyt29`, `:nyt29-reduced`, `:webnlg`, `:synthetic` or
+`:jsonl`, which it is without one. On the validation split of `:nyt24-reduced` it scores .783 F1,
+and 0 on triples not seen in training, as it must.
 """
 
 from grel import config as config_lib
@@ -15,5 +14,5 @@ from grel import config as config_lib
 
 def get_config(corpus="jsonl"):
     config = config_lib.get_config("lookup")
-    config.data.name, _, config.data.variant = corpus.partition("-")
+    config_lib.set_corpus(config, corpus)
     return config

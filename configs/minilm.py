@@ -4,9 +4,9 @@
     python -m grel.main --mode=train --config=configs/minilm.py:nyt24-reduced \\
         --workdir=runs/minilm --config.data.manual_dir=DIR
 
-The argument is the corpus, as in the recipe of that name, with its variant: `:nyt24`,
-`:nyt24-reduced`, `:nyt29`, `:nyt29-reduced`, `:webnlg`, or `:jsonl`, your own, which it is without
-one. The full NYT corpora are for an accelerator, the others train on two CPU cores in hours.
+The argument is the corpus: `:nyt24`, `:nyt24-reduced`, `:nyt29`, `:nyt29-reduced`, `:webnlg`, or
+`:jsonl`, your own, which it is without one. The full NYT corpora are for an accelerator, the others
+train on two CPU cores in hours.
 
 MiniLM was made to compare sentences and never learned to write, so every target token is supervised
 and the head points (`config.read_off_the_text`). RESULTS.md compares these settings with the
@@ -20,7 +20,7 @@ from grel import config as config_lib
 def get_config(corpus="jsonl"):
     config = config_lib.get_config()
     config_lib.read_off_the_text(config)
-    config.data.name, _, config.data.variant = corpus.partition("-")
+    config_lib.set_corpus(config, corpus)
     config.data.buckets = (48, 64, 80, 96, 128, 192, 256, 512)
     config.tokenizer.vocab = "weights/minilm/vocab.txt"
     config.tokenizer.vocab_size = 30522

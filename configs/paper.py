@@ -14,7 +14,6 @@ is `exact`. Word vectors are random unless `--config.tokenizer.vectors=FILE` nam
 """
 
 from grel import config as config_lib
-from grel.errors import ConfigError
 
 # By system: its family, and fields that differ from the family's defaults.
 SYSTEMS = {
@@ -68,18 +67,13 @@ SMALL = {
 
 
 def get_config(which="worddec-jsonl"):
-    system, _, corpus = which.partition("-")
-    corpus, _, size = (corpus if corpus.endswith("-small") else f"{corpus}-").rpartition("-")
-    if system not in SYSTEMS or not corpus:
-        raise ConfigError(
-            f"the argument is {which!r}; it must be SYSTEM-CORPUS, with one of {', '.join(SYSTEMS)}"
-        )
+    system, corpus = config_lib.split_argument(which, "SYSTEM", SYSTEMS)
     family, fields = SYSTEMS[system]
     config = config_lib.get_config(family)
     fields = {**TRAINING, **OF_FAMILY[family], **fields}
-    if size:
+    if corpus.endswith("-small"):
         fields |= SMALL
     known = config_lib.fields_of(family).defaults
     config.update_from_flattened_dict({n: v for n, v in fields.items() if n in known})
-    config.data.name, _, config.data.variant = corpus.partition("-")
+    config_lib.set_corpus(config, corpus.removesuffix("-small"))
     return config

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Collection
 from pathlib import Path
 
 import ml_collections
@@ -21,14 +22,15 @@ from grel.fields import Fields, leaves
 from grel.runs import layout
 from grel.scoring.protocols import PROTOCOLS
 
-# Those of `corpora.builders.BUILDERS`, which stands on tensorflow-datasets: what needs no corpus
-# need not wait for it.
-CORPORA = ("nyt24", "nyt29", "webnlg", "jsonl", "synthetic")
+# What a recipe's argument may name: data sets, and their variants but for the first, the default.
+# They are those of `corpora.builders.BUILDERS`, which stands on tensorflow-datasets: what needs no
+# corpus need not wait for it.
+CORPORA = ("nyt24", "nyt24-reduced", "nyt29", "nyt29-reduced", "webnlg", "jsonl", "synthetic")
 
 _COMMON = Fields(
     {
         "model.family": "bert",  # a name in `families.registry.FAMILIES`; decides the other fields
-        "data.name": "nyt24",  # or another of `CORPORA`
+        "data.name": "nyt24",  # nyt24, nyt29, webnlg, jsonl or synthetic
         "data.variant": "",  # of the data set: "official" or "reduced" for nyt24 and nyt29
         "data.manual_dir": "",  # folder with the raw files
         "data.data_dir": "",  # where tensorflow-datasets keeps its own; "" is ~/tensorflow_datasets
@@ -41,7 +43,7 @@ _COMMON = Fields(
     },
     {
         "model.family": tuple(FAMILIES),
-        "data.name": CORPORA,
+        "data.name": tuple(corpus for corpus in CORPORA if "-" not in corpus),
         "eval.split": SPLITS,
         "eval.checkpoint": tuple(layout.CHECKPOINTS),
         "eval.protocol": tuple(PROTOCOLS),
@@ -120,6 +122,30 @@ def has_variant(given: str, offered: str) -> bool:
     return given == offered
 
 
+def split_argument(given: str, kind: str, choices: Collection[str]) -> tuple[str, str]:
+    """A recipe's argument that is a choice, a dash and a corpus, as in "base-nyt24", taken apart.
+
+    Raises ConfigError, which calls the choices by their `kind`, on a choice that there is not, and
+    where there is nothing behind it.
+    """
+    choice, _, corpus = given.partition("-")
+    if choice not in choices or not corpus:
+        raise ConfigError(
+            f"the argument is {given!r}; it must be {kind}-CORPUS, with one of {', '.join(choices)}"
+        )
+    return choice, corpus
+
+
+def set_corpus(config: ml_collections.ConfigDict, corpus: str) -> None:
+    """Sets the corpus that a recipe's argument names, as in "nyt24" or "nyt24-reduced".
+
+    Raises ConfigError on one that there is not.
+    """
+    if corpus not in CORPORA:
+        raise ConfigError(f"there is no corpus {corpus!r}; one of {', '.join(CORPORA)}")
+    config.data.name, _, config.data.variant = corpus.partition("-")
+
+
 def train_small_from_scratch(config: ml_collections.ConfigDict) -> None:
     """Sets a narrow model, and what it learns fastest with on a few CPU cores without a checkpoint.
 
@@ -159,17 +185,6 @@ def read_off_the_text(config: ml_collections.ConfigDict) -> None:
     config.train.ema_decay = 0.999
     config.decoding.structure = "on"
     config.decoding.label = "joint"
-
-
-def start_from_unilm(config: ml_collections.ConfigDict, size: str) -> None:
-    """Sets UniLM v1 of the size "base" or "large", cased, with the paper's training."""
-    config.tokenizer.vocab = f"weights/unilm1-{size}-cased-vocab.txt"
-    config.tokenizer.vocab_size = 28996
-    config.model.size = size
-    config.model.init_from = f"weights/unilm1-{size}-cased.bin"
-    config.model.segments = "unilm"
-    config.model.layer_norm_eps = 1e-5
-    config.model.dtype = "bfloat16"
 
 
 def from_json(text: str) -> ml_collections.ConfigDict:

@@ -42,7 +42,7 @@ done
 [[ $data ]] || fail "--data=DIR is missing: the folder with the raw files of the corpus"
 
 if [[ $scale == full ]]; then
-  pretrained=configs/unilm_base_${corpus%%-*}.py weights=weights/unilm1-base-cased.bin size=""
+  pretrained=configs/unilm.py:base-$corpus weights=weights/unilm1-base-cased.bin size=""
 else
   pretrained=configs/minilm.py:$corpus weights=weights/minilm size=-small
 fi

@@ -3,7 +3,7 @@
 # the same command on each.
 #
 #   bash launch/tpu_pod.sh --tpu=NAME --zone=ZONE [--project=ID] [--dry_run] \
-#     --config=configs/nyt24.py --workdir=/mnt/shared/runs/nyt24 [--config.FIELD=VALUE ...]
+#     --config=configs/bert.py:nyt24 --workdir=/mnt/shared/runs/nyt24 [--config.FIELD=VALUE ...]
 #
 # The work directory must be on storage that all workers mount, such as Filestore or a mounted
 # bucket, and corpora that a recipe reads must be at the same path on each. Workers need Python 3.11

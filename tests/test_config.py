@@ -31,26 +31,24 @@ def _recipe(path):
     return module
 
 
-MINILM_CORPORA = ("nyt24", "nyt24-reduced", "nyt29", "nyt29-reduced", "webnlg", "jsonl")
+PUBLIC = ("nyt24", "nyt24-reduced", "nyt29", "nyt29-reduced", "webnlg")
 # Every recipe and variant, with the parameters of its model over a full vocabulary.
 PARAMETERS = {
+    ("bert",): 92_197_187,
+    **{("bert", corpus): 92_197_187 for corpus in PUBLIC},
+    ("bert", "nyt24-reduced-small"): 1_798_819,
+    ("bert", "nyt29-reduced-small"): 1_798_819,
+    ("bert", "webnlg-small"): 1_798_819,
     ("demo",): 552_695,
     ("jsonl",): 92_197_187,
     ("jsonl", "small"): 1_798_819,
     ("minilm",): 23_041_341,
-    **{("minilm", corpus): 23_041_341 for corpus in MINILM_CORPORA},
-    ("nyt24",): 92_197_187,
-    ("nyt24", "reduced"): 1_798_819,
-    ("nyt29",): 92_197_187,
-    ("nyt29", "reduced"): 1_798_819,
-    ("unilm_base_nyt24",): 108_346_183,
-    ("unilm_base_nyt29",): 108_346_183,
-    ("unilm_large_nyt24",): 333_617_479,
-    ("unilm_large_nyt29",): 333_617_479,
-    ("webnlg",): 92_197_187,
-    ("webnlg", "small"): 1_798_819,
+    **{("minilm", corpus): 23_041_341 for corpus in (*PUBLIC, "jsonl")},
+    ("unilm",): 108_346_183,
+    **{("unilm", f"base-{name}"): 108_346_183 for name in ("nyt24", "nyt29", "webnlg", "jsonl")},
+    **{("unilm", f"large-{name}"): 333_617_479 for name in ("nyt24", "nyt29")},
 }
-# Those of the look-up, which has none.
+# What a recipe's argument names.
 CORPORA = {
     "nyt24": ("nyt24", ""),
     "nyt24-reduced": ("nyt24", "reduced"),
@@ -108,15 +106,44 @@ def test_the_paper_has_no_other_systems():
             module.get_config(wrong)
 
 
+# Recipes of every corpus: what stands before it in the argument, and without an argument.
+TAKE_A_CORPUS = {
+    "bert": ("", "nyt24"),
+    "lookup": ("", "jsonl"),
+    "minilm": ("", "jsonl"),
+    "paper": ("worddec-", "worddec-jsonl"),
+    "unilm": ("large-", "base-jsonl"),
+}
+
+
+@pytest.mark.parametrize("recipe", TAKE_A_CORPUS)
+def test_recipes_take_every_corpus_and_name_those_that_there_are(recipe):
+    before, default = TAKE_A_CORPUS[recipe]
+    module = _recipe(ROOT / "configs" / f"{recipe}.py")
+    for corpus, (name, variant) in CORPORA.items():
+        data = module.get_config(f"{before}{corpus}").data
+        assert (data.name, data.variant) == (name, variant)
+    assert module.get_config() == module.get_config(default)
+    for wrong in ("nyt25", "nyt24-smal", "nyt24-reduced-reduced"):
+        with pytest.raises(ConfigError, match=f"no corpus '{wrong}'; one of nyt24, nyt24-reduced,"):
+            module.get_config(f"{before}{wrong}")
+
+
+def test_every_corpus_can_be_named():
+    assert set(config_lib.CORPORA) == CORPORA.keys()
+    offered = [
+        f"{name}-{variant}" if number else name
+        for name, builder in BUILDERS.items()
+        for number, variant in enumerate(builder.builder_configs)
+    ]
+    assert sorted(config_lib.CORPORA) == sorted(offered)
+
+
 @pytest.mark.parametrize("corpus", CORPORA)
 def test_the_look_up_has_a_recipe_for_every_corpus(corpus):
     module = _recipe(ROOT / "configs" / "lookup.py")
     assert f"`:{corpus}`" in module.__doc__
-    config = module.get_config(corpus)
-    assert (config.data.name, config.data.variant) == CORPORA[corpus]
-    check(config, num_devices=7, num_processes=3)
-    assert module.get_config() == module.get_config("jsonl")
-    assert set(BUILDERS) == set(config_lib.CORPORA) == {name for name, _ in CORPORA.values()}
+    check(module.get_config(corpus), num_devices=7, num_processes=3)
 
 
 def test_a_family_has_no_fields_that_mean_nothing_to_it():
@@ -167,8 +194,10 @@ def test_fields_of_an_older_checkpoint_have_their_new_names():
 
 
 def test_an_unknown_variant_is_refused():
-    with pytest.raises(ConfigError, match="no variant 'huge': leave it out, or say :reduced"):
-        _recipe(ROOT / "configs" / "nyt24.py").get_config("huge")
+    with pytest.raises(ConfigError, match="no variant 'huge': leave it out, or say :small"):
+        _recipe(ROOT / "configs" / "jsonl.py").get_config("huge")
+    with pytest.raises(ConfigError, match="it must be SIZE-CORPUS, with one of base, large"):
+        _recipe(ROOT / "configs" / "unilm.py").get_config("huge-nyt24")
 
 
 def test_the_defaults_pass():

@@ -1,6 +1,5 @@
 """The UniLM recipes with random checkpoints of the true shape: weights to triples, end to end."""
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -11,6 +10,7 @@ import jax
 import pytest
 import safetensors.numpy
 
+from grel import recipes
 from grel.families.bert import System
 from grel.pretrained import port
 from grel.text import vocabulary
@@ -46,10 +46,7 @@ def _fields(folder):
 
 
 def _config(recipe, fields):
-    spec = importlib.util.spec_from_file_location(recipe, ROOT / "configs" / f"{recipe}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    config = module.get_config()
+    config = recipes.load(str(ROOT / recipe))
     config.update_from_flattened_dict(fields)
     return config
 
@@ -70,13 +67,13 @@ def _main(*args, **more):
 @pytest.mark.slow
 def test_a_base_model_trains_and_extracts(tmp_path):
     fields = _fields(tmp_path)
-    config = _config("unilm_base_nyt24", fields)
+    config = _config("configs/unilm.py:base-nyt24", fields)
     tensors = unilm.random_checkpoint(_model(config), stddev=0.02)
     assert tensors["bert.embeddings.word_embeddings.weight"].shape == (VOCAB_SIZE, 768)
     safetensors.numpy.save_file(tensors, config.model.init_from)
     flags = [f"--config.{name}={value}" for name, value in fields.items()]
     run = f"--workdir={tmp_path / 'run'}"
-    _main("--mode=train", "--config=configs/unilm_base_nyt24.py", run, *flags)
+    _main("--mode=train", "--config=configs/unilm.py:base-nyt24", run, *flags)
     table = (tmp_path / "run" / "pretrained.txt").read_text()
     assert {line.split()[0] for line in table.splitlines()[1:]} == {"loaded", "unused", "fresh"}
     done = _main("--mode=predict", run, input="Ann Moore lives in Oslo .\n")
@@ -85,7 +82,7 @@ def test_a_base_model_trains_and_extracts(tmp_path):
 
 @pytest.mark.slow
 def test_a_large_model_takes_every_tensor(tmp_path):
-    config = _config("unilm_large_nyt24", _fields(tmp_path))
+    config = _config("configs/unilm.py:large-nyt24", _fields(tmp_path))
     model = _model(config)
     tensors = unilm.random_checkpoint(model, stddev=0.02)
     safetensors.numpy.save_file(tensors, config.model.init_from)
