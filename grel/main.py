@@ -13,7 +13,6 @@ import dataclasses
 import functools
 import json
 import logging
-import re
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -237,9 +236,9 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
 
 def _default_recipe(argv: Sequence[str]) -> str:
     """All fields of the family that the run in --workdir is of; without a run, of the default."""
-    flag, _, workdir = next((a for a in argv if re.match("--?workdir=", a)), "").partition("=")
+    workdir, _ = recipes.take("workdir", argv)
     family = ""
-    if flag:
+    if workdir is not None:
         with contextlib.suppress(records.RecordError):
             facts = run_record.read(Path(workdir))
             config = ml_collections.ConfigDict(facts.get("config", {}))
@@ -250,7 +249,7 @@ def _default_recipe(argv: Sequence[str]) -> str:
 def main() -> int:
     """Runs the command of `sys.argv` and returns its exit status."""
     return parallel.run_joined(
-        lambda: recipes.run(_run, default=_default_recipe(sys.argv), help=_CONFIG_HELP)
+        lambda: recipes.run(_run, default=_default_recipe, help=_CONFIG_HELP)
     )
 
 

@@ -23,21 +23,21 @@ from ml_collections import config_flags
 from grel.errors import ConfigError, UsageError, run_command
 from grel.fields import leaves
 
-_RECIPE = re.compile(r"--?config(?:=(.*))?", re.DOTALL)
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+).*", re.DOTALL)
 
 
 def run(
     main: Callable[[ml_collections.ConfigDict | None, dict[str, Any]], None],
     *,
-    default: str | Path | None,
+    default: Callable[[Sequence[str]], str | None],
     help: str,
 ) -> int:
     """Runs a command with the flags of its command line, and returns its exit status.
 
     Args:
         main: is called with the configuration, fields set, and with these fields by dotted name.
-        default: the recipe if none is given; None calls `main` without a configuration then.
+        default: the recipe if none is given, by the command line with its --flagfiles read; for
+            None `main` is called without a configuration.
         help: what `--config` is to this command.
     """
     return run_command(lambda: main(*_parse(sys.argv, default, help)))
@@ -68,15 +68,15 @@ def load(recipe: str) -> ml_collections.ConfigDict:
 
 
 def _parse(
-    argv: Sequence[str], default: str | Path | None, help: str
+    argv: Sequence[str], default: Callable[[Sequence[str]], str | None], help: str
 ) -> tuple[ml_collections.ConfigDict | None, dict[str, Any]]:
     """Sets all flags; the configuration and the fields that were set."""
     app.define_help_flags()
     absl.logging.use_absl_handler()
-    recipe, argv = _take_recipe(flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
+    recipe, argv = take("config", flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
     if recipe is None:
-        recipe = default
-    config = None if recipe is None else load(str(recipe))
+        recipe = default(argv)
+    config = None if recipe is None else load(recipe)
     if config is not None:
         _check_fields(argv, config)
         config_flags.DEFINE_config_dict("config", config, help, sys_argv=argv)
@@ -95,17 +95,25 @@ def _parse(
     return flags.FLAGS.config, config_flags.get_override_values(flags.FLAGS["config"])
 
 
-def _take_recipe(argv: list[str]) -> tuple[str | None, list[str]]:
-    """The last value of `--config`, None where there is none, and the other arguments."""
-    recipe, rest = None, []
+def take(name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:
+    """The last value of a flag on a command line, None where there is none, and all but the flag.
+
+    It may be `--name=value` or `--name value`. Where the value lacks, the flag is left to absl,
+    which tells.
+    """
+    value, rest = None, []
     arguments = iter(argv)
     for argument in arguments:
-        match = _RECIPE.fullmatch(argument)
-        if match is None:
+        flag, equals, given = argument.partition("=")
+        if flag not in (f"-{name}", f"--{name}"):
             rest.append(argument)
-        elif (recipe := match[1] if match[1] is not None else next(arguments, None)) is None:
-            raise UsageError("--config has no value; name a recipe, such as configs/demo.py")
-    return recipe, rest
+        elif equals:
+            value = given
+        elif (following := next(arguments, None)) is not None:
+            value = following
+        else:
+            rest.append(argument)
+    return value, rest
 
 
 def _check_fields(argv: Sequence[str], config: ml_collections.ConfigDict) -> None:

@@ -115,10 +115,11 @@ def test_a_run_folder_does_not_say_where_things_are_written(run, run_dir, tmp_pa
     assert not (folder / "metrics.json").is_symlink()
 
 
-@pytest.mark.parametrize("name", ["eval", "best"])
+@pytest.mark.parametrize("name", ["eval", "best", "run.json"])
 def test_a_run_folder_does_not_lead_elsewhere(run, run_dir, tmp_path, name):
     (tmp_path / "run" / "eval").mkdir(parents=True)
     shutil.copytree(run_dir / "best", tmp_path / "run" / "best")
+    shutil.copy(run_dir / "run.json", tmp_path / "run")
     (tmp_path / "run" / name).rename(tmp_path / "elsewhere")
     (tmp_path / "run" / name).symlink_to(tmp_path / "elsewhere")
     there = sorted((tmp_path / "elsewhere").rglob("*"))
@@ -160,6 +161,11 @@ def test_the_look_up_is_a_run_like_any_other(run, tmp_path):
     assert (triple["tail"], triple["tail_spans"]) == ("Cairo", [[15, 20]])
     done = run("--mode=eval", workdir, "--config.decoding.copy=off", expect=2)
     assert "error: --config.decoding.copy: there is no such field" in done.stderr
+    # The fields are those of the family, however the command names the run.
+    (tmp_path / "flags").write_text(f"{workdir}\n")
+    for named in (["--workdir", f"{tmp_path}/run"], [f"--flagfile={tmp_path}/flags"]):
+        done = run("--mode=eval", *named, "--config.decoding.copy=off", expect=2)
+        assert "error: --config.decoding.copy: there is no such field" in done.stderr
     done = run("--mode=predict", workdir, f"--trace={tmp_path}/trace", stdin=text, expect=1)
     assert "error: this family has no steps to trace; leave out --trace" in done.stderr
     assert tables_main([f"--workdirs={tmp_path}/run", f"--output={tmp_path}/tables"]) == 0

@@ -26,7 +26,7 @@ for default, *argv in json.loads(sys.argv[1]):
     flags.FLAGS.name = ""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = recipes.run(show, default=default, help="A recipe.")
+        status = recipes.run(show, default=lambda _: default, help="A recipe.")
     print(json.dumps([status, out.getvalue(), err.getvalue()]))
     for flag in [f for f in flags.FLAGS if f.split(".")[0] == "config"]:
         delattr(flags.FLAGS, flag)
@@ -48,7 +48,7 @@ BAD = {
     "--config.zzz=3": "there is no such field; grel/config.py and grel/families/ list the fields",
     "--config.seed=many": "flag --config.seed=many: invalid literal for int()",
     "--config.seed": "Missing value for flag --config.seed",
-    "--config": "--config has no value",
+    "--config": "Missing value for flag --config",
     "--config=configs/none.py": "there is no file 'configs/none.py'",
     "--names=x": "Unknown command line flag 'names'",
     "x": "unknown argument 'x'; flags begin with --",
@@ -74,6 +74,20 @@ def test_help_tells_of_recipes(module):
     command = [sys.executable, "-m", module, "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert "--config: Recipe " in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("argv", "value", "rest"),
+    [
+        (["--name=a", "--names=b"], "a", ["--names=b"]),
+        (["x", "-name", "a", "--name", "b=c", "--name.x=y"], "b=c", ["x", "--name.x=y"]),
+        (["--name=", "y"], "", ["y"]),
+        (["y", "--name"], None, ["y", "--name"]),
+        (["name=a", "---name=b"], None, ["name=a", "---name=b"]),
+    ],
+)
+def test_a_flag_is_found_in_both_of_its_forms(argv, value, rest):
+    assert recipes.take("name", argv) == (value, rest)
 
 
 @pytest.mark.parametrize("argument", BAD)

@@ -93,7 +93,7 @@ def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) ->
 
 def main() -> int:
     """Runs the command of `sys.argv` and returns its exit status."""
-    return recipes.run(_run, default=None, help=_CONFIG_HELP)
+    return recipes.run(_run, default=lambda _: None, help=_CONFIG_HELP)
 
 
 if __name__ == "__main__":
