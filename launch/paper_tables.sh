@@ -11,6 +11,9 @@
 # scale and MiniLM at small scale, and is left out where weights/ does not have it. Small models
 # train on two CPU cores in minutes on a few thousand sentences.
 #
+# --config.FIELD=VALUE is for the training of all systems named, which must have the field; fields of
+# data and eval are for their evaluations too. The look-up gets the few that it has.
+#
 # What is done is not done again, so that the same command goes on after an interruption. Runs are
 # in OUTPUT/SYSTEM-SEED, tables in OUTPUT/tables.
 set -euo pipefail
@@ -63,14 +66,18 @@ total=$((${#systems[@]} * ${#seeds[@]}))
 started=$SECONDS trained=0 number=0
 folders=()
 
-# Evaluates a run under a name, unless that was done.
+# Evaluates a run under a name, unless that was done. Where data lies is said again: a run does not
+# tell where to write, and its raw files may have moved since.
 evaluate() {
-  local workdir=$1 name=$2
-  shift 2
+  local name=$1 field
+  local command=("${grel[@]}" --mode=eval --workdir="$workdir" --config.data.manual_dir="$data")
+  shift
   folders+=("$workdir/eval/$name")
+  for field in "${of_run[@]}"; do
+    if [[ $field == --config.@(data|eval).* ]]; then command+=("$field"); fi
+  done
   if $dry_run || [[ ! -e $workdir/eval/$name/metrics.json ]]; then
-    run "${grel[@]}" --mode=eval --workdir="$workdir" --config.eval.split="$split" \
-      --config.eval.name="$name" "$@"
+    run "${command[@]}" --config.eval.split="$split" --config.eval.name="$name" "$@"
   fi
 }
 
@@ -80,11 +87,13 @@ for seed in "${seeds[@]}"; do
     workdir=$output/$system-$seed
     of_run=(--config.seed="$seed" "${fields[@]}")
     if [[ $system == lookup ]]; then
-      # It has no seed, and of the fields of others only those of data and evaluation.
+      # It has no seed, and few of the fields of others.
       [[ $seed == "${seeds[0]}" ]] || continue
       of_run=()
       for field in "${fields[@]}"; do
-        [[ $field == --config.@(data|eval).* ]] && of_run+=("$field")
+        if [[ $field == --config.@(data.data_dir|data.num_*|eval.checkpoint|eval.protocol)=* ]]; then
+          of_run+=("$field")
+        fi
       done
     fi
     left=""
@@ -102,11 +111,11 @@ for seed in "${seeds[@]}"; do
         --config.data.manual_dir="$data" "${of_run[@]}"
       trained=$((trained + 1))
     fi
-    evaluate "$workdir" "$split"
+    evaluate "$split"
     case $system in
-      worddec) evaluate "$workdir" "${split}_lstm" --config.decoding.copy=off ;;
+      worddec) evaluate "${split}_lstm" --config.decoding.copy=off ;;
       pretrained)
-        evaluate "$workdir" "${split}_copy_off" --config.decoding.copy=off \
+        evaluate "${split}_copy_off" --config.decoding.copy=off \
           --config.decoding.structure=off
         ;;
     esac

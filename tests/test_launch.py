@@ -7,6 +7,8 @@ that every way of being interrupted can be tried in no time and without a networ
 import contextlib
 import json
 import os
+import re
+import shlex
 import shutil
 import signal
 import stat
@@ -19,6 +21,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from grel import recipes
+from grel.config import CORPORA, get_config
+from grel.fields import leaves
 from grel.training import signals
 
 REPO = Path(__file__).parents[1]
@@ -522,6 +527,61 @@ def test_paper_tables_trains_evaluates_and_tables_every_system():
         ".venv/bin/python -m grel.tables --workdirs=runs/paper/lookup-0/eval"
     )
     assert "5 of 6" in done.stderr
+
+
+def _fields(line: str, mode: str) -> dict[str, str]:
+    """The fields of the configuration that a command of grel.main of this mode sets."""
+    words = shlex.split(line)
+    assert words[3] == f"--mode={mode}"
+    flags = (word.removeprefix("--config.") for word in words if word.startswith("--config."))
+    return dict(flag.split("=", 1) for flag in flags)
+
+
+def test_paper_tables_says_to_evaluations_too_where_data_lies_and_how_to_score():
+    of_data = {"data.data_dir": "my data", "data.num_train": "9", "data.num_validation": "8"}
+    of_data |= {"eval.checkpoint": "latest", "eval.protocol": "span"}
+    given = of_data | {"data.buckets": "(9,)", "train.num_epochs": "2.0"}
+    _, *commands, _ = dry_run(
+        *("paper_tables.sh", "--corpus=jsonl", "--data=a b", "--systems=lookup,worddec"),
+        *("--split=validation", *(f"--config.{name}={value}" for name, value in given.items())),
+    )
+    modes = ("train", "eval", "train", "eval", "eval")
+    found = [_fields(line, mode) for line, mode in zip(commands, modes, strict=True)]
+    of_data |= {"data.manual_dir": "a b"}
+    evaluated = {"eval.split": "validation", "eval.name": "validation"}
+    assert found[:2] == [of_data, of_data | evaluated]  # the look-up
+    assert found[2] == given | of_data | {"seed": "0"}
+    evaluated = of_data | {"data.buckets": "(9,)"} | evaluated
+    lstm = {"eval.name": "validation_lstm", "decoding.copy": "off"}
+    assert found[3:] == [evaluated, evaluated | lstm]
+
+
+def test_paper_tables_gives_the_look_up_the_fields_that_it_has():
+    fields = [f"--config.{name}=x" for name in leaves(get_config())]
+    arguments = ["--corpus=jsonl", "--data=x", "--systems=lookup", *fields]
+    line = next(line for line in dry_run("paper_tables.sh", *arguments) if "=train" in line)
+    others = {"model.family", "data.name", "data.variant", "decoding.relations"}
+    others |= {"eval.name", "eval.split"}  # which the script sets
+    assert _fields(line, "train").keys() == leaves(get_config("lookup")).keys() - others
+
+
+@pytest.mark.parametrize("scale", ["full", "small"])
+def test_paper_tables_names_recipes_that_exist(scale):
+    """Of all systems, for every corpus that its help names."""
+    named = " ".join(dry_run("paper_tables.sh", "--help")).partition("Corpora are ")[2]
+    corpora = re.split(r", | and ", named.partition(". ")[0])
+    assert set(corpora) == set(CORPORA) - {"synthetic"}
+    systems = "lookup,copyre,copymtl,mrmep,ptdec,worddec,lstm_copy,pretrained"
+    for corpus in corpora:
+        lines = dry_run(
+            *("paper_tables.sh", f"--corpus={corpus}", "--data=x", f"--systems={systems}"),
+            f"--scale={scale}",
+        )
+        found = [re.findall(r"--config=(\S+)", line) for line in lines if "--mode=train" in line]
+        assert len(found) == 8
+        for [recipe] in found:
+            data = recipes.load(str(REPO / recipe)).data
+            assert "-".join(filter(None, (data.name, data.variant))) == corpus
 
 
 @pytest.mark.parametrize(
