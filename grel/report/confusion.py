@@ -31,9 +31,11 @@ def relation_confusion(pairs: Iterable[tuple[Document, Document]]) -> Confusion:
         for entities in gold.keys() & predicted.keys():
             right = gold[entities] & predicted[entities]
             missed, extra = gold[entities] - right, predicted[entities] - right
-            cells = [(relation, relation) for relation in right]
+            cells: list[tuple[str | None, str | None]] = [
+                (relation, relation) for relation in right
+            ]
             if missed or extra:
-                cells += [(g, p) for g in missed or {None} for p in extra or {None}]
+                cells += [(g, p) for g in missed or (None,) for p in extra or (None,)]
             for cell in cells:
                 found[cell].append(place)
     return dict(found)

@@ -10,6 +10,7 @@ import dataclasses
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import matplotlib
 from matplotlib.axes import Axes
@@ -19,6 +20,9 @@ from grel.report import svg
 from grel.report.runs import Curves, ReportError
 from grel.scoring.calibration import Threshold
 from grel.scoring.protocols import Counts
+
+if TYPE_CHECKING:
+    from matplotlib.typing import RcKeyType
 
 # One color a role, told apart also by those who see few colors; the page has a variable for each.
 COLORS = {
@@ -30,7 +34,7 @@ COLORS = {
     "plot-third": "#2a9d66",
 }
 _INK, _QUIET, _GRID, *_SERIES = COLORS.values()
-_STYLE = {
+_STYLE: dict[RcKeyType, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,
     "font.size": 9.0,

@@ -38,6 +38,13 @@ class Bin:
     mean_score: float | None
     accuracy: float | None
 
+    @property
+    def gap(self) -> float | None:
+        """|accuracy - mean score|, None where there are no triples."""
+        if self.accuracy is None or self.mean_score is None:
+            return None
+        return abs(self.accuracy - self.mean_score)
+
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Reliability:
@@ -48,13 +55,9 @@ class Reliability:
 
     @property
     def expected_calibration_error(self) -> float | None:
-        """Mean of |accuracy - mean score| over scored triples, each taken as its bin is.
-
-        None where no triple has a score.
-        """
-        filled = [b for b in self.bins if b.count]
-        errors = sum(b.count * abs(b.accuracy - b.mean_score) for b in filled)
-        return errors / sum(b.count for b in filled) if filled else None
+        """Mean of the gap over scored triples, each taken as its bin is; None without any."""
+        errors = [b.count * b.gap for b in self.bins if b.gap is not None]
+        return sum(errors) / sum(b.count for b in self.bins) if errors else None
 
 
 def reliability(

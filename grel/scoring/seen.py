@@ -46,8 +46,8 @@ class SeenTriples:
         """The sorted digests in base64; the same for the same triples in any order."""
         return base64.b64encode(b"".join(sorted(self._digests))).decode()
 
-    def __contains__(self, triple: Triple) -> bool:
-        return _digest(triple) in self._digests
+    def __contains__(self, triple: object) -> bool:
+        return isinstance(triple, Triple) and _digest(triple) in self._digests
 
     def __len__(self) -> int:
         return len(self._digests)

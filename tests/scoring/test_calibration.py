@@ -26,6 +26,7 @@ def test_reliability_by_hand():
         Bin(0.5, 1.0, 5, pytest.approx(0.78), pytest.approx(0.4)),
     )
     assert found.num_unscored == 0
+    assert [b.gap for b in found.bins] == [pytest.approx(0.25), pytest.approx(0.38)]
     assert found.expected_calibration_error == pytest.approx((1 * 0.25 + 5 * 0.38) / 6)
 
 
