@@ -17,9 +17,9 @@ from typing import Any
 
 from grel.errors import path_argument, run_command
 from grel.files.textio import replacing
-from grel.runs import evaluations, layout
+from grel.runs import layout
 from grel.runs import record as run_record
-from grel.runs.evaluations import WorkdirError, by_seen, setting
+from grel.runs.evaluations import Evaluation, WorkdirError, all_evaluations, setting
 from grel.scoring.corpus import LENGTH_CLASSES
 from grel.tables.render import markdown_rows, plain
 
@@ -55,23 +55,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def read_metrics_of(workdir: Path) -> dict[str, dict[str, Any]]:
-    """`metrics.json` of every evaluation of the run, by name of its folder."""
-    folders = evaluations.folders_with(workdir, layout.METRICS)
-    return {folder.name: evaluations.read_metrics(folder) for folder in folders}
-
-
-def markdown(
-    name: str, run: Mapping[str, Any], evaluations: Mapping[str, Mapping[str, Any]]
-) -> str:
+def markdown(name: str, run: Mapping[str, Any], evaluations: Sequence[Evaluation]) -> str:
     """The card.
 
     Args:
         name: of the model.
         run: `run.json`, empty where there is none; then what it would say is told to be unknown.
-        evaluations: `metrics.json` by name of the evaluation.
+        evaluations: of the run; their records are not read.
     """
-    known = next((facts for facts in (run, *evaluations.values()) if facts.get("config")), {})
+    sources = run, *(evaluation.metrics for evaluation in evaluations)
+    known = next((facts for facts in sources if facts.get("config")), {})
     sections = {
         "Model": _list(_model(run, known)),
         "Use": _USE,
@@ -158,16 +151,15 @@ def _time(sessions: Mapping[str, Any] | None) -> str | None:
     return f"{minutes // 60} h {minutes % 60} min{missing if cut else ''}"
 
 
-def _scores(evaluations: Mapping[str, Mapping[str, Any]]) -> str:
+def _scores(evaluations: Sequence[Evaluation]) -> str:
     if not evaluations:
         return "Not evaluated: python -m grel.main --mode=eval --workdir=DIR\n"
     rows = []
-    for name, metrics in evaluations.items():
-        values = [metrics.get(n) for n in ("split", "protocol", "step")]
-        values += [setting(metrics, "decoding.copy"), *(metrics.get(n) for n in _SCORES)]
-        classes = by_seen(metrics)
-        values.append(classes and classes["unseen"].f1)
-        rows.append((name, *(v if isinstance(v, str | int | float) else None for v in values)))
+    for one in evaluations:
+        values = [one.metrics.get(n) for n in ("split", "protocol", "step")]
+        values += [one.copy, *(one.metrics.get(n) for n in _SCORES), one.unseen_f1]
+        cells = (v if isinstance(v, str | int | float) else None for v in values)
+        rows.append((one.folder.name, *cells))
     columns = ("evaluation", "split", "protocol", "step", "copy", *_SCORES, "unseen f1")
     return markdown_rows(columns, rows) + _UNSEEN
 
@@ -188,7 +180,7 @@ def _list(facts: Iterable[tuple[str, Any]]) -> str:
 
 def _run(args: argparse.Namespace) -> None:
     workdir = Path(args.workdir)
-    run, evaluations = run_record.read(workdir), read_metrics_of(workdir)
+    run, evaluations = run_record.read(workdir), all_evaluations(workdir)
     if not run and not evaluations:
         raise WorkdirError(
             f"{workdir}: neither {layout.RECORD} nor an evaluation; train with python -m "

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from grel.errors import path_argument, run_command
 from grel.files.textio import replacing
-from grel.runs.evaluations import read_evaluation
+from grel.runs.evaluations import read_evaluation, told_apart
 from grel.scoring.contrast import DIFFERENCES, Contrast, contrast
-from grel.scoring.judged import judge
 from grel.scoring.protocols import PROTOCOLS
 from grel.tables.render import markdown_rows, plain
 
@@ -87,12 +86,11 @@ def to_markdown(contrasts: Sequence[Contrast], first: str, second: str) -> Itera
 
 
 def _run(args: argparse.Namespace) -> None:
-    pair = [read_evaluation(Path(p), args.split) for p in (args.workdir, args.compare)]
-    judged = [judge(e.gold, e.predictions, PROTOCOLS[args.protocol]) for e in pair]
-    contrasts = contrast(*judged)
-    names = [e.name for e in pair]
-    if names[0] == names[1]:
-        names = [str(e.folder) for e in pair]
+    paths = Path(args.workdir), Path(args.compare)
+    pair = [read_evaluation(path, args.split, args.protocol) for path in paths]
+    first, second = told_apart(pair, [evaluation.folder for evaluation in pair])
+    contrasts = contrast(first.judged, second.judged)
+    names = first.name, second.name
     lines = to_jsonl(contrasts) if args.format == "jsonl" else to_markdown(contrasts, *names)
     with replacing(args.output) as file:
         file.writelines(line.encode() for line in lines)

@@ -9,7 +9,6 @@ and what it writes opens anywhere, without a network.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from grel.errors import path_argument, run_command
 from grel.files.textio import replacing
 from grel.report.build import build
 from grel.report.runs import read_run
+from grel.runs.evaluations import read_evaluation, told_apart
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -49,14 +49,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(args: argparse.Namespace) -> None:
-    runs = [read_run(args.workdir, args.split)]
+    paths = [args.workdir]
+    evaluations = [read_evaluation(Path(args.workdir), args.split)]
     if args.compare is not None:
-        other = read_run(args.compare, args.split)
-        if other.name == runs[0].name:
-            # Two folders of one name are told apart by where they lie.
-            runs = [dataclasses.replace(runs[0], name=args.workdir)]
-            other = dataclasses.replace(other, name=args.compare)
-        runs.append(other)
+        paths.append(args.compare)
+        # The first one's protocol holds for both.
+        protocol = evaluations[0].protocol
+        evaluations.append(read_evaluation(Path(args.compare), args.split, protocol))
+    runs = [read_run(evaluation) for evaluation in told_apart(evaluations, paths)]
     html, plots = build(runs, args.split)
     with replacing(args.output) as file:
         file.write(html.encode())

@@ -9,13 +9,12 @@ from grel.report import content, figures
 from grel.report.figures import Groups, Plot
 from grel.report.page import page, table
 from grel.report.runs import Run
-from grel.runs.evaluations import by_seen
+from grel.runs.evaluations import Evaluation
 from grel.scoring import bootstrap, breakdown
 from grel.scoring.calibration import Threshold, threshold_curve
 from grel.scoring.contrast import contrast
 from grel.scoring.errors import count_errors
-from grel.scoring.judged import Judged, judge, total
-from grel.scoring.protocols import PROTOCOLS, Counts, score
+from grel.scoring.protocols import Counts
 
 _MOST_BARS = 24
 _METRICS = ("precision", "recall", "f1", "correct", "predicted", "gold")
@@ -25,18 +24,6 @@ _LENGTHS = {
     "3": "of exactly three words",
     "3+": "of more than three words",
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class _System:
-    """A run, and its documents under the protocol of the report."""
-
-    run: Run
-    judged: list[Judged]
-
-    @property
-    def name(self) -> str:
-        return self.run.name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,21 +37,19 @@ class _Division:
 
 
 def build(runs: Sequence[Run], split: str) -> tuple[str, list[Plot]]:
-    """The page and its plots, for one run or for two that were evaluated on the same documents.
-
-    With two, the first one's protocol holds for both.
+    """The page and its plots, for one run or for two, on the same documents under one protocol.
 
     Raises:
         ScoringError: the documents or gold triples of two runs differ, or gold lacks spans that
             the protocol needs.
     """
-    protocol = PROTOCOLS[runs[0].protocol]
-    systems = [_System(run, judge(run.gold, run.predictions, protocol)) for run in runs]
+    systems = [run.evaluation for run in runs]
+    first = systems[0]
     # First of all, as everything else about two systems takes the same documents for granted.
     comparison = _comparison(systems) if len(systems) > 1 else []
     notes = _notes(runs)
     plots: list[tuple[Plot, str]] = []
-    if curves := {run.name: run.curves for run in runs if run.curves}:
+    if curves := {run.evaluation.name: run.curves for run in runs if run.curves}:
         plots.append((figures.training(curves), ""))
     thresholds = {s.name: curve for s in systems if (curve := threshold_curve(s.judged))}
     if thresholds:
@@ -72,48 +57,49 @@ def build(runs: Sequence[Run], split: str) -> tuple[str, list[Plot]]:
     else:
         notes.append("No predicted triple has a score: no curves over the score threshold.")
     plots += [(_bars(division), _group_tables(division)) for division in _divisions(systems)]
-    facts = [f"split {split}", f"protocol {runs[0].protocol}", f"{len(runs[0].pairs):,} sentences"]
-    if (step := runs[0].metrics.get("step")) is not None:
+    facts = [f"split {split}", f"protocol {first.protocol}", f"{len(first.pairs):,} sentences"]
+    if (step := first.metrics.get("step")) is not None:
         facts.append(f"step {step}")
     html = page(
-        title="Report on " + " against ".join(run.name for run in runs),
+        title="Report on " + " against ".join(system.name for system in systems),
         facts=" · ".join(facts),
         tables=[*_scores(systems), *comparison],
         notes=notes,
         plots=plots,
-        data=content.data_block(runs, [system.judged for system in systems]),
+        data=content.data_block(systems, runs[0].traces),
     )
     return html, [plot for plot, _ in plots]
 
 
 def _notes(runs: Sequence[Run]) -> list[str]:
-    return [f"{run.name}: {note}" if len(runs) > 1 else note for run in runs for note in run.notes]
+    return [
+        f"{run.evaluation.name}: {note}" if len(runs) > 1 else note
+        for run in runs
+        for note in run.notes
+    ]
 
 
-def _scores(systems: Sequence[_System]) -> Iterator[str]:
-    rows = []
+def _scores(systems: Sequence[Evaluation]) -> Iterator[str]:
+    rows: list[tuple[object, ...]] = []
     for system in systems:
-        counts = total(system.judged)
         intervals = bootstrap.confidence_intervals(bootstrap.counts(system.judged))
         f1 = f"{intervals['f1'].low:.3f} to {intervals['f1'].high:.3f}"
-        classes = by_seen(system.run.metrics, systems[0].run.protocol)
-        rows.append((system.name, *_cells(counts), f1, classes["unseen"].f1 if classes else "–"))
-    header = ("", *_HEADER, "F1, 95 % interval", "F1 of triples not seen in training")
+        unseen_f1 = "–" if system.unseen_f1 is None else system.unseen_f1
+        rows.append((system.name, *_cells(system.total), f1, unseen_f1))
+    header = ["", *_HEADER, "F1, 95 % interval", "F1 of triples not seen in training"]
     yield table("Triples, micro average", header, rows)
-    rows = [
-        (s.name, *dataclasses.astuple(count_errors(s.run.gold, s.run.predictions))) for s in systems
-    ]
-    header = ("", "incompletion", "disorder", "other errors", "predicted entities")
+    rows = [(s.name, *dataclasses.astuple(count_errors(s.gold, s.predictions))) for s in systems]
+    header = ["", "incompletion", "disorder", "other errors", "predicted entities"]
     yield table("Entities", header, rows)
-    tallies = {s.name: s.run.metrics["decoding"] for s in systems if "decoding" in s.run.metrics}
+    tallies = {s.name: s.metrics["decoding"] for s in systems if "decoding" in s.metrics}
     if tallies:
         names = list(next(iter(tallies.values())))
-        header = ("", *(name.replace("_", " ") for name in names))
+        header = ["", *(name.replace("_", " ") for name in names)]
         rows = [(name, *(t.get(n, "–") for n in names)) for name, t in tallies.items()]
         yield table("What went wrong while writing", header, rows)
 
 
-def _comparison(systems: Sequence[_System]) -> list[str]:
+def _comparison(systems: Sequence[Evaluation]) -> list[str]:
     first, second = systems
     parts = contrast(first.judged, second.judged)
     found = bootstrap.compare(*(bootstrap.counts(system.judged) for system in systems))
@@ -139,16 +125,14 @@ def _comparison(systems: Sequence[_System]) -> list[str]:
     ]
 
 
-def _divisions(systems: Sequence[_System]) -> Iterator[_Division]:
-    protocol = PROTOCOLS[systems[0].run.protocol]
-    lengths = {s.name: score(s.run.gold, s.run.predictions, protocol).by_length for s in systems}
+def _divisions(systems: Sequence[Evaluation]) -> Iterator[_Division]:
     yield _Division(
         "f1_by_length",
         "F1 by length of entities",
         "Of triples; in brackets the gold ones. Words are whitespace tokens; classes overlap.",
         {
-            system: {_LENGTHS[name]: counts for name, counts in by_length.items()}
-            for system, by_length in lengths.items()
+            system.name: {_LENGTHS[name]: counts for name, counts in system.by_length.items()}
+            for system in systems
         },
     )
     yield _Division(

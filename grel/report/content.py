@@ -6,14 +6,13 @@ offsets count characters as the records do (in a browser they would count UTF-16
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from grel.report.confusion import busiest, relation_confusion
 from grel.report.review import Review, Row, Status, marked, review
-from grel.report.runs import Run
 from grel.report.trace import Trace
-from grel.scoring.judged import Judged
+from grel.runs.evaluations import Evaluation
 from grel.scoring.protocols import PROTOCOLS
 
 # Error classes by name, as the filter tells them.
@@ -31,32 +30,37 @@ _MOST_RELATIONS = 30
 _NO_RELATION, _OTHER_RELATIONS = "(none)", "(all others)"
 
 
-def data_block(runs: Sequence[Run], judged: Sequence[Sequence[Judged]]) -> dict[str, Any]:
-    """Everything that the page's script needs about one run, or two on the same documents.
+def data_block(
+    evaluations: Sequence[Evaluation], traces: Mapping[str, Sequence[Trace]]
+) -> dict[str, Any]:
+    """Everything that the page's script needs about one system, or two on the same documents.
 
-    `judged` are the documents of each run, under the protocol of the first.
+    `traces` are those of the first, by document id.
     """
-    protocol = PROTOCOLS[runs[0].protocol]
     reviews = [
-        [review(one, p, protocol) for one, p in zip(of_run, run.predictions, strict=True)]
-        for run, of_run in zip(runs, judged, strict=True)
+        [
+            review(judged, prediction, PROTOCOLS[evaluation.protocol])
+            for judged, prediction in zip(evaluation.judged, evaluation.predictions, strict=True)
+        ]
+        for evaluation in evaluations
     ]
     relations: dict[str, int] = {}
     sentences = [
-        _sentence(of_systems, relations, runs[0].traces.get(of_systems[0].document.id, ()))
+        _sentence(of_systems, relations, traces.get(of_systems[0].document.id, ()))
         for of_systems in map(list, zip(*reviews, strict=True))
     ]
+    names = [evaluation.name for evaluation in evaluations]
     return {
-        "systems": [run.name for run in runs],
+        "systems": names,
         "classes": [
             (name, text)
             for name, text in CLASSES.items()
             if any(name in sentence["classes"] for sentence in sentences)
         ],
-        "comparisons": _comparisons([run.name for run in runs]),
+        "comparisons": _comparisons(names),
         "sentences": sentences,
         "relations": list(relations),
-        "confusion": _confusion(runs[0]),
+        "confusion": _confusion(evaluations[0]),
     }
 
 
@@ -96,8 +100,12 @@ def _comparisons(systems: Sequence[str]) -> list[tuple[str, str]]:
     if len(systems) == 1:
         return []
     first, second = systems
-    texts = (f"Only {first} finds a triple", f"Only {second} finds a triple")
-    texts += ("Both miss a triple", "Both find a triple")
+    texts = (
+        f"Only {first} finds a triple",
+        f"Only {second} finds a triple",
+        "Both miss a triple",
+        "Both find a triple",
+    )
     return list(zip(_FOUND_BY, texts, strict=True))
 
 
@@ -113,9 +121,9 @@ def _row(row: Row, relations: dict[str, int]) -> dict[str, Any]:
     }
 
 
-def _confusion(run: Run) -> dict[str, Any]:
+def _confusion(evaluation: Evaluation) -> dict[str, Any]:
     """The confusion table, folded to the relations that are confused most."""
-    found = relation_confusion(run.pairs)
+    found = relation_confusion(evaluation.pairs)
     names = busiest(found, _MOST_RELATIONS)
     num_others = len({r for cell in found for r in cell if r is not None}) - len(names)
     place_of = {name: place for place, name in enumerate([*names, None])}

@@ -1,4 +1,4 @@
-"""What a run left behind, as the report needs it: read from JSON(L) alone, strictly.
+"""What a run left beside its evaluation, as the report needs it: read from JSON(L) alone, strictly.
 
 Gold and predicted records are required. Everything else (the training log, the metrics, a decoding
 trace) may be missing, and then the report says so instead of failing, with the command that makes
@@ -10,16 +10,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
 from grel.errors import UserError
 from grel.files import textio
-from grel.files.textio import Fault, RecordError, expect, member, parse_object, quote
-from grel.records import Document, read_jsonl
+from grel.files.textio import Fault, member, parse_object
 from grel.report.trace import Trace, read_traces
 from grel.runs import layout
-from grel.runs.evaluations import by_seen, locate
-from grel.scoring.protocols import PROTOCOLS, pair
+from grel.runs.evaluations import Evaluation
 
 # split -> metric -> (step, value), by step
 Curves = dict[str, dict[str, list[tuple[int, float]]]]
@@ -31,78 +28,42 @@ class ReportError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """One evaluated split of one run.
+    """What the report shows of one run.
 
     Attributes:
-        name: of the system, as the report shows it.
-        pairs: gold and predicted documents, in the order of the gold file.
-        protocol: what counts as correct; the one that the run was evaluated with.
-        metrics: `metrics.json` of the evaluation, empty if there is none.
+        evaluation: of one split.
         curves: the training log.
         traces: decoding traces by document id; several for a text that was read in windows.
         notes: what is missing or was left out, a sentence each.
     """
 
-    name: str
-    pairs: list[tuple[Document, Document]]
-    protocol: str
-    metrics: dict[str, Any]
+    evaluation: Evaluation
     curves: Curves
     traces: dict[str, list[Trace]]
     notes: list[str]
 
-    @property
-    def gold(self) -> list[Document]:
-        """The documents with true triples."""
-        return [document for document, _ in self.pairs]
 
-    @property
-    def predictions(self) -> list[Document]:
-        """The same documents with predicted triples."""
-        return [prediction for _, prediction in self.pairs]
-
-
-def read_run(workdir: str | Path, split: str) -> Run:
-    """Reads what `--mode=train` and `--mode=eval` wrote into a work folder.
-
-    `workdir` may also be the folder of one evaluation.
+def read_run(evaluation: Evaluation) -> Run:
+    """Reads what training and prediction left beside an evaluation.
 
     Raises:
-        WorkdirError: folder or split is missing.
-        ReportError: the split is empty.
+        ReportError: the evaluation has no documents.
         RecordError: a file is faulty.
         ScoringError: gold and predictions don't belong together.
     """
-    folder, name = locate(Path(workdir), split)
-    notes: list[str] = []
-    pairs = pair(read_jsonl(folder / layout.GOLD), read_jsonl(folder / layout.PREDICTIONS))
-    if not pairs:
+    folder, notes = evaluation.folder, []
+    if not evaluation.pairs:
         raise ReportError(f"{folder / layout.GOLD}: no records; evaluate a split that has some")
-    metrics = _read_metrics(layout.inside(folder, layout.METRICS), notes)
+    if not evaluation.metrics:
+        notes.append(
+            f"No {layout.METRICS} of the evaluation: triples are compared by protocol exact."
+        )
     return Run(
-        name=name,
-        pairs=pairs,
-        protocol=metrics.get("protocol", "exact"),
-        metrics=metrics,
-        curves=_read_curves(layout.inside(folder.resolve().parents[1], layout.TRAINING_LOG), notes),
-        traces=_read_traces(folder, {document.id for document, _ in pairs}, notes),
+        evaluation=evaluation,
+        curves=_read_curves(layout.inside(evaluation.workdir, layout.TRAINING_LOG), notes),
+        traces=_read_traces(folder, {document.id for document in evaluation.gold}, notes),
         notes=notes,
     )
-
-
-def _read_metrics(path: Path, notes: list[str]) -> dict[str, Any]:
-    if not path.is_file():
-        notes.append(f"No {path.name} of the evaluation: triples are compared by protocol exact.")
-        return {}
-    try:
-        metrics = parse_object(path.read_bytes())
-        if "protocol" in metrics and member(metrics, "protocol", str) not in PROTOCOLS:
-            raise Fault(f"unknown protocol {quote(metrics['protocol'])}")
-        expect(metrics.get("decoding", {}), dict, "field 'decoding'")
-        by_seen(metrics)
-    except (Fault, OSError) as error:
-        raise RecordError(path, None, str(error)) from None
-    return metrics
 
 
 def _read_curves(path: Path, notes: list[str]) -> Curves:

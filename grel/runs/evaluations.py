@@ -1,22 +1,25 @@
 """What evaluations left in the folder of a run: found, read and named, from JSON(L) alone.
 
-Tables, comparisons and cards all start here, so that they agree on which folder is meant by a path
-and on what a system and its corpus are called.
+Tables, reports, comparisons and cards all start here, so that they agree on which folder is meant
+by a path, on what a system and its corpus are called, and on which of its triples are correct.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from grel.errors import UserError
-from grel.files.textio import Fault, RecordError, member, parse_object
+from grel.files.textio import Fault, RecordError, expect, member, parse_object, quote
 from grel.records import Document, read_jsonl
 from grel.runs import layout
-from grel.scoring.breakdown import SEEN_CLASSES
-from grel.scoring.protocols import Counts, ScoringError, pair
+from grel.scoring import breakdown
+from grel.scoring.judged import Judged, judge, total
+from grel.scoring.protocols import PROTOCOLS, Counts, ScoringError, pair, score
+from grel.scoring.seen import SeenTriples
 
 _COUNTS = tuple(field.name for field in dataclasses.fields(Counts))
 _RECORDS = (layout.GOLD, layout.PREDICTIONS)
@@ -28,26 +31,34 @@ class WorkdirError(UserError):
 
 @dataclasses.dataclass(frozen=True)
 class Evaluation:
-    """One evaluation of a run: a folder below `WORKDIR/eval`.
+    """One evaluation of a run, a folder below `WORKDIR/eval`, under one protocol.
+
+    Its records are read, and judged, when they are first asked for, and then kept: a card needs
+    none of them, and nobody judges them twice. `dataclasses.replace` makes one that starts afresh.
 
     Attributes:
-        workdir, folder: of the run, and of this evaluation.
+        folder: of this evaluation.
         name: of the system, unique among those read together.
-        metrics: `metrics.json`; "split" is a string, everything else as it was found.
-        gold, predictions: the documents, in the order of the gold file.
+        metrics: `metrics.json`, its fields that are read here checked; empty where there is none.
+        protocol: what counts as correct, a name in `PROTOCOLS`.
+        train: the documents that the system was trained on, None where they were not given.
     """
 
-    workdir: Path
     folder: Path
     name: str
     metrics: dict[str, Any]
-    gold: list[Document]
-    predictions: list[Document]
+    protocol: str
+    train: Sequence[Document] | None = None
+
+    @property
+    def workdir(self) -> Path:
+        """The folder of the run."""
+        return self.folder.resolve().parents[1]
 
     @property
     def split(self) -> str:
-        """The split that was evaluated."""
-        return self.metrics["split"]
+        """The split that was evaluated; that which folders are called after by default."""
+        return self.metrics.get("split", self.folder.name)
 
     @property
     def dataset(self) -> str:
@@ -69,6 +80,62 @@ class Evaluation:
         value = setting(self.metrics, "decoding.copy")
         return value if isinstance(value, str) else None
 
+    @functools.cached_property
+    def pairs(self) -> list[tuple[Document, Document]]:
+        """Gold and predicted documents, in the order of the gold file.
+
+        Raises RecordError, ScoringError where they are faulty, or don't belong together.
+        """
+        gold, predictions = (read_jsonl(layout.inside(self.folder, file)) for file in _RECORDS)
+        try:
+            return pair(gold, predictions)
+        except ScoringError as error:
+            raise ScoringError(f"{self.folder}: {error}") from None
+
+    @property
+    def gold(self) -> list[Document]:
+        """The documents with true triples."""
+        return [document for document, _ in self.pairs]
+
+    @property
+    def predictions(self) -> list[Document]:
+        """The same documents with predicted triples."""
+        return [prediction for _, prediction in self.pairs]
+
+    @functools.cached_property
+    def judged(self) -> list[Judged]:
+        """The documents under `protocol`; raises ScoringError where it needs spans gold lacks."""
+        return judge(self.gold, self.predictions, PROTOCOLS[self.protocol])
+
+    @functools.cached_property
+    def total(self) -> Counts:
+        """The counts of all documents."""
+        return total(self.judged)
+
+    @property
+    def by_length(self) -> dict[str, Counts]:
+        """Counts of the triples of each of `corpus.LENGTH_CLASSES`."""
+        return score(self.gold, self.predictions, PROTOCOLS[self.protocol]).by_length
+
+    @functools.cached_property
+    def by_seen(self) -> dict[str, Counts] | None:
+        """Counts of the triples that training did not have and had, by `breakdown.SEEN_CLASSES`.
+
+        The evaluation knows best what its checkpoint was trained on; where it does not tell, or
+        counted by another protocol, `train` does. None where neither is there.
+        """
+        recorded = _recorded_by_seen(self.metrics)
+        if recorded is not None and self.protocol == _own_protocol(self.metrics):
+            return recorded
+        if self.train is None:
+            return None
+        return breakdown.by_seen(self.judged, SeenTriples.of(self.train))
+
+    @property
+    def unseen_f1(self) -> float | None:
+        """F1 of the triples that training did not have, None where it is not known."""
+        return self.by_seen["unseen"].f1 if self.by_seen else None
+
 
 def setting(facts: Mapping[str, Any], name: str) -> Any:
     """The field of `facts["config"]` with a dotted name, None where it is not there."""
@@ -78,72 +145,118 @@ def setting(facts: Mapping[str, Any], name: str) -> Any:
     return value
 
 
-def by_seen(metrics: dict[str, Any], protocol: str | None = None) -> dict[str, Counts] | None:
-    """The counts of `breakdown.by_seen` in `metrics.json` of an evaluation.
-
-    None where it does not know what was in training, or counted by another than the given protocol.
-    Raises Fault where it is faulty.
-    """
-    if not metrics.keys() & set(SEEN_CLASSES):
-        return None
-    if protocol is not None and metrics.get("protocol") != protocol:
-        return None
-    return {
-        name: Counts(*(member(member(metrics, name, dict), number, int) for number in _COUNTS))
-        for name in SEEN_CLASSES
-    }
-
-
-def read_evaluations(paths: list[Path], split: str) -> list[Evaluation]:
+def read_evaluations(
+    paths: Sequence[Path], split: str, protocol: str | None = None
+) -> list[Evaluation]:
     """Every evaluation of `split` in these folders; a path may also be one evaluation's folder.
 
     Names are those of the run folders, with that of the evaluation where a run has several, and
     whole paths where two would be the same.
 
+    Args:
+        paths: run folders, or folders of single evaluations.
+        split: as in `config.eval.split`.
+        protocol: a name in `PROTOCOLS`; None for that by which each was evaluated.
+
     Raises:
         WorkdirError: a folder or its evaluation is missing.
-        RecordError, ScoringError: the files are faulty, or don't belong together.
+        RecordError: its metrics are missing or faulty.
     """
-    found = [(path, folder) for path in paths for folder in _folders(path, split)]
-    names = []
-    for path, folder in found:
-        several = path == folder or sum(other == path for other, _ in found) > 1
-        run = _workdir(folder).name
-        names.append(f"{run}/{folder.name}" if several else run)
-    names = [
-        str(folder) if names.count(name) > 1 else name
-        for name, (_, folder) in zip(names, found, strict=True)
-    ]
-    return [_read(folder, name) for name, (_, folder) in zip(names, found, strict=True)]
+    found = [evaluation for path in paths for evaluation in _of_split(path, split, protocol)]
+    return told_apart(found, [evaluation.folder for evaluation in found])
 
 
-def read_evaluation(path: Path, split: str) -> Evaluation:
-    """The evaluation in a folder of its own, or that in `path/eval/split`; errors as above."""
-    return _read(*locate(path, split))
+def read_evaluation(path: Path, split: str, protocol: str | None = None) -> Evaluation:
+    """The evaluation in a folder of its own, or that in `path/eval/split`.
 
-
-def locate(path: Path, split: str) -> tuple[Path, str]:
-    """Folder of that evaluation, and a name for its system; raises WorkdirError."""
-    folder = path if _is_evaluation(path) else layout.inside(path, layout.EVALUATIONS, split)
+    Its metrics may be missing. Arguments and errors are otherwise those of `read_evaluations`.
+    """
+    is_evaluation = _is_evaluation(path)
+    folder = path if is_evaluation else layout.inside(path, layout.EVALUATIONS, split)
     if not _is_evaluation(folder):
         raise _missing(path, split)
-    run = _workdir(folder).name
-    return folder, f"{run}/{folder.name}" if path == folder else run
+    found = _read(folder, protocol, needs_metrics=False)
+    return found if is_evaluation else _called_after_run(found)
 
 
-def _folders(path: Path, split: str) -> list[Path]:
+def all_evaluations(workdir: Path) -> list[Evaluation]:
+    """Everything in the folder of a run that has metrics, of any split; records may be missing.
+
+    Raises RecordError where metrics are faulty.
+    """
+    return [_read(folder, None) for folder in _folders_with(workdir, layout.METRICS)]
+
+
+def told_apart(evaluations: Sequence[Evaluation], places: Iterable[object]) -> list[Evaluation]:
+    """The evaluations, those whose name another has as well called by their places instead."""
+    names = [evaluation.name for evaluation in evaluations]
+    return [
+        dataclasses.replace(evaluation, name=str(place)) if names.count(name) > 1 else evaluation
+        for evaluation, name, place in zip(evaluations, names, places, strict=True)
+    ]
+
+
+def _own_protocol(metrics: Mapping[str, Any]) -> str:
+    """The protocol that the evaluation was scored by."""
+    return metrics.get("protocol", "exact")
+
+
+def _recorded_by_seen(metrics: dict[str, Any]) -> dict[str, Counts] | None:
+    """The counts of `breakdown.by_seen`, None where they are not there; raises Fault."""
+    if not metrics.keys() & set(breakdown.SEEN_CLASSES):
+        return None
+    return {
+        name: Counts(*(member(member(metrics, name, dict), number, int) for number in _COUNTS))
+        for name in breakdown.SEEN_CLASSES
+    }
+
+
+def _of_split(path: Path, split: str, protocol: str | None) -> list[Evaluation]:
     if _is_evaluation(path):
-        if (found := read_metrics(path)["split"]) != split:
-            raise WorkdirError(f"{path}: is an evaluation of {found}; say --split={found}")
-        return [path]
-    folders = folders_with(path, layout.PREDICTIONS)
-    folders = [f for f in folders if _is_evaluation(f) and read_metrics(f)["split"] == split]
-    if not folders:
+        found = _read(path, protocol)
+        if found.split != split:
+            raise WorkdirError(
+                f"{path}: is an evaluation of {found.split}; say --split={found.split}"
+            )
+        return [found]
+    folders = filter(_is_evaluation, _folders_with(path, layout.PREDICTIONS))
+    several = [e for e in (_read(folder, protocol) for folder in folders) if e.split == split]
+    if not several:
         raise _missing(path, split)
-    return folders
+    return several if several[1:] else [_called_after_run(several[0])]
 
 
-def folders_with(workdir: Path, name: str) -> list[Path]:
+def _read(folder: Path, protocol: str | None, *, needs_metrics: bool = True) -> Evaluation:
+    """It is called after its run and its folder."""
+    has_metrics = layout.inside(folder, layout.METRICS).is_file()
+    metrics = _read_metrics(folder) if has_metrics or needs_metrics else {}
+    name = f"{folder.resolve().parents[1].name}/{folder.name}"
+    return Evaluation(folder, name, metrics, protocol or _own_protocol(metrics))
+
+
+def _read_metrics(folder: Path) -> dict[str, Any]:
+    """`metrics.json` of an evaluation; raises RecordError where it is missing or faulty."""
+    path = layout.inside(folder, layout.METRICS)
+    try:
+        metrics = parse_object(path.read_bytes())
+        member(metrics, "split", str)
+        if expect(_own_protocol(metrics), str, "field 'protocol'") not in PROTOCOLS:
+            raise Fault(f"unknown protocol {quote(metrics['protocol'])}")
+        expect(metrics.get("decoding", {}), dict, "field 'decoding'")
+        _recorded_by_seen(metrics)
+    except OSError as error:
+        reason = f"cannot read: {error.strerror}; evaluate again with --mode=eval"
+        raise RecordError(path, None, reason) from None
+    except Fault as fault:
+        raise RecordError(path, None, str(fault)) from None
+    return metrics
+
+
+def _called_after_run(evaluation: Evaluation) -> Evaluation:
+    return dataclasses.replace(evaluation, name=evaluation.workdir.name)
+
+
+def _folders_with(workdir: Path, name: str) -> list[Path]:
     """The evaluations of a run that have a file of that name, but those being written; sorted."""
     folders = layout.inside(workdir, layout.EVALUATIONS).glob("[!.]*")
     return sorted(
@@ -154,7 +267,7 @@ def folders_with(workdir: Path, name: str) -> list[Path]:
 def _missing(path: Path, split: str) -> WorkdirError:
     if not path.is_dir():
         return WorkdirError(f"{path}: no such folder; give the --workdir of a run")
-    found = [folder.name for folder in folders_with(path, layout.PREDICTIONS)]
+    found = [folder.name for folder in _folders_with(path, layout.PREDICTIONS)]
     others = f" (there is {', '.join(found)})" if found else ""
     return WorkdirError(
         f"{path}: no evaluation of {split}{others}; make it with python -m grel.main --mode=eval "
@@ -164,38 +277,3 @@ def _missing(path: Path, split: str) -> WorkdirError:
 
 def _is_evaluation(folder: Path) -> bool:
     return all(layout.inside(folder, name).is_file() for name in _RECORDS)
-
-
-def _workdir(folder: Path) -> Path:
-    return folder.resolve().parent.parent
-
-
-def read_metrics(folder: Path) -> dict[str, Any]:
-    """`metrics.json` of an evaluation; raises RecordError where it is missing or faulty."""
-    path = layout.inside(folder, layout.METRICS)
-    try:
-        metrics = parse_object(path.read_bytes())
-        member(metrics, "split", str)
-        by_seen(metrics)
-    except OSError as error:
-        reason = f"cannot read: {error.strerror}; evaluate again with --mode=eval"
-        raise RecordError(path, None, reason) from None
-    except Fault as fault:
-        raise RecordError(path, None, str(fault)) from None
-    return metrics
-
-
-def _read(folder: Path, name: str) -> Evaluation:
-    gold, predictions = (list(read_jsonl(folder / file)) for file in _RECORDS)
-    try:
-        pairs = pair(gold, predictions)
-    except ScoringError as error:
-        raise ScoringError(f"{folder}: {error}") from None
-    return Evaluation(
-        workdir=_workdir(folder),
-        folder=folder,
-        name=name,
-        metrics=read_metrics(folder),
-        gold=[document for document, _ in pairs],
-        predictions=[prediction for _, prediction in pairs],
-    )

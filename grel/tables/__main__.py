@@ -118,7 +118,7 @@ def _run(args: argparse.Namespace) -> None:
     resampling = details.Resampling(args.resamples, args.seed)
     tables = [
         *paper.tables(systems, args.protocol),
-        *details.tables(systems, args.protocol, resampling),
+        *details.tables(systems, resampling),
     ]
     if args.output is None:
         sys.stdout.write(FORMATS[args.format](tables))

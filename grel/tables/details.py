@@ -6,13 +6,14 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Iterator, Sequence
 
+from grel.runs.evaluations import Evaluation
 from grel.scoring import bootstrap, breakdown
 from grel.scoring.calibration import reliability
 from grel.scoring.judged import judge, total
 from grel.scoring.protocols import PROTOCOLS, Counts, ScoringError
 from grel.tables.paper import prf
 from grel.tables.render import Cell, Table
-from grel.tables.systems import System, by_seed, same_corpus
+from grel.tables.systems import by_seed, same_corpus
 
 Groups = dict[str, Counts]
 
@@ -27,8 +28,8 @@ class Resampling:
     seed: int
 
 
-def tables(systems: Sequence[System], protocol: str, resampling: Resampling) -> Iterator[Table]:
-    """Every table that has something to tell, for the systems under the protocol of that name."""
+def tables(systems: Sequence[Evaluation], resampling: Resampling) -> Iterator[Table]:
+    """Every table that has something to tell."""
     yield intervals(systems, resampling)
     if any(same_corpus(systems)):
         yield significance(systems, resampling)
@@ -65,12 +66,12 @@ def tables(systems: Sequence[System], protocol: str, resampling: Resampling) -> 
         yield calibration(systems)
 
 
-def intervals(systems: Sequence[System], resampling: Resampling) -> Table:
+def intervals(systems: Sequence[Evaluation], resampling: Resampling) -> Table:
     """95 % bootstrap intervals of precision, recall and F1."""
     rows: list[tuple[Cell, ...]] = []
     for system in systems:
         found = bootstrap.confidence_intervals(
-            system.counts_E3, **dataclasses.asdict(resampling)
+            bootstrap.counts(system.judged), **dataclasses.asdict(resampling)
         ).values()
         for metric, value, interval in zip(_METRICS, prf(system.total), found, strict=False):
             rows.append((system.name, system.corpus, metric, value, interval.low, interval.high))
@@ -83,13 +84,13 @@ def intervals(systems: Sequence[System], resampling: Resampling) -> Table:
     )
 
 
-def significance(systems: Sequence[System], resampling: Resampling) -> Table:
+def significance(systems: Sequence[Evaluation], resampling: Resampling) -> Table:
     """Every two systems of one corpus: difference in F1, its interval, and the p-value."""
     rows: list[tuple[Cell, ...]] = []
+    counts = {system.name: bootstrap.counts(system.judged) for system in systems}
     for first, second in same_corpus(systems):
-        found = bootstrap.compare(
-            first.counts_E3, second.counts_E3, **dataclasses.asdict(resampling)
-        )
+        both = counts[first.name], counts[second.name]
+        found = bootstrap.compare(*both, **dataclasses.asdict(resampling))
         ends = found.interval.low, found.interval.high
         row = first.name, second.name, first.corpus, found.difference, *ends, found.p_value
         rows.append(row)
@@ -106,7 +107,7 @@ def significance(systems: Sequence[System], resampling: Resampling) -> Table:
     )
 
 
-def over_seeds(groups: Sequence[Sequence[System]]) -> Table:
+def over_seeds(groups: Sequence[Sequence[Evaluation]]) -> Table:
     """Mean and deviation of systems that were trained from several seeds; see `by_seed`."""
     rows: list[tuple[Cell, ...]] = []
     for group in groups:
@@ -126,15 +127,18 @@ def over_seeds(groups: Sequence[Sequence[System]]) -> Table:
     )
 
 
-def by_protocol(systems: Sequence[System]) -> Table:
+def by_protocol(systems: Sequence[Evaluation]) -> Table:
     """The same predictions under each protocol."""
     rows: list[tuple[Cell, ...]] = []
     notes = []
     for system in systems:
-        evaluation = system.evaluation
         for name, protocol in PROTOCOLS.items():
             try:
-                counts = total(judge(evaluation.gold, evaluation.predictions, protocol))
+                counts = (
+                    system.total
+                    if name == system.protocol
+                    else total(judge(system.gold, system.predictions, protocol))
+                )
             except ScoringError as error:
                 # Only `span` asks more of the files than they were read with.
                 notes.append(f"{system.name}, {name}: {error}.")
@@ -149,7 +153,7 @@ def by_protocol(systems: Sequence[System]) -> Table:
     )
 
 
-def by_seen(systems: Sequence[System]) -> Table:
+def by_seen(systems: Sequence[Evaluation]) -> Table:
     """Triples by whether training had them; systems of which it is not known are left out."""
     return _division(
         [system for system in systems if system.by_seen],
@@ -161,7 +165,7 @@ def by_seen(systems: Sequence[System]) -> Table:
     )
 
 
-def by_novelty(systems: Sequence[System]) -> Table:
+def by_novelty(systems: Sequence[Evaluation]) -> Table:
     """Triples by whether training data has their entities; systems without it are left out."""
     return _division(
         [system for system in systems if system.train is not None],
@@ -171,7 +175,7 @@ def by_novelty(systems: Sequence[System]) -> Table:
     )
 
 
-def calibration(systems: Sequence[System]) -> Table:
+def calibration(systems: Sequence[Evaluation]) -> Table:
     """Scores of triples against how often they are correct, in ten bins."""
     rows: list[tuple[Cell, ...]] = []
     notes = ["Gap is |accuracy - mean score|; that of all triples is the expected error."]
@@ -183,8 +187,7 @@ def calibration(systems: Sequence[System]) -> Table:
             continue
         label = system.name, system.corpus
         for one in found.bins:
-            gap = abs(one.accuracy - one.mean_score) if one.count else None
-            values = one.count, one.mean_score, one.accuracy, gap
+            values = one.count, one.mean_score, one.accuracy, one.gap
             rows.append((*label, f"{one.low:.1f} to {one.high:.1f}", *values))
         scored = sum(one.count for one in found.bins)
         rows.append((*label, "all", scored, None, None, found.expected_calibration_error))
@@ -200,10 +203,10 @@ def calibration(systems: Sequence[System]) -> Table:
 
 
 def _division(
-    systems: Sequence[System],
+    systems: Sequence[Evaluation],
     name: str,
     title: str,
-    groups_fn: Callable[[System], Groups],
+    groups_fn: Callable[[Evaluation], Groups],
     *notes: str,
 ) -> Table:
     """A table of the classes of one division that anything falls in."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Sequence
 
+from grel.records import Document
+from grel.runs.evaluations import Evaluation
 from grel.scoring.corpus import LENGTH_CLASSES, corpus_statistics
 from grel.scoring.errors import count_errors
-from grel.scoring.protocols import PROTOCOLS, Counts, score
+from grel.scoring.protocols import Counts
 from grel.tables import published
 from grel.tables.render import Cell, Table
-from grel.tables.systems import System, without_copy
+from grel.tables.systems import without_copy
 
 MEASURED, PAPER = "measured", "paper"
 
@@ -27,7 +29,7 @@ _LENGTHS = (
 )
 
 
-def tables(systems: Sequence[System], protocol: str) -> Iterator[Table]:
+def tables(systems: Sequence[Evaluation], protocol: str) -> Iterator[Table]:
     """The five tables, for the systems under the protocol of that name."""
     yield main_results(systems, protocol)
     yield ablation(systems, protocol)
@@ -45,7 +47,7 @@ def _measured(protocol: str) -> str:
     return f"Rows of source measured are scored by protocol {protocol}."
 
 
-def main_results(systems: Sequence[System], protocol: str) -> Table:
+def main_results(systems: Sequence[Evaluation], protocol: str) -> Table:
     """Table 1: precision, recall and F1 by system and corpus."""
     rows: list[tuple[Cell, ...]] = [
         (MEASURED, s.name, s.corpus, *prf(s.total), s.unseen_f1) for s in systems
@@ -64,7 +66,7 @@ def main_results(systems: Sequence[System], protocol: str) -> Table:
     )
 
 
-def ablation(systems: Sequence[System], protocol: str) -> Table:
+def ablation(systems: Sequence[Evaluation], protocol: str) -> Table:
     """Table 2: with and without the copy mechanism.
 
     The gain of a measured row is over the evaluation without copying of the same run, which
@@ -75,10 +77,10 @@ def ablation(systems: Sequence[System], protocol: str) -> Table:
     for system in systems:
         other = without_copy(system, systems)
         gain = None if other is None else system.total.f1 - other.total.f1
-        if other is None and system.evaluation.copy not in (None, "off"):
+        if other is None and system.copy not in (None, "off"):
             lonely.append(system)
-        values = *prf(system.total), system.unseen_f1, gain
-        rows.append((MEASURED, system.name, system.evaluation.copy, system.corpus, *values))
+        label = MEASURED, system.name, system.copy, system.corpus
+        rows.append((*label, *prf(system.total), system.unseen_f1, gain))
     for (name, copy), by_corpus in published.ABLATION.items():
         for corpus, values in by_corpus.items():
             base = published.ABLATION[name, "off"][corpus][2]
@@ -86,9 +88,9 @@ def ablation(systems: Sequence[System], protocol: str) -> Table:
             rows.append((PAPER, name, copy, corpus, *values, None, gain))
     notes = tuple(
         f"{system.name} was not evaluated without copying: add the folder that python -m grel.main "
-        f"--mode=eval --workdir={system.evaluation.workdir} --config.decoding.copy=off "
+        f"--mode=eval --workdir={system.workdir} --config.decoding.copy=off "
         "--config.decoding.structure=off "
-        f"--config.eval.name={system.evaluation.split}_copy_off makes."
+        f"--config.eval.name={system.split}_copy_off makes."
         for system in lonely
     )
     return Table(
@@ -100,14 +102,13 @@ def ablation(systems: Sequence[System], protocol: str) -> Table:
     )
 
 
-def entity_errors(systems: Sequence[System]) -> Table:
+def entity_errors(systems: Sequence[Evaluation]) -> Table:
     """Table 3: predicted entities that are wrong, by error class; see `scoring.errors`."""
     rows: list[tuple[Cell, ...]] = []
     for system in systems:
-        evaluation = system.evaluation
-        found = count_errors(evaluation.gold, evaluation.predictions)
+        found = count_errors(system.gold, system.predictions)
         rows.append(
-            (MEASURED, system.name, evaluation.copy, system.corpus, *dataclasses.astuple(found))
+            (MEASURED, system.name, system.copy, system.corpus, *dataclasses.astuple(found))
         )
     rows += [
         (PAPER, "GenerativeRE", copy, corpus, *counts, None, None)
@@ -127,12 +128,11 @@ def entity_errors(systems: Sequence[System]) -> Table:
     )
 
 
-def by_length(systems: Sequence[System], protocol: str) -> Table:
+def by_length(systems: Sequence[Evaluation], protocol: str) -> Table:
     """Table 4: F1 of triples with entities of several words."""
     rows: list[tuple[Cell, ...]] = []
     for system in systems:
-        evaluation = system.evaluation
-        found = score(evaluation.gold, evaluation.predictions, PROTOCOLS[protocol]).by_length
+        found = system.by_length
         values = (found[name].f1 for name in _CLASSES)
         golds = (found[name].gold for name in _CLASSES)
         rows.append((MEASURED, system.name, system.corpus, *values, *golds))
@@ -150,14 +150,13 @@ def by_length(systems: Sequence[System], protocol: str) -> Table:
     )
 
 
-def corpora(systems: Sequence[System]) -> Table:
+def corpora(systems: Sequence[Evaluation]) -> Table:
     """Table 5: what each corpus holds, of the split evaluated and, where given, of training."""
-    parts = {}
+    parts: dict[str, Sequence[Document]] = {}
     for system in systems:
-        evaluation = system.evaluation
-        parts[system.corpus] = evaluation.gold
+        parts[system.corpus] = system.gold
         if system.train is not None:
-            parts[f"{evaluation.dataset} (--data)"] = system.train
+            parts[f"{system.dataset} (--data)"] = system.train
     rows: list[tuple[Cell, ...]] = []
     for name, documents in parts.items():
         found = corpus_statistics(documents)

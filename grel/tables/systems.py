@@ -1,4 +1,4 @@
-"""The systems that the tables compare: evaluations, judged once under one protocol."""
+"""The systems that the tables compare: evaluations, and which of them belong together."""
 
 from __future__ import annotations
 
@@ -9,61 +9,19 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from grel.records import Document, read_jsonl
-from grel.runs.evaluations import Evaluation, WorkdirError, by_seen, read_evaluations
-from grel.scoring import bootstrap, breakdown
+from grel.runs.evaluations import Evaluation, WorkdirError, read_evaluations
 from grel.scoring.contrast import check_same_gold
-from grel.scoring.judged import Judged, judge, total
-from grel.scoring.protocols import PROTOCOLS, Counts, ScoringError
-from grel.scoring.seen import SeenTriples
-
-
-@dataclasses.dataclass(frozen=True)
-class System:
-    """An evaluation under the protocol of the tables.
-
-    Attributes:
-        judged: its documents; counts_E3: (correct, predicted, gold) of each.
-        train: the documents it was trained on, None where they were not given.
-        by_seen: counts of triples that training did not have and had; None where it is not known.
-    """
-
-    evaluation: Evaluation
-    judged: list[Judged]
-    counts_E3: np.ndarray
-    train: list[Document] | None
-    by_seen: dict[str, Counts] | None
-
-    @property
-    def name(self) -> str:
-        return self.evaluation.name
-
-    @property
-    def corpus(self) -> str:
-        return self.evaluation.corpus
-
-    @property
-    def total(self) -> Counts:
-        """The counts of all documents."""
-        return total(self.judged)
-
-    @property
-    def unseen_f1(self) -> float | None:
-        """F1 of the triples that training did not have, None where it is not known."""
-        return self.by_seen["unseen"].f1 if self.by_seen else None
+from grel.scoring.protocols import ScoringError
 
 
 def read_systems(
     paths: Sequence[Path], split: str, protocol: str, train_files: dict[str, Path]
-) -> list[System]:
-    """Reads every evaluation of `split` in the folders; see `evaluations.read_evaluations`.
+) -> list[Evaluation]:
+    """`evaluations.read_evaluations`, each with the documents it was trained on.
 
     Args:
-        paths: run folders, or folders of single evaluations.
-        split: as in `config.eval.split`.
-        protocol: a name in `PROTOCOLS`.
+        paths, split, protocol: see `read_evaluations`.
         train_files: training records by data set; under "" those of the only one.
 
     Raises:
@@ -71,45 +29,37 @@ def read_systems(
         ScoringError: two systems of one corpus were evaluated on different gold triples, or the
             protocol needs spans that gold lacks.
     """
-    evaluations = read_evaluations(list(paths), split)
-    train = _read_train(train_files, {evaluation.dataset for evaluation in evaluations})
-    systems = []
-    for evaluation in evaluations:
-        judged = judge(evaluation.gold, evaluation.predictions, PROTOCOLS[protocol])
-        documents = train.get(evaluation.dataset)
-        # The evaluation knows best what its checkpoint was trained on.
-        classes = by_seen(evaluation.metrics, protocol)
-        if classes is None and documents is not None:
-            classes = breakdown.by_seen(judged, SeenTriples.of(documents))
-        systems.append(System(evaluation, judged, bootstrap.counts(judged), documents, classes))
+    found = read_evaluations(paths, split, protocol)
+    train = _read_train(train_files, {evaluation.dataset for evaluation in found})
+    systems = [dataclasses.replace(e, train=train.get(e.dataset)) for e in found]
     for first, second in same_corpus(systems):
+        both = first.judged, second.judged
         try:
-            check_same_gold(first.judged, second.judged)
+            check_same_gold(*both)
         except ScoringError as error:
             raise ScoringError(f"{first.name} and {second.name}: {error}") from None
     return systems
 
 
-def same_corpus(systems: Sequence[System]) -> Iterator[tuple[System, System]]:
+def same_corpus(systems: Sequence[Evaluation]) -> Iterator[tuple[Evaluation, Evaluation]]:
     """All pairs of systems that were evaluated on the same corpus."""
     for first, second in itertools.combinations(systems, 2):
         if first.corpus == second.corpus:
             yield first, second
 
 
-def by_seed(systems: Sequence[System]) -> list[list[System]]:
+def by_seed(systems: Sequence[Evaluation]) -> list[list[Evaluation]]:
     """Systems that differ in the seed of their training alone, together; those with one left out.
 
     Where files lie and how often they are written makes no difference.
     """
-    groups: dict[str, list[System]] = {}
+    groups: dict[str, list[Evaluation]] = {}
     for system in systems:
-        metrics = system.evaluation.metrics
-        config = json.loads(json.dumps(metrics.get("config", {})))
+        config = json.loads(json.dumps(system.metrics.get("config", {})))
         for section, field in _IRRELEVANT:
             config.get(section, {}).pop(field, None)
         if config.pop("seed", None) is not None:
-            key = json.dumps([system.corpus, system.evaluation.folder.name, config], sort_keys=True)
+            key = json.dumps([system.corpus, system.folder.name, config], sort_keys=True)
             groups.setdefault(key, []).append(system)
     return [group for group in groups.values() if len(group) > 1]
 
@@ -120,28 +70,23 @@ _IRRELEVANT = (
 )
 
 
-def without_copy(system: System, systems: Sequence[System]) -> System | None:
+def without_copy(system: Evaluation, systems: Sequence[Evaluation]) -> Evaluation | None:
     """The evaluation of the same run that differs from this one in not copying, if there is one."""
-    if system.evaluation.copy in (None, "off"):
+    if system.copy in (None, "off"):
         return None
     for other in systems:
-        if other.evaluation.copy == "off" and _but_for_copy(other) == _but_for_copy(system):
+        if other.copy == "off" and _but_for_copy(other) == _but_for_copy(system):
             return other
     return None
 
 
-def _but_for_copy(system: System) -> tuple[Any, ...]:
+def _but_for_copy(system: Evaluation) -> tuple[Any, ...]:
     """What must agree for two evaluations to differ in copying alone, and in structure with it.
 
     Structure copies, so that there is none without copying.
     """
-    evaluation = system.evaluation
-    decoding = {
-        **evaluation.metrics["config"]["decoding"],
-        "copy": None,
-        "structure": None,
-    }
-    return evaluation.workdir, evaluation.corpus, evaluation.metrics.get("step"), decoding
+    decoding = {**system.metrics["config"]["decoding"], "copy": None, "structure": None}
+    return system.workdir, system.corpus, system.metrics.get("step"), decoding
 
 
 def _read_train(files: dict[str, Path], datasets: set[str]) -> dict[str, list[Document]]:

@@ -71,7 +71,7 @@ def write_run(workdir, predicted=(), copies=0):
         folder / "predictions.jsonl",
         [{"id": id, "text": gold[id][0], "triples": triples} for id, triples in found.items()],
     )
-    metrics = {"protocol": "exact", "step": 7, "decoding": {"malformed": 3}}
+    metrics = {"split": "test", "protocol": "exact", "step": 7, "decoding": {"malformed": 3}}
     (folder / "metrics.json").write_text(json.dumps(metrics))
     write_lines(folder / "trace.jsonl", [TRACE])
     write_lines(workdir / "metrics.jsonl", LOG)

@@ -6,16 +6,13 @@ import pytest
 
 from grel.report.content import data_block
 from grel.report.runs import read_run
-from grel.scoring.judged import judge
-from grel.scoring.protocols import PROTOCOLS
+from grel.runs.evaluations import read_evaluation
 from tests.report import sample
 
 
 def _data(*folders):
-    runs = [read_run(folder, "test") for folder in folders]
-    protocol = PROTOCOLS["exact"]
-    judged = [judge(run.gold, run.predictions, protocol) for run in runs]
-    return json.loads(json.dumps(data_block(runs, judged)))
+    evaluations = [read_evaluation(folder, "test") for folder in folders]
+    return json.loads(json.dumps(data_block(evaluations, read_run(evaluations[0]).traces)))
 
 
 def test_a_sentence_has_its_rows_marks_classes_and_trace(tmp_path):

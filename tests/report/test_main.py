@@ -77,6 +77,22 @@ def test_two_runs_are_set_against_each_other(run_folder, tmp_path):
     assert '<th scope="row">neither</th><td>2</td><td>–</td>' in text
 
 
+def test_the_protocol_of_the_first_run_holds_for_both(run_folder, tmp_path):
+    reflexive = sample.triple(sample.ANN, "Ann Moore", "company", "Ann Moore")
+    other = sample.write_run(tmp_path / "other", {"right": [sample.WORKS, reflexive]})
+    metrics = run_folder / "eval/test/metrics.json"
+    metrics.write_text(metrics.read_text().replace("exact", "nayak"))
+    for paths, protocol, num_wrong in (
+        ((run_folder, other), "nayak", 0),
+        ((other, run_folder), "exact", 1),
+    ):
+        args = [f"--workdir={paths[0]}", f"--compare={paths[1]}", f"--output={tmp_path / 'a.html'}"]
+        assert main(args) == 0
+        text = (tmp_path / "a.html").read_text(encoding="utf-8")
+        assert f"protocol {protocol}" in text
+        assert f'<th scope="row">only other</th><td>0</td><td>{num_wrong}</td>' in text
+
+
 def test_errors_are_one_line_and_write_nothing(run_folder, tmp_path, capsys):
     output = tmp_path / "a.html"
     other = sample.write_run(tmp_path / "other", copies=1)

@@ -52,7 +52,7 @@ def test_the_gain_is_over_the_same_run_without_copying(systems):
 
 
 def test_other_parameters_are_no_counterpart(systems):
-    systems[1].evaluation.metrics["step"] = 41
+    systems[1].metrics["step"] = 41
     table = paper.ablation(systems, "exact")
     assert {row[-1] for row in _rows(table, "measured")} == {None}
     assert sum("copy=off" in note for note in table.notes) == 2
