@@ -47,7 +47,7 @@ data.pipeline data.augment
 data.columns
 decoding.batching decoding.structure decoding.pointers
 decoding.copying decoding.trace
-decoding.greedy decoding.extensions
+decoding.greedy decoding.extensions decoding.drafts
 decoding.beam
 decoding.driver
 models.dropout models.losses models.pointer

@@ -66,6 +66,8 @@ class Rules:
         head: "vocabulary" where the model gives a logit for each of its tokens, "pointer" where it
             gives one for each place; a place that can't be taken then has -inf.
         end_bias: is added to the logit of `end_id`; None is 0.
+        followed: an automaton whose states are kept in the copy state for drafts to go by, though
+            everything is allowed; it is `grammar` where there is one. None keeps no states.
     """
 
     grammar: structure.Grammar | None = None
@@ -75,6 +77,7 @@ class Rules:
     head: str = flax.struct.field(pytree_node=False, default="vocabulary")
     end_bias: jax.Array | None = None
     end_id: int = flax.struct.field(pytree_node=False, default=0)
+    followed: structure.Grammar | None = None
 
 
 @flax.struct.dataclass
@@ -105,7 +108,8 @@ class CopyState:
             there contiguously.
         mass_BS: log of what the pointer gave the places of these tokens; 0 where there is none.
         label_B: the previous label.
-        slot_B: the state of the grammar's automaton.
+        slot_B: the state of the grammar's automaton; -1 where the grammar is left, which it can
+            be where it is `Rules.followed` only.
     """
 
     match_BS: jax.Array
@@ -377,26 +381,28 @@ def advance(
     goes_on_BS = starts_B1 | _shift(state.match_BS)
     before_BS = jnp.where(starts_B1, 0.0, _shift(state.mass_BS))
     slot_B = state.slot_B
-    if rules.grammar is not None:
-        column_B = (token_B[:, None] == rules.grammar.token_ids_E[None]).argmax(-1)
-        slot_B = jnp.where(
-            label_B == O,
-            rules.grammar.next_AE[slot_B, column_B],
-            rules.grammar.next_copied_A[slot_B],
-        )
+    grammar = rules.followed if rules.grammar is None else rules.grammar
+    if grammar is not None:
+        slot_B = structure.follow(grammar, slot_B, token_B, label_B != O)
     match_BS = here_BS & goes_on_BS
     mass_BS = jnp.where(match_BS, before_BS + mass_BS, 0.0)
     return CopyState(match_BS, mass_BS, label_B, slot_B)
 
 
-def position(masks: CopyMasks, state: CopyState) -> jax.Array:
-    """Where in S1 the tokens since the last B end; -1 where in no place.
+def place(state: CopyState) -> jax.Array:
+    """Where in the source the tokens since the last B end; -1 where in no place.
 
     Of several places the one that the pointer gave most, or the first where the model does not
-    point. Returns position_B: what stands before S1 is not counted.
+    point. Returns place_B.
     """
     place_B = jnp.where(state.match_BS, state.mass_BS, -jnp.inf).argmax(-1)
-    return jnp.where(state.match_BS.any(-1), in_sentence(masks, place_B), -1)
+    return jnp.where(state.match_BS.any(-1), place_B, -1)
+
+
+def position(masks: CopyMasks, state: CopyState) -> jax.Array:
+    """The same in S1: position_B, for which what stands before S1 is not counted."""
+    place_B = place(state)
+    return jnp.where(place_B >= 0, in_sentence(masks, place_B), -1)
 
 
 def in_sentence(masks: CopyMasks, place_B: jax.Array) -> jax.Array:

@@ -21,9 +21,23 @@ import jax.numpy as jnp
 import numpy as np
 
 from grel import parallel
-from grel.decoding import batching, beam, copying, greedy
+from grel.decoding import batching, beam, copying, drafts, greedy
 from grel.decoding.structure import Schema
 from grel.decoding.trace import Step, trace
+
+
+class Feeding(NamedTuple):
+    """How a model is fed several tokens at once; see `greedy.Drafting`.
+
+    Attributes:
+        by_rows: the state before the first token -> that in which rows go on by different numbers.
+        feed: (decoding_params, state, tokens_BF) -> (token logits, bio_logits_BFC, state).
+        keep: (state, num_B) -> the state in which so many of these were fed.
+    """
+
+    by_rows: Callable[[Any], Any]
+    feed: Callable[[Any, Any, jax.Array], tuple[Any, Any, Any]]
+    keep: Callable[[Any, jax.Array], Any]
 
 
 class Functions(NamedTuple):
@@ -37,6 +51,7 @@ class Functions(NamedTuple):
             `greedy.StepFn`.
         take_rows, grow: see `greedy.TakeRowsFn` and `GrowFn`; reorder_beams: see `beam.ReorderFn`.
         attended: see `greedy.AttendedFn`; of models that tell.
+        feeding: of models that can be fed several tokens at once.
     """
 
     init: Callable[..., Any]
@@ -46,6 +61,7 @@ class Functions(NamedTuple):
     grow: greedy.GrowFn
     reorder_beams: beam.ReorderFn
     attended: greedy.AttendedFn | None = None
+    feeding: Feeding | None = None
 
 
 class Frame(NamedTuple):
@@ -91,6 +107,8 @@ class Options:
         num_best: how many of the outputs that the beams found are kept.
         length_penalty: see `beam.length_penalty`; with beams only.
         head: of the model, see `copying.Rules`.
+        draft: most tokens that greedy search guesses for the model to verify in one step; 0 is
+            none. It changes nothing that is written.
 
     Raises ValueError for values that are unknown or do not go together.
     """
@@ -106,6 +124,7 @@ class Options:
     num_best: int = 1
     length_penalty: float = 0.0
     head: str = "vocabulary"
+    draft: int = 0
 
     def __post_init__(self):
         copying.check(
@@ -188,11 +207,13 @@ class Decoder:
         unknown_id: that copy "words" writes as well; None is none.
         relations: write these only, with structure "on"; None is all.
         end_bias: is added to the logit of the end token; 0 changes nothing.
+        joined_V: of each token, whether it goes on with the word before it; drafts need it.
 
     Attributes:
         row_steps: steps run so far, summed over the rows they were run for.
 
-    Raises ValueError where relations are unknown, or restricted without structure "on".
+    Raises ValueError where relations are unknown, or restricted without structure "on", and where
+    drafts are asked for of a model that is fed one token at a time.
     """
 
     def __init__(
@@ -206,6 +227,7 @@ class Decoder:
         unknown_id: int | None = None,
         relations: Collection[str] | None = None,
         end_bias: float = 0.0,
+        joined_V: np.ndarray | None = None,
     ):
         copies_words = options.copy == "words"
         writes_others = options.structure == "on" or options.head == "pointer" or copies_words
@@ -216,6 +238,13 @@ class Decoder:
         other_ids = schema.token_ids if writes_others else ()
         if copies_words and unknown_id is not None and unknown_id not in other_ids:
             other_ids = (*other_ids, unknown_id)
+        num_drafted = options.draft if options.num_beams == 1 else 0
+        if num_drafted and model.feeding is None:
+            raise ValueError(
+                f"draft is {options.draft}, but this model is fed one token at a time: set draft=0"
+            )
+        if num_drafted and (schema is None or joined_V is None):
+            raise ValueError("drafts need the schema of relations, and the tokens that join words")
         self._options = options
         self._frame = frame
         self._excluded_ids = tuple(excluded_ids)
@@ -226,11 +255,26 @@ class Decoder:
         def decode(replicated, rows):
             params, grammar, end_bias = replicated
             source_BS, source_length_B, *chars = rows
-            room = greedy.first_room(num_steps)
+            decoding_params = model.decoding_params(params)
+            room = greedy.first_room(num_steps) + num_drafted
+            state = model.init(params, source_BS, source_length_B, room, options.num_beams, *chars)
+            settings: dict[str, Any] = {}
+            followed = grammar
+            if num_drafted:
+                if followed is None:
+                    followed = jax.tree.map(jnp.asarray, schema.grammar())
+                hints = drafts.Hints(followed, jnp.asarray(joined_V), schema.form.part_end)
+                state = model.feeding.by_rows(state)
+                settings["drafting"] = greedy.Drafting(
+                    num_drafted,
+                    functools.partial(drafts.draft, hints, num_drafted),
+                    functools.partial(model.feeding.feed, decoding_params),
+                    model.feeding.keep,
+                )
             search = functools.partial(
                 _greedy if options.num_beams == 1 else _beam,
-                functools.partial(model.step, model.decoding_params(params)),
-                model.init(params, source_BS, source_length_B, room, options.num_beams, *chars),
+                functools.partial(model.step, decoding_params),
+                state,
                 copying.copy_masks(
                     source_BS,
                     source_length_B,
@@ -246,10 +290,12 @@ class Decoder:
                     options.head,
                     end_bias,
                     frame.end_id,
+                    followed,
                 ),
                 num_steps=num_steps,
                 start_id=frame.start_id,
                 end_id=frame.end_id,
+                **settings,
             )
             return (), search(model=model, options=options)
 

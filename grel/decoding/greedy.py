@@ -6,6 +6,11 @@ of the rows have ended the others are gathered into a batch of half the size and
 to a few rows. All sizes are stages of one compiled program, so that a device halves when its own
 rows allow, without the host and without the other devices. Most outputs are short, so that the
 first of the stages has little room to write, and steps in it need not look at what is empty.
+
+A model that can be fed several tokens at once may be: the last one and drafted ones behind it. It
+then says for each what comes next, and what would have been written one token a step is written at
+once, as far as the draft has guessed it and one token further. Rows then differ in how many tokens
+they have, and a draft changes how many steps a search takes but nothing that it writes.
 """
 
 from __future__ import annotations
@@ -34,6 +39,28 @@ AttendedFn = Callable[[Any], jax.Array]
 TakeRowsFn = Callable[[Any, jax.Array], Any]
 # (state, num_steps) -> state with room for so many steps
 GrowFn = Callable[[Any, int], Any]
+# (masks, copied, tokens_BT, labels_BT, length_B) -> guesses of the next tokens, draft_BU
+DraftFn = Callable[
+    [copying.CopyMasks, copying.CopyState, jax.Array, jax.Array, jax.Array], jax.Array
+]
+
+
+class Drafting(NamedTuple):
+    """How several tokens are written in a step.
+
+    Attributes:
+        num_drafted: U; how many are guessed, 1 or more.
+        draft_fn: guesses them. Any ids will do, and those that are not as greedy search writes them
+            are dropped.
+        feed_fn: (state, tokens_BF) -> (token_logits_BFX, bio_logits_BFC, state): as a step
+            function, for F = 1 + U tokens one behind the other. Each counts for those behind it.
+        keep_fn: (state, num_B) -> the state in which so many of the tokens fed last were fed.
+    """
+
+    num_drafted: int
+    draft_fn: DraftFn
+    feed_fn: Callable[[Any, jax.Array], tuple[jax.Array, jax.Array, Any]]
+    keep_fn: Callable[[Any, jax.Array], Any]
 
 
 @flax.struct.dataclass
@@ -67,8 +94,9 @@ class Progress:
         masks, copied: the copy masks of these rows, and what they have written.
         token_b: the last token; ended_b: whether that was the last of its row.
         row_b: which of the B rows these are.
+        length_b: how many tokens they have, the end token included.
         written: all B rows.
-        num_steps: how many steps were run; num_row_steps: the same, summed over rows.
+        num_row_steps: how many steps were run, summed over the rows they were run for.
     """
 
     state: Any
@@ -77,8 +105,8 @@ class Progress:
     token_b: jax.Array
     ended_b: jax.Array
     row_b: jax.Array
+    length_b: jax.Array
     written: Generated
-    num_steps: jax.Array
     num_row_steps: jax.Array
 
 
@@ -104,6 +132,7 @@ def search(
     take_rows_fn: TakeRowsFn,
     grow_fn: GrowFn,
     attended_fn: AttendedFn | None = None,
+    drafting: Drafting | None = None,
 ) -> tuple[Generated, jax.Array]:
     """Writes up to `num_steps` tokens (a multiple of STEPS_PER_CHECK) for each row.
 
@@ -115,7 +144,9 @@ def search(
         masks: the copy masks of the sources; rules: what decides beside the model.
         start_id: the first token to feed; end_id: the token that ends a row.
         take_rows_fn: the model's state of some of the rows; grow_fn: with room for more steps.
-        attended_fn: where the model looked, if it tells.
+        attended_fn: where the model looked, if it tells and is fed one token a step.
+        drafting: how more are fed; then `step_fn` is not used, and the state is to have room for
+            the drafted tokens too.
 
     Returns what was written, and the number of steps run, summed over the rows they were run for.
 
@@ -123,11 +154,20 @@ def search(
     """
     if num_steps % STEPS_PER_CHECK:
         raise ValueError(f"num_steps is {num_steps}; it must be a multiple of {STEPS_PER_CHECK}")
+    num_drafted = drafting.num_drafted if drafting else 0
     progress = begin(state, masks, num_steps=num_steps, start_id=start_id, end_id=end_id)
     for stage in stages(len(masks.source_BS), num_steps):
         progress = take_unended(progress, stage.size, take_rows_fn)
-        progress = progress.replace(state=grow_fn(progress.state, stage.room))
-        progress = advance(step_fn, progress, rules, stage, end_id=end_id, attended_fn=attended_fn)
+        progress = progress.replace(state=grow_fn(progress.state, stage.room + num_drafted))
+        progress = advance(
+            step_fn,
+            progress,
+            rules,
+            stage,
+            end_id=end_id,
+            attended_fn=attended_fn,
+            drafting=drafting,
+        )
     written = progress.written
     length_B = (written.tokens_BT != end_id).sum(-1)
     return written.replace(length_B=length_B), progress.num_row_steps
@@ -138,7 +178,7 @@ class Stage(NamedTuple):
 
     Attributes:
         size: rows searched.
-        room: steps that the model's state has room for; the stage ends when so many were run,
+        room: tokens that there is room for; the stage ends when a row that goes on has so many,
         until: or when no more than so many rows go on.
     """
 
@@ -177,6 +217,7 @@ def begin(
         token_b=jnp.full(num_rows, start_id),
         ended_b=~masks.inside_BS.any(-1),
         row_b=jnp.arange(num_rows),
+        length_b=jnp.zeros(num_rows, jnp.int32),
         written=Generated(
             tokens_BT=filled(end_id),
             labels_BT=filled(O),
@@ -185,7 +226,6 @@ def begin(
             attended_BT=filled(-1),
             length_B=jnp.zeros(num_rows, jnp.int32),
         ),
-        num_steps=jnp.int32(0),
         num_row_steps=jnp.int32(0),
     )
 
@@ -195,15 +235,11 @@ def take_unended(progress: Progress, size: int, take_rows_fn: TakeRowsFn) -> Pro
     if size == len(progress.ended_b):
         return progress
     index_b = jnp.argsort(progress.ended_b, stable=True)[:size]
-    rows = progress.masks, progress.copied, progress.token_b, progress.ended_b, progress.row_b
-    masks, copied, token_b, ended_b, row_b = jax.tree.map(lambda x: x[index_b], rows)
+    of_rows = ("masks", "copied", "token_b", "ended_b", "row_b", "length_b")
+    rows = {name: getattr(progress, name) for name in of_rows}
     return progress.replace(
         state=take_rows_fn(progress.state, index_b),
-        masks=masks,
-        copied=copied,
-        token_b=token_b,
-        ended_b=ended_b,
-        row_b=row_b,
+        **jax.tree.map(lambda x: x[index_b], rows),
     )
 
 
@@ -222,43 +258,90 @@ def advance(
     *,
     end_id: int,
     attended_fn: AttendedFn | None = None,
+    drafting: Drafting | None = None,
 ) -> Progress:
     """Goes on to the end of the stage."""
+    num_tokens = progress.written.tokens_BT.shape[1]
 
-    def step(progress, _):
-        token_logits, bio_logits_bC, state = step_fn(progress.state, progress.token_b)
+    def write(progress, going_b, logits, attended_b):
+        """One token more in the rows that are going."""
+        token_logits, bio_logits_bC = logits
         token_logits = copying.biased(token_logits, progress.masks, rules)
         scores = copying.score_tokens(token_logits, progress.masks, rules)
         choice = copying.choose(bio_logits_bC, scores, progress.masks, progress.copied, rules)
-        token_b = jnp.where(progress.ended_b, end_id, choice.token_B)
-        label_b = jnp.where(progress.ended_b, O, choice.label_B)
-        log_prob_b = jnp.where(progress.ended_b, 0.0, choice.log_prob_B)
+        token_b, label_b = choice.token_B, choice.label_B
         copied = copying.advance(
             progress.masks, progress.copied, token_b, label_b, scores.mass_BS, rules
         )
-        position_b = jnp.where(progress.ended_b, -1, copying.position(progress.masks, copied))
-        attended_b = jnp.where(progress.ended_b, -1, attended(attended_fn, state, progress.masks))
-        place = progress.row_b, progress.num_steps
-        written = progress.written
+        now = {
+            "tokens_BT": token_b,
+            "labels_BT": label_b,
+            "log_prob_BT": choice.log_prob_B,
+            "position_BT": copying.position(progress.masks, copied),
+            "attended_BT": attended_b,
+        }
+        # Of the others, what would be written falls off the end.
+        place = progress.row_b, jnp.where(going_b, progress.length_b, num_tokens)
+        written = {
+            name: getattr(progress.written, name).at[place].set(value, mode="drop")
+            for name, value in now.items()
+        }
+        length_b = progress.length_b + going_b
+        has_ended_b = (token_b == end_id) | (length_b == num_tokens)
         return progress.replace(
-            state=state,
-            copied=copied,
-            token_b=token_b,
-            ended_b=token_b == end_id,
-            written=written.replace(
-                tokens_BT=written.tokens_BT.at[place].set(token_b),
-                labels_BT=written.labels_BT.at[place].set(label_b),
-                log_prob_BT=written.log_prob_BT.at[place].set(log_prob_b),
-                position_BT=written.position_BT.at[place].set(position_b),
-                attended_BT=written.attended_BT.at[place].set(attended_b),
+            copied=jax.tree.map(
+                lambda new, old: jnp.where(going_b.reshape(-1, *[1] * (old.ndim - 1)), new, old),
+                copied,
+                progress.copied,
             ),
-            num_steps=progress.num_steps + 1,
-            num_row_steps=progress.num_row_steps + len(token_b),
-        ), None
+            token_b=jnp.where(going_b, token_b, progress.token_b),
+            ended_b=progress.ended_b | (going_b & has_ended_b),
+            length_b=length_b,
+            written=progress.written.replace(**written),
+        )
+
+    def step(progress, _):
+        going_b = ~progress.ended_b & (progress.length_b < stage.room)
+        if drafting is None:
+            *logits, state = step_fn(progress.state, progress.token_b)
+            attended_b = attended(attended_fn, state, progress.masks)
+            progress = write(progress, going_b, logits, attended_b)
+        else:
+            progress, state = verify(progress, going_b)
+        num_row_steps = progress.num_row_steps + len(going_b)
+        return progress.replace(state=state, num_row_steps=num_row_steps), None
+
+    def verify(progress, going_b):
+        """Writes as far as a draft is what is written anyway, and one token further."""
+        draft_bU = drafting.draft_fn(
+            progress.masks,
+            progress.copied,
+            progress.written.tokens_BT[progress.row_b],
+            progress.written.labels_BT[progress.row_b],
+            progress.length_b,
+        )
+        fed_bF = jnp.concatenate([progress.token_b[:, None], draft_bU], axis=1)
+        *logits, state = drafting.feed_fn(progress.state, fed_bF)
+        attended_b = attended(None, state, progress.masks)
+
+        def write_next(carry, xs):
+            progress, going_b = carry
+            logits, fed_next_b = xs
+            progress = write(progress, going_b, logits, attended_b)
+            going_b &= ~progress.ended_b & (progress.length_b < stage.room)
+            return (progress, going_b & (progress.token_b == fed_next_b)), None
+
+        logits, fed_bF = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), (logits, fed_bF))
+        # Nothing is fed behind the last one.
+        fed_next_Fb = jnp.roll(fed_bF, -1, axis=0)
+        carry = progress.replace(state=None), going_b
+        (after, _), _ = jax.lax.scan(write_next, carry, (logits, fed_next_Fb))
+        return after, drafting.keep_fn(state, after.length_b - progress.length_b)
 
     def goes_on(progress):
-        return (progress.num_steps < stage.room) & ((~progress.ended_b).sum() > stage.until)
+        longest = jnp.where(progress.ended_b, 0, progress.length_b).max()
+        return (longest < stage.room) & ((~progress.ended_b).sum() > stage.until)
 
-    return jax.lax.while_loop(
-        goes_on, lambda p: jax.lax.scan(step, p, length=STEPS_PER_CHECK)[0], progress
-    )
+    # Where steps write several tokens there are few of them.
+    length = 1 if drafting else STEPS_PER_CHECK
+    return jax.lax.while_loop(goes_on, lambda p: jax.lax.scan(step, p, length=length)[0], progress)

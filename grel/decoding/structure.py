@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 import flax.struct
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from grel.text.linearize import Form
@@ -20,7 +21,7 @@ from grel.text.linearize import Form
 FIRST, HEAD, IN_HEAD, TAIL, IN_TAIL = range(5)
 _ROOT = 5
 
-_NOWHERE = -1
+NOWHERE = -1  # after what may not come
 
 
 @flax.struct.dataclass
@@ -43,6 +44,21 @@ class Grammar:
     is_end_E: jax.Array
     starts_A: jax.Array
     inside_A: jax.Array
+
+
+def follow(
+    grammar: Grammar, slot_B: jax.Array, token_B: jax.Array, is_copied_B: jax.Array
+) -> jax.Array:
+    """The states after these tokens, copied ones or not: slot_B.
+
+    It is -1 where a token may not come, and ever after.
+    """
+    is_token_BE = token_B[:, None] == grammar.token_ids_E[None]
+    after_B = jnp.where(
+        is_token_BE.any(-1), grammar.next_AE[slot_B, is_token_BE.argmax(-1)], NOWHERE
+    )
+    after_B = jnp.where(is_copied_B, grammar.next_copied_A[slot_B], after_B)
+    return jnp.where(slot_B == NOWHERE, NOWHERE, after_B)
 
 
 class Schema:
@@ -96,8 +112,8 @@ class Schema:
         part_end, triple_end, end = (
             column[token] for token in (form.part_end, form.triple_end, self.end_id)
         )
-        next_AE = np.full((num_states, len(column)), _NOWHERE, np.int32)
-        next_copied_A = np.full(num_states, _NOWHERE, np.int32)
+        next_AE = np.full((num_states, len(column)), NOWHERE, np.int32)
+        next_copied_A = np.full(num_states, NOWHERE, np.int32)
         next_copied_A[[HEAD, IN_HEAD]] = IN_HEAD
         next_copied_A[[TAIL, IN_TAIL]] = IN_TAIL
         next_AE[IN_HEAD, part_end] = TAIL
@@ -127,6 +143,6 @@ class Schema:
             next_AE=next_AE,
             next_copied_A=next_copied_A,
             is_end_E=np.array(self.token_ids) == self.end_id,
-            starts_A=(next_copied_A != _NOWHERE) & ~inside_A,
+            starts_A=(next_copied_A != NOWHERE) & ~inside_A,
             inside_A=inside_A,
         )

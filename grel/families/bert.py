@@ -15,6 +15,7 @@ from typing import Any, ClassVar
 
 import jax
 import ml_collections
+import numpy as np
 
 from grel import parallel
 from grel.data import augment, features
@@ -77,6 +78,8 @@ _FIELDS = Fields(
         "model.target_mask_rate": 0.15,  # of the target's
         "model.alpha": 0.1,  # weight of the token loss against the label loss
         "model.label_smoothing": 0.0,  # of target tokens
+        # Most tokens that greedy search guesses for the model to verify in one step; 0 is none.
+        "decoding.draft": 0,
     },
     {
         "data.labelling": tuple(bio.LABELLINGS),
@@ -107,6 +110,7 @@ _FIELDS = Fields(
         "model.target_mask_rate": (0.0, 1.0),
         "model.alpha": (0.0, 1.0),
         "model.label_smoothing": (0.0, 0.9),
+        "decoding.draft": (0, 16),
     },
 )
 
@@ -283,9 +287,16 @@ class System(base.Trained):
                 take_rows=bert_decoding.take_rows,
                 grow=bert_decoding.grow,
                 reorder_beams=bert_decoding.reorder_beams,
+                feeding=driver.Feeding(
+                    bert_decoding.by_rows,
+                    functools.partial(bert_decoding.feed, self.model),
+                    bert_decoding.keep,
+                ),
             ),
             w,
             frame=driver.Frame.packed(w.pad_id, w.cls_id, w.sep_id),
             buckets=[*(b for b in self.config.data.buckets if b < longest), longest],
             head=self.model.head,
+            draft=self.config.decoding.draft,
+            joined_V=np.array([token.startswith("##") for token in w.vocabulary]),
         )

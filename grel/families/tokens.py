@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import ml_collections
+import numpy as np
 
 from grel import parallel
 from grel.decoding import copying, driver
@@ -76,6 +77,8 @@ def make_decoder(
     frame: driver.Frame,
     buckets: Sequence[int],
     head: str = "vocabulary",
+    draft: int = 0,
+    joined_V: np.ndarray | None = None,
 ) -> driver.Decoder:
     """A decoder as `config.decoding` says; raises ConfigError for values that cannot work.
 
@@ -83,7 +86,7 @@ def make_decoder(
         config: the whole configuration.
         functions: of the network.
         tokenizer: of its texts.
-        frame, buckets, head: as in `driver`.
+        frame, buckets, head, draft, joined_V: as in `driver`.
     """
     c = config.decoding
     _, num_processes = parallel.process()
@@ -102,6 +105,7 @@ def make_decoder(
                 num_best=c.num_best,
                 length_penalty=c.length_penalty,
                 head=head,
+                draft=draft,
             ),
             frame=frame,
             excluded_ids=tokenizer.excluded_ids,
@@ -109,6 +113,7 @@ def make_decoder(
             unknown_id=tokenizer.unk_id,
             relations=c.relations or None,
             end_bias=c.end_bias,
+            joined_V=joined_V,
         )
     except ValueError as error:
         raise ConfigError(f"config.decoding: {error}") from None

@@ -1,8 +1,8 @@
 """BERT token by token: the layers of `models.bert` over caches of what was read and written.
 
-A step runs the layers over its one or two tokens, with the source's and the target's keys and
-values as further parts of the attention. What it is fed and what it gives has one row per beam, the
-beams of an example side by side; the source's keys and values alone have one row per example
+A step runs the layers over the few tokens that it is fed, with the source's and the target's keys
+and values as further parts of the attention. What it is fed and what it gives has one row per beam,
+the beams of an example side by side; the source's keys and values alone have one row per example
 (models/cache.py). Source: METHOD section 6.
 """
 
@@ -23,6 +23,8 @@ from grel.models.cache import DecodeState
 # What else a search asks of a model.
 take_rows = cache.take_rows
 grow = cache.grow
+by_rows = cache.by_rows
+keep = cache.keep
 reorder_beams = cache.reorder_beams
 
 
@@ -82,25 +84,26 @@ def decoding_params(params: Any) -> Any:
 
 
 class _Inputs(NamedTuple):
-    """Q tokens of each beam that a step feeds."""
+    """Q tokens of each beam that a step runs over."""
 
     tokens_BQ: jax.Array
     positions_BQ: jax.Array
     segments_BQ: jax.Array
 
 
-def _inputs(config: Config, state: DecodeState, token_B: jax.Array) -> _Inputs:
-    """The previous token of each beam, and [MASK] behind it where the objective predicts there."""
-    inputs = [token_B]
+def _inputs(config: Config, state: DecodeState, fed_BF: jax.Array) -> _Inputs:
+    """The tokens fed, and where the objective predicts there a [MASK] behind each."""
+    tokens_BQ, place_1Q = fed_BF, jnp.arange(fed_BF.shape[1])[None]
     if config.objective != "causal":
-        inputs.append(jnp.full_like(token_B, config.mask_id))
-    tokens_BQ = jnp.stack(inputs, axis=1)
-    place_1Q = jnp.arange(tokens_BQ.shape[1])[None]
+        tokens_BQ = jnp.concatenate([fed_BF, jnp.full_like(fed_BF, config.mask_id)], axis=1)
+        place_1Q = jnp.concatenate([place_1Q, place_1Q + 1], axis=1)
     source_length_B = jnp.repeat(state.source_length_B, state.num_beams)
-    positions_BQ = source_length_B[:, None] - 1 + state.step + place_1Q
-    is_target_1Q = (state.step > 0) | (place_1Q > 0)
-    segment_1Q = jnp.where(is_target_1Q, config.target_segment, config.source_segment)
-    return _Inputs(tokens_BQ, positions_BQ, jnp.broadcast_to(segment_1Q, tokens_BQ.shape))
+    place_BQ = state.step.reshape(-1, 1) + place_1Q
+    positions_BQ = source_length_B[:, None] - 1 + place_BQ
+    segments_BQ = jnp.where(place_BQ > 0, config.target_segment, config.source_segment)
+    # Drafts go beyond what is written, and beyond the last position there they count for nothing.
+    positions_BQ = jnp.minimum(positions_BQ, config.max_positions - 1)
+    return _Inputs(tokens_BQ, positions_BQ, jnp.broadcast_to(segments_BQ, tokens_BQ.shape))
 
 
 class _Masks(NamedTuple):
@@ -108,24 +111,27 @@ class _Masks(NamedTuple):
 
     source_BQS: jax.Array
     target_BQT: jax.Array
-    mask_BQ1: jax.Array
+    mask_BQF: jax.Array
 
 
-def _masks(state: DecodeState, num_queries: int) -> _Masks:
+def _masks(state: DecodeState, num_fed: int, num_queries: int) -> _Masks:
     (source_keys, _), (target_keys, _) = state.source[0], state.target[0]
     place_1S = jnp.arange(source_keys.shape[2])[None]
-    place_1T = jnp.arange(target_keys.shape[2])[None]
-    place_1Q = jnp.arange(num_queries)[None]
+    place_11T = jnp.arange(target_keys.shape[2])[None, None]
+    place_1F = jnp.arange(num_fed)[None]
+    query_Q1 = jnp.arange(num_queries)[:, None]
 
     def for_queries(allow):
         return jnp.broadcast_to(allow, (len(target_keys), num_queries, allow.shape[-1]))
 
     source_length_B = jnp.repeat(state.source_length_B, state.num_beams)
+    # The last token that a query sees: itself, or the one that its [MASK] stands behind.
+    last_BQ1 = state.step.reshape(-1, 1, 1) + (query_Q1 % num_fed)[None]
     return _Masks(
         for_queries((place_1S < source_length_B[:, None])[:, None]),
         # At step 0 the fed [SEP] sees itself among the source, not a second time here.
-        for_queries(((place_1T > 0) & (place_1T <= state.step))[None]),
-        for_queries((place_1Q.T > 0)[None]),
+        for_queries((place_11T > 0) & (place_11T <= last_BQ1)),
+        for_queries((query_Q1 == num_fed + place_1F)[None]),
     )
 
 
@@ -140,8 +146,21 @@ def decode_step(
     `token_B` and what is returned have a row for each beam of each example. `params` are those that
     `decoding_params` gives.
     """
-    inputs = _inputs(config, state, token_B)
-    masks = _masks(state, inputs.tokens_BQ.shape[1])
+    token_logits, bio_logits, state = feed(config, params, state, token_B[:, None])
+    return token_logits[:, 0], bio_logits[:, 0], state.replace(step=state.step + 1)
+
+
+def feed(
+    config: Config, params: Any, state: DecodeState, tokens_BF: jax.Array
+) -> tuple[jax.Array, jax.Array, DecodeState]:
+    """The same for F tokens one behind the other, of which `keep` says how many were fed.
+
+    Token logits and bio_logits_BFC of what follows each of them: each sees the ones before it, and
+    an "mlm" or "pseudo" model is fed a MASK behind each, which sees the tokens up to there.
+    """
+    rows, num_fed = tokens_BF.shape
+    inputs = _inputs(config, state, tokens_BF)
+    masks = _masks(state, num_fed, inputs.tokens_BQ.shape[1])
     hidden_BQD = Model(config).apply({"params": params}, *inputs, method=Model.embed)
 
     @jax.jit  # so that it is traced once and not for each layer
@@ -150,12 +169,12 @@ def decode_step(
         own = layer(hidden_BQD, method=Layer.keys_and_values)
         # Before they are read: caches that are written afterwards would be copied first.
         target = tuple(
-            jax.lax.dynamic_update_slice_in_dim(filled, new[:, :, :1], state.step, axis=2)
-            for filled, new in zip(target, own, strict=True)
+            cache.filled(cached, new[:, :, :num_fed], state.step)
+            for cached, new in zip(target, own, strict=True)
         )
         seen = [Keys(*source, masks.source_BQS), Keys(*target, masks.target_BQT)]
         if config.objective != "causal":
-            seen.append(Keys(*(new[:, :, 1:] for new in own), masks.mask_BQ1))
+            seen.append(Keys(*(new[:, :, num_fed:] for new in own), masks.mask_BQF))
         return layer(hidden_BQD, seen, method=Layer.output), target
 
     targets = []
@@ -165,10 +184,8 @@ def decode_step(
         hidden_BQD, target = run_layer(layer_params, hidden_BQD, source, target)
         targets.append(target)
     # The beams of an example share its places.
-    last_BWD = hidden_BQD[:, -1].reshape(-1, state.num_beams, config.hidden_size)
-    token_logits, bio_logits_BWC = Model(config).apply(
-        {"params": params}, last_BWD, state.places, method=Model.heads
-    )
-    state = state.replace(target=tuple(targets), step=state.step + 1)
-    rows = len(token_B)
-    return token_logits.reshape(rows, -1), bio_logits_BWC.reshape(rows, -1), state
+    examples = len(state.source_length_B)
+    last_BPD = hidden_BQD[:, -num_fed:].reshape(examples, -1, config.hidden_size)
+    logits = Model(config).apply({"params": params}, last_BPD, state.places, method=Model.heads)
+    token_logits, bio_logits_BFC = (x.reshape(rows, num_fed, -1) for x in logits)
+    return token_logits, bio_logits_BFC, state.replace(target=tuple(targets))

@@ -28,9 +28,10 @@ class DecodeState:
         source: each layer's keys and values of the source, [B, H, S, K]; computed once.
         source_length_B: length of `[CLS] S1 [SEP]`.
         target: each layer's keys and values of the tokens fed so far, [B * W, H, T, K]; slot t is
-            filled by step t. Slot 0 stays unused: step 0 is fed the source's own [SEP], which
-            `source` holds already.
-        step: how many tokens were fed.
+            filled by token t. Slot 0 stays unused: token 0 is the source's own [SEP], which
+            `source` holds already. What stands behind the tokens fed is never looked at.
+        step: how many tokens were fed: one number for all rows, or where they go on by different
+            numbers of tokens (`by_rows`) one for each.
         places: what else a model keeps of each example's source, by row; see `models.pointer`.
     """
 
@@ -58,6 +59,22 @@ def init(
     return DecodeState(source, source_length_B, jax.tree.map(empty, source), jnp.int32(0))
 
 
+def by_rows(state: DecodeState) -> DecodeState:
+    """The state in which every row counts its own tokens."""
+    return state.replace(step=jnp.full(len(state.target[0][0]), state.step))
+
+
+def keep(state: DecodeState, num_B: jax.Array) -> DecodeState:
+    """The state in which so many of the tokens fed last to each row were fed."""
+    return state.replace(step=state.step + num_B)
+
+
+def filled(cached: jax.Array, new_BHFK: jax.Array, step: jax.Array) -> jax.Array:
+    """Keys or values of a layer with those of F tokens in the slots from `step` on."""
+    fill = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=-2)
+    return jax.vmap(fill)(cached, new_BHFK, step) if step.ndim else fill(cached, new_BHFK, step)
+
+
 def grow(state: DecodeState, num_steps: int) -> DecodeState:
     """The state with room for `num_steps` steps, not fewer than before."""
     if state.target[0][0].shape[2] == num_steps:
@@ -72,6 +89,7 @@ def take_rows(state: DecodeState, index_B: jax.Array) -> DecodeState:
         source=_take(state.source, index_B),
         source_length_B=state.source_length_B[index_B],
         places=jax.tree.map(lambda x: x[index_B], state.places),
+        step=state.step[row_BW.reshape(-1)] if state.step.ndim else state.step,
         target=_take(state.target, row_BW.reshape(-1)),
     )
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grel.decoding import copying, greedy, structure, trace
+from grel.decoding import copying, drafts, greedy, structure, trace
 from grel.text import bio, linearize
 from grel.text.bio import B, I, O
 from tests.decoding import reference
@@ -34,7 +34,22 @@ traced: list[copying.Rules] = []
 executed: list[int] = []
 
 
-@functools.partial(jax.jit, static_argnames=("num_steps", "other_ids"))
+# [CLS] is never looked at: in its place a row may tell its number.
+FIRST_ROW = 100
+
+
+def _draft(num_drafted, told, rules, masks, copied, tokens_BT, labels_BT, length_B):
+    """Guesses of `drafts`, or some that are told: what is written in the end, where it is wrong."""
+    if told is None:
+        hints = drafts.Hints(rules.grammar or rules.followed, jnp.arange(VOCAB) % 3 == 0, PART_END)
+        return drafts.draft(hints, num_drafted, masks, copied, tokens_BT, labels_BT, length_B)
+    written_BT, is_wrong_BT = told
+    place_BU = jnp.minimum(length_B[:, None] + jnp.arange(num_drafted)[None], STEPS - 1)
+    at = masks.source_BS[:, :1] - FIRST_ROW, place_BU
+    return (written_BT[at] + is_wrong_BT[at]) % VOCAB
+
+
+@functools.partial(jax.jit, static_argnames=("num_steps", "other_ids", "num_drafted"))
 def _search(
     token_table_BTVV,
     bio_table_BTVC,
@@ -43,8 +58,11 @@ def _search(
     rules,
     num_steps=STEPS,
     other_ids=SCHEMA.token_ids,
+    num_drafted=0,
+    told=None,
 ):
     traced.append(rules)
+    rows = len(source_BS)
 
     def step_fn(state, token_B):
         row_B, step = state
@@ -52,17 +70,39 @@ def _search(
         at = row_B, step, token_B
         return token_table_BTVV[at], bio_table_BTVC[at], (row_B, step + 1)
 
+    def feed_fn(state, tokens_BF):
+        row_B, step_B = state
+        jax.debug.callback(executed.append, len(row_B))
+        place_BF = step_B[:, None] + jnp.arange(1 + num_drafted)[None]
+        at = row_B[:, None], jnp.minimum(place_BF, STEPS - 1), tokens_BF
+        return token_table_BTVV[at], bio_table_BTVC[at], state
+
+    if num_drafted:
+        source_BS = source_BS.at[:, 0].set(FIRST_ROW + jnp.arange(rows))
+        how = {
+            "drafting": greedy.Drafting(
+                num_drafted,
+                functools.partial(_draft, num_drafted, told, rules),
+                feed_fn,
+                lambda state, num_B: (state[0], state[1] + num_B),
+            )
+        }
+    else:
+        how = {"attended_fn": looked_at}
     return greedy.search(
         step_fn,
-        (jnp.arange(len(source_BS)), jnp.int32(0)),
+        (jnp.arange(rows), jnp.zeros(rows, int) if num_drafted else jnp.int32(0)),
         copying.copy_masks(source_BS, source_length_B, EXCLUDED, other_ids),
         rules,
         num_steps=num_steps,
         start_id=START,
         end_id=END,
-        take_rows_fn=lambda state, index_B: (state[0][index_B], state[1]),
+        take_rows_fn=lambda state, index_B: (
+            state[0][index_B],
+            state[1][index_B] if num_drafted else state[1],
+        ),
         grow_fn=lambda state, num_steps: state,
-        attended_fn=looked_at,
+        **how,
     )
 
 
@@ -365,6 +405,45 @@ def test_a_bias_of_the_end_is_added_to_its_logit(head):
     expected, _ = search((table, *cases[1:]), rules)
     jax.tree.map(np.testing.assert_array_equal, biased, expected)
     assert (biased.length_B > search(cases, rules)[0].length_B).any()
+
+
+@pytest.mark.parametrize(
+    ("form", "settings", "num_rows"),
+    [
+        ("", {}, 2500),
+        pytest.param("", {"copy": "off"}, 600, marks=pytest.mark.slow),
+        pytest.param("", {"copy": "su", "scores": "renormalized"}, 600, marks=pytest.mark.slow),
+        pytest.param("htr", {}, 2500, marks=pytest.mark.slow),
+        pytest.param("rht", {"end_bias": -1.5, "end_id": END}, 600, marks=pytest.mark.slow),
+        ("opened", {"label": "joint", "scores": "renormalized"}, 600),
+        pytest.param("", {"head": "pointer"}, 400, marks=pytest.mark.slow),
+        ("htr", {"head": "pointer", "label": "joint"}, 400),
+    ],
+)
+def test_drafts_change_nothing_that_is_written(form, settings, num_rows, monkeypatch):
+    """Right ones, wrong ones, both and real ones, on rows that `test_equals_the_reference` has."""
+    monkeypatch.setattr(greedy, "FIRST_ROOM", 6)
+    make = pointed_cases if settings.get("head") == "pointer" else random_cases
+    cases = make(num_rows, 7)
+    schema = SCHEMAS[form or "htr"]
+    grammar = jax.tree.map(jnp.asarray, schema.grammar())
+    rules = copying.Rules(grammar if form else None, **settings, followed=grammar)
+    how = {"other_ids": schema.token_ids}
+    plain, sizes = search(cases, rules, **how)
+    wrong_BT = np.random.default_rng(0).random((num_rows, STEPS)) < 0.3
+    num_steps = [len(sizes)]
+    for is_wrong_BT in (np.ones_like(wrong_BT), wrong_BT, np.zeros_like(wrong_BT), None):
+        told = None if is_wrong_BT is None else (plain.tokens_BT, is_wrong_BT)
+        drafted, sizes = search(cases, rules, **how, num_drafted=3, told=told)
+        for name in ("tokens_BT", "labels_BT", "position_BT", "length_B"):
+            np.testing.assert_array_equal(getattr(drafted, name), getattr(plain, name), name)
+        np.testing.assert_allclose(drafted.log_prob_BT, plain.log_prob_BT, atol=1e-5)
+        num_steps.append(len(sizes))
+    # Some row writes all that there is room for: 16 tokens, of which 6 in the first stage.
+    assert num_steps[0] == num_steps[1] == STEPS
+    assert num_steps[1] > num_steps[2] > num_steps[3] == 2 + 3
+    if form:
+        assert num_steps[4] <= STEPS
 
 
 def test_all_that_is_written_is_whole(structured):
