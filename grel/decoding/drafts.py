@@ -80,13 +80,13 @@ def draft(
         allowed_BE = known_B[:, None] & (grammar.next_AE[slot_B] != structure.NOWHERE)
         only_B = grammar.token_ids_E[allowed_BE.argmax(-1)]
 
-        again_B = done_B < names.length_B
-        again_B &= in_name_B | (known_B & grammar.starts_A[slot_B])
+        starts_B = known_B & grammar.starts_A[slot_B]
+        again_B = (done_B < names.length_B) & (in_name_B | starts_B)
         next_B = jnp.minimum(place_B + 1, masks.source_BS.shape[1] - 1)
         follows_B = (place_B >= 0) & _at(masks.candidate_BS, next_B)
         source_B = _at(masks.source_BS, next_B)
         in_word_B = in_name_B & follows_B & hints.joined_V[source_B]
-        ends_B = ~again_B & ~in_word_B & (allowed_BE.sum(-1) == 1)
+        ends_B = ~again_B & ~in_word_B & ~starts_B & (allowed_BE.sum(-1) == 1)
         goes_on_B = ~again_B & ~ends_B & in_name_B & follows_B
 
         token_B = jnp.full_like(length_B, hints.part_end)

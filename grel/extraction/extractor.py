@@ -234,10 +234,11 @@ class Extractor(TextExtractor):
     def identity(self) -> dict[str, Any]:
         """JSON that is the same for two extractors only if they extract the same.
 
-        The batch size is left out: what is extracted does not depend on it.
+        The batch size and drafts are left out: what is extracted does not depend on them.
         """
         decoding = leaves(self.system.config.get("decoding", ml_collections.ConfigDict()))
-        decoding.pop("batch_size", None)
+        for name in ("batch_size", "draft"):
+            decoding.pop(name, None)
         return {
             **self.system.identity(),
             "params": _digest(self._host_params),

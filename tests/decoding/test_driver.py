@@ -23,7 +23,7 @@ shapes_encoded: list[tuple[int, ...]] = []
 
 def init_fn(params, source_BS, source_length_B, num_steps, num_beams):
     """A row's logits depend on all of its ids, padding included, and on its length."""
-    assert num_steps == NUM_STEPS
+    assert num_steps in (NUM_STEPS, NUM_STEPS + 2)  # with two drafted tokens behind the last one
     shapes_encoded.append(source_BS.shape)
     key_B = (source_BS.sum(-1) + source_length_B) % NUM_KEYS
     return jnp.repeat(key_B, num_beams), jnp.int32(0)
@@ -37,7 +37,8 @@ def step_fn(params, state, token_B):
 
 
 def take_rows_fn(state, index_B):
-    return state[0][index_B], state[1]
+    key_B, step = state
+    return key_B[index_B], step[index_B] if step.ndim else step
 
 
 def random_params():
@@ -57,6 +58,8 @@ def decoder(
     buckets: tuple[int, ...] = BUCKETS,
     schema: Schema | None = None,
     relations=None,
+    feeding: driver.Feeding | None = None,
+    joined_V=None,
     **fields,
 ):
     shapes_encoded.clear()
@@ -68,12 +71,14 @@ def decoder(
             take_rows=take_rows_fn,
             grow=lambda state, num_steps: state,
             reorder_beams=lambda state, origin_BW: state,
+            feeding=feeding,
         ),
         driver.Options(copy, MAX_TARGET, batch_size, buckets, **fields),
         frame=driver.Frame.packed(PAD, CLS, SEP),
         excluded_ids=EXCLUDED,
         schema=schema,
         relations=relations,
+        joined_V=joined_V,
     )
 
 
@@ -153,6 +158,39 @@ def test_writes_what_the_reference_writes_in_the_order_of_the_sources(written):
     sources = random_sources(200)
     assert len({len(one.ids) for one in written}) == MAX_TARGET + 1
     check(written, sources, "on")
+
+
+def feed_fn(params, state, tokens_BF):
+    key_B, step_B = state
+    place_BF = step_B[:, None] + jnp.arange(tokens_BF.shape[1])[None]
+    at = key_B[:, None], jnp.minimum(place_BF, NUM_STEPS - 1), tokens_BF
+    return params[0][at], params[1][at], state
+
+
+FEEDING = driver.Feeding(
+    lambda state: (state[0], jnp.full(len(state[0]), state[1])),
+    feed_fn,
+    lambda state, num_B: (state[0], state[1] + num_B),
+)
+
+
+@pytest.mark.parametrize("structure", ["off", pytest.param("on", marks=pytest.mark.slow)])
+def test_drafts_change_nothing_but_the_number_of_steps(params, structure):
+    sources = random_sources(200)
+    how = {"buckets": BUCKETS[-1:], "schema": SCHEMA, "structure": structure}
+    plain = decoder(64, **how)
+    drafted = decoder(64, **how, draft=2, feeding=FEEDING, joined_V=np.arange(VOCAB) % 2 == 0)
+    for one, other in zip(drafted(params, sources), plain(params, sources), strict=True):
+        assert_same(one, other)
+    assert 0 < drafted.row_steps < plain.row_steps
+
+
+def test_drafts_need_a_model_that_is_fed_several_tokens_at_once():
+    with pytest.raises(ValueError, match="draft is 2, but this model is fed one token at a time"):
+        decoder(8, schema=SCHEMA, draft=2)
+    with pytest.raises(ValueError, match="drafts need the schema"):
+        decoder(8, draft=2, feeding=FEEDING)
+    decoder(8, schema=SCHEMA, draft=2, num_beams=2)
 
 
 def test_copy_mode_is_passed_on(params):

@@ -122,3 +122,77 @@ def test_what_was_written_is_remembered_when_the_state_grows(monkeypatch, num_be
     assert jax.tree.all(jax.tree.map(lambda x, y: (x == y).all(), grown, whole))
     written = grown[0].written if num_beams else grown[0]
     assert {0, 2, 5, STEPS} < {*written.length_B.ravel().tolist()}
+
+
+def test_what_rows_that_go_on_apart_have_written_is_remembered(monkeypatch):
+    """A model that depends on all it was fed, and on no draft that was dropped."""
+    monkeypatch.setattr(greedy, "FIRST_ROOM", 4)
+    monkeypatch.setattr(greedy, "MIN_ROWS", 4)
+    num_rows, num_drafted = 32, 2
+    rng = np.random.default_rng(0)
+    token_table, bio_table = (jnp.array(rng.normal(size=(31, n))) for n in (VOCAB, 3))
+    token_table = token_table.at[:, END].set(jnp.where(jnp.arange(31) % 6 == 0, 9, -9))
+    source_length_B = rng.integers(3, 10, num_rows) * (np.arange(num_rows) != 5)
+    source_BS = rng.integers(6, VOCAB, (num_rows, 9))
+    source_BS[:, 0] = 100 + np.arange(num_rows)  # before the sentence, where nothing is read
+    is_wrong_BT = jnp.array(rng.random((num_rows, STEPS + num_drafted)) < 0.3)
+
+    def predictions(memory_BT, row_B, last_BF):
+        """By the row and all that was fed up to a place; further on there may be anything."""
+        sum_BF = jnp.take_along_axis(jnp.cumsum(memory_BT, axis=1), last_BF, axis=1)
+        key_BF = (sum_BF + row_B[:, None]) % 31
+        return token_table[key_BF], bio_table[key_BF]
+
+    def step_fn(state, token_B):
+        memory_BT, row_B, step_B = state
+        memory_BT = memory_BT.at[jnp.arange(len(token_B)), step_B].add(token_B + step_B)
+        logits = predictions(memory_BT, row_B, step_B[:, None])
+        return *(x[:, 0] for x in logits), (memory_BT, row_B, step_B + 1)
+
+    def feed_fn(state, tokens_BF):
+        memory_BT, row_B, step_B = state
+        place_BF = step_B[:, None] + jnp.arange(1 + num_drafted)[None]
+        assert memory_BT.shape[1] in (4 + num_drafted, STEPS + num_drafted)
+        row_B1 = jnp.arange(len(step_B))[:, None]
+        memory_BT = memory_BT.at[row_B1, place_BF].set(tokens_BF + place_BF)
+        return *predictions(memory_BT, row_B, place_BF), (memory_BT, row_B, step_B)
+
+    def write(source_BS, source_length_B, written_BT=None):
+        drafting = None
+        if written_BT is not None:
+
+            def draft_fn(masks, copied, tokens_BT, labels_BT, length_B):
+                place_BU = length_B[:, None] + jnp.arange(num_drafted)[None]
+                at = masks.source_BS[:, :1] - 100, place_BU
+                return (written_BT[at] + is_wrong_BT[at]) % VOCAB
+
+            drafting = greedy.Drafting(
+                num_drafted, draft_fn, feed_fn, lambda state, num_B: (*state[:2], state[2] + num_B)
+            )
+        room = 4 + (num_drafted if drafting else 0)
+        return greedy.search(
+            step_fn,
+            (
+                jnp.zeros((num_rows, room), jnp.int32),
+                jnp.arange(num_rows),
+                jnp.zeros(num_rows, int),
+            ),
+            copying.copy_masks(source_BS, source_length_B, EXCLUDED),
+            copying.Rules(),
+            num_steps=STEPS,
+            start_id=START,
+            end_id=END,
+            take_rows_fn=lambda state, index_B: jax.tree.map(lambda x: x[index_B], state),
+            grow_fn=lambda state, room: (
+                jnp.pad(state[0], ((0, 0), (0, room - state[0].shape[1]))),
+                *state[1:],
+            ),
+            drafting=drafting,
+        )
+
+    plain, num_row_steps = jax.jit(write)(source_BS, source_length_B)
+    told_BT = jnp.pad(plain.tokens_BT, ((0, 0), (0, num_drafted)))
+    drafted, num_fewer = jax.jit(write)(source_BS, source_length_B, told_BT)
+    assert jax.tree.all(jax.tree.map(lambda x, y: np.allclose(x, y, atol=1e-5), drafted, plain))
+    assert num_fewer < 0.7 * num_row_steps
+    assert len({*plain.length_B.tolist()}) > 4

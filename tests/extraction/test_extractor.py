@@ -233,7 +233,7 @@ def test_identity_changes_with_what_is_extracted(make, wordpiece):
 
     found = list(identities())
     assert all(one != other for i, one in enumerate(found) for other in found[:i])
-    assert make().identity() == make(batch_size=128).identity() == found[0]
+    assert make().identity() == make(batch_size=128, draft=3).identity() == found[0]
 
 
 @pytest.mark.parametrize(

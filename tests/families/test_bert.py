@@ -7,6 +7,7 @@ import jax
 import numpy as np
 import pytest
 
+from grel import parallel
 from grel.errors import ConfigError
 from grel.extraction.opening import from_about
 from grel.families.bert import System
@@ -67,6 +68,42 @@ def test_a_damaged_about_is_one_line(system, change):
         del about[name]
         with pytest.raises(CheckpointError, match="damaged"):
             from_about(about)
+
+
+@pytest.mark.parametrize(
+    ("objective", "head", "structure"),
+    [
+        ("mlm", "pointer", "on"),
+        pytest.param(*("causal", "vocabulary", "on"), marks=pytest.mark.slow),
+        pytest.param(*("causal", "pointer", "off"), marks=pytest.mark.slow),
+        pytest.param(*("pseudo", "vocabulary", "off"), marks=pytest.mark.slow),
+    ],
+)
+def test_drafts_change_nothing_that_a_model_writes(system, objective, head, structure):
+    """The sources are wordpieces that repeat, so that names go on in several ways."""
+    fields = {
+        "model.objective": objective,
+        "model.head": head,
+        "decoding.structure": structure,
+        "decoding.max_target": 24,
+        "decoding.batch_size": 64,
+    }
+    rng = np.random.default_rng(0)
+    words = np.flatnonzero([token[0].isalpha() for token in system.wordpiece.vocabulary])
+    sources = [rng.choice(words[:5], rng.integers(1, 20)).tolist() for _ in range(120)]
+    plain, drafted = (
+        from_about(_about(system, **fields, **{"decoding.draft": draft})) for draft in (0, 3)
+    )
+    shapes = plain.init(jax.random.PRNGKey(0))
+    params = jax.tree.map(lambda x: rng.normal(0, 0.4, x.shape).astype(np.float32), shapes)
+    params = parallel.replicate(params)
+    decoders = [one.decoder() for one in (plain, drafted)]
+    pairs = zip(*(decoder(params, sources) for decoder in decoders), strict=True)
+    for one, other in pairs:
+        for name in ("ids", "labels", "positions", "ended"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
+        np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-3)
+    assert decoders[1].row_steps < decoders[0].row_steps
 
 
 def test_a_model_that_is_larger_than_any_memory_is_refused(system, tmp_path):

@@ -79,6 +79,11 @@ def _decode_step(config, params, state, token_B):
     return bert_decoding.decode_step(config, bert_decoding.decoding_params(params), state, token_B)
 
 
+@functools.partial(jax.jit, static_argnums=0)
+def _feed(config, params, state, tokens_BF):
+    return bert_decoding.feed(config, bert_decoding.decoding_params(params), state, tokens_BF)
+
+
 _loss = functools.partial(jax.jit, static_argnums=0)(bert.loss)
 
 
@@ -247,6 +252,63 @@ def test_cached_decoding_equals_encoding_anew(
             packed_BL[row, : length_B[row]] = packed[: length_B[row]]
         expected = _last_logits(params, packed_BL, SOURCE_B, length_B, config)
         _assert_same_logits(config, logits, expected)
+
+
+@pytest.mark.parametrize(
+    ("objective", "head"),
+    [
+        ("mlm", "vocabulary"),
+        pytest.param("causal", "vocabulary", marks=pytest.mark.slow),
+        ("causal", "pointer"),
+        pytest.param("pseudo", "pointer", marks=pytest.mark.slow),
+    ],
+)
+def test_several_tokens_fed_at_once_equal_encoding_anew(params, objective, head):
+    """Some of them are dropped afterwards, of each row others; rows change places, caches grow."""
+    config = dataclasses.replace(POINTER, head=head, objective=objective)
+    rng = np.random.default_rng(4)
+    source_BS, source_B, num_fed = _sources(rng), SOURCE_B, 3
+    written = [[3]] * 4  # with the token that is fed first
+    state = bert_decoding.by_rows(_init_decode(config, params, source_BS, SOURCE_B, 8, 1))
+    for room, index_B in ((8, [2, 0, 2, 1]), (12, [0, 3, 1, 2]), (12, [0, 1, 2, 3])):
+        state = _grow(state, room)
+        drafted_BU = rng.integers(5, 50, (4, num_fed - 1))
+        fed_BF = np.array([[of[-1], *more] for of, more in zip(written, drafted_BU, strict=True)])
+        *logits, state = _feed(config, params, state, fed_BF)
+        for f in range(num_fed):
+            packed_BL, length_B = np.zeros((4, 24), np.int32), np.zeros(4, int)
+            for row, length in enumerate(source_B):
+                packed = [*source_BS[row, :length], *written[row][1:], *drafted_BU[row, :f]]
+                packed += [4] * (objective != "causal")
+                length_B[row] = len(packed)
+                packed_BL[row, : len(packed)] = packed
+            expected = _last_logits(params, packed_BL, source_B, length_B, config)
+            _assert_same_logits(config, [x[:, f] for x in logits], expected)
+        num_kept_B = rng.integers(1, num_fed + 1, 4)
+        state = bert_decoding.keep(state, num_kept_B)
+        state = bert_decoding.take_rows(state, np.array(index_B))
+        # The last token written is what the model says and not a draft, and is yet to be fed.
+        written = [
+            [*written[row], *drafted_BU[row, : num_kept_B[row] - 1], int(rng.integers(5, 50))]
+            for row in index_B
+        ]
+        source_BS, source_B = source_BS[index_B], source_B[index_B]
+
+
+def test_drafts_may_go_beyond_the_last_position(params):
+    """There, where nothing is written any more, they spoil nothing."""
+    config = dataclasses.replace(TINY, max_positions=12)
+    params = {**params, "positions": {"embedding": params["positions"]["embedding"][:12]}}
+    source_BS = _sources(np.random.default_rng(5))
+    plain = _init_decode(config, params, source_BS, SOURCE_B, 8)
+    several = bert_decoding.by_rows(plain)
+    for token in (3, 7, 8):
+        token_B = np.full(4, token, np.int32)
+        *expected, plain = _decode_step(config, params, plain, token_B)
+        *logits, several = _feed(config, params, several, token_B[:, None] + np.arange(4)[None])
+        several = bert_decoding.keep(several, np.ones(4, int))
+        for all_of_them, alone in zip(logits, expected, strict=True):
+            np.testing.assert_allclose(all_of_them[:, 0], alone, atol=2e-4)
 
 
 @pytest.mark.parametrize(

@@ -51,6 +51,28 @@ def test_take_rows_takes_examples_with_all_their_beams(num_beams):
                 )
 
 
+def test_rows_that_go_on_by_different_numbers_of_tokens():
+    before = cache.by_rows(state(1))
+    after = cache.take_rows(cache.keep(before, jnp.array([1, 3, 2, 0])), jnp.array([3, 1, 1]))
+    assert before.step.tolist() == [2, 2, 2, 2]
+    assert after.step.tolist() == [2, 5, 5]
+
+
+def test_filled_puts_tokens_where_each_row_is():
+    cached, new = (
+        np.zeros((3, HEADS, 6, SIZE)),
+        np.random.default_rng(0).random((3, HEADS, 2, SIZE)),
+    )
+    for step in (np.array(1), np.array([0, 4, 2])):
+        expected = cached.copy()
+        for row, at in enumerate(np.broadcast_to(step, 3)):
+            expected[row, :, at : at + 2] = new[row]
+        np.testing.assert_array_equal(
+            cache.filled(jnp.asarray(cached), jnp.asarray(new), jnp.asarray(step)),
+            expected.astype(np.float32),
+        )
+
+
 def test_reorder_beams_moves_targets_within_their_example_and_no_source():
     before = state(3)
     origin_BW = np.random.default_rng(0).integers(0, 3, (BATCH, 3))
