@@ -439,11 +439,12 @@ def test_drafts_change_nothing_that_is_written(form, settings, num_rows, monkeyp
             np.testing.assert_array_equal(getattr(drafted, name), getattr(plain, name), name)
         np.testing.assert_allclose(drafted.log_prob_BT, plain.log_prob_BT, atol=1e-5)
         num_steps.append(len(sizes))
-    # Some row writes all that there is room for: 16 tokens, of which 6 in the first stage.
+    # Some row writes all that there is room for: 16 tokens, at most 4 a step, and fewer in the last
+    # step of the first stage where that ends for want of room.
     assert num_steps[0] == num_steps[1] == STEPS
-    assert num_steps[1] > num_steps[2] > num_steps[3] == 2 + 3
-    if form:
-        assert num_steps[4] <= STEPS
+    assert num_steps[1] > num_steps[2] > num_steps[3]
+    assert num_steps[3] in (4, 5)
+    assert num_steps[4] <= STEPS
 
 
 def test_all_that_is_written_is_whole(structured):

@@ -103,7 +103,9 @@ def test_drafts_change_nothing_that_a_model_writes(system, objective, head, stru
         for name in ("ids", "labels", "positions", "ended"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
         np.testing.assert_allclose(one.log_probs, other.log_probs, atol=1e-3)
-    assert decoders[1].row_steps < decoders[0].row_steps
+    # Without structure, what such a model writes can't be guessed.
+    fewer = decoders[0].row_steps - decoders[1].row_steps
+    assert fewer > 0 or structure == "off"
 
 
 def test_a_model_that_is_larger_than_any_memory_is_refused(system, tmp_path):
