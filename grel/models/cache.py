@@ -72,7 +72,10 @@ def keep(state: DecodeState, num_B: jax.Array) -> DecodeState:
 def filled(cached: jax.Array, new_BHFK: jax.Array, step: jax.Array) -> jax.Array:
     """Keys or values of a layer with those of F tokens in the slots from `step` on."""
     fill = functools.partial(jax.lax.dynamic_update_slice_in_dim, axis=-2)
-    return jax.vmap(fill)(cached, new_BHFK, step) if step.ndim else fill(cached, new_BHFK, step)
+    # What differs by row is scattered, which takes a CPU longer.
+    if step.size == 1:
+        return fill(cached, new_BHFK, step.reshape(()))
+    return jax.vmap(fill)(cached, new_BHFK, step)
 
 
 def grow(state: DecodeState, num_steps: int) -> DecodeState:

@@ -63,7 +63,7 @@ def test_filled_puts_tokens_where_each_row_is():
         np.zeros((3, HEADS, 6, SIZE)),
         np.random.default_rng(0).random((3, HEADS, 2, SIZE)),
     )
-    for step in (np.array(1), np.array([0, 4, 2])):
+    for step in (np.array(1), np.array([3]), np.array([0, 4, 2])):
         expected = cached.copy()
         for row, at in enumerate(np.broadcast_to(step, 3)):
             expected[row, :, at : at + 2] = new[row]
