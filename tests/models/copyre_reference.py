@@ -4,41 +4,16 @@ import math
 
 import numpy as np
 
+from tests.models import literal
+from tests.models.literal import dense, mixture, selu, softmax
+
 STOP = -1
 
 
-def sigmoid(x):
-    return 1 / (1 + np.exp(-x))
-
-
-def selu(x):
-    return 1.0507009873554805 * np.where(x >= 0, x, 1.6732632423543772 * (np.exp(x) - 1))
-
-
-def softmax(scores):
-    powers = np.exp(np.array(scores) - max(scores))
-    return powers / powers.sum()
-
-
-def lstm(weights, x, state, forget_bias):
-    c, h = state
-    gates = np.concatenate([x, h]) @ weights["kernel"] + weights["bias"]
-    i, f, g, o = np.split(gates, 4)
-    c = sigmoid(f + forget_bias) * c + sigmoid(i) * np.tanh(g)
-    return c, sigmoid(o) * np.tanh(c)
-
-
-def read_both_ways(weights, vectors, features, forget_bias):
-    """Outputs of both directions by position, and the mean of their last states."""
-    zero = (np.zeros(features), np.zeros(features))
-    ahead, back = [zero], [zero]
-    for vector in vectors:
-        ahead.append(lstm(weights["forward"], vector, ahead[-1], forget_bias))
-    for vector in vectors[::-1]:
-        back.append(lstm(weights["backward"], vector, back[-1], forget_bias))
-    outputs = [(a[1], b[1]) for a, b in zip(ahead[1:], back[:0:-1], strict=True)]
-    state = tuple((a + b) / 2 for a, b in zip(ahead[-1], back[-1], strict=True))
-    return outputs, state
+def read_both_ways(weights, vectors, forget_bias):
+    """Outputs of both directions side by side, and the mean of their last states."""
+    (ahead, back), outputs = literal.bilstm(weights, vectors, forget_bias)
+    return outputs, tuple((a + b) / 2 for a, b in zip(ahead, back, strict=True))
 
 
 def select(tree, n):
@@ -54,23 +29,19 @@ def copyre(config, params, words, length, gold=None):
     encoder = params["encoder"]
     vectors = [encoder["words"]["embedding"][word] for word in words]
     read = len(words) if authors else length
-    outputs, state = read_both_ways(encoder["layers"], vectors[:read], config.features, 1)
-    outputs = [np.concatenate(both) for both in outputs]
+    outputs, state = read_both_ways(encoder["layers"], vectors[:read], forget_bias=1)
 
     def step(w, v, state):
         query = state[0] if authors else state[1]
-        beta = [selu(np.concatenate([o, query]) @ w["attention"]["kernel"]) for o in outputs]
-        context = np.zeros(2 * config.features)
-        if outputs:
-            weights = softmax([float(b[0]) for b in beta])
-            context = sum(p * o for p, o in zip(weights, outputs, strict=True))
+        beta = [selu(dense(w["attention"], np.concatenate([o, query])))[0] for o in outputs]
+        context = mixture(softmax(beta), outputs, 2 * config.features)
         context = context / len(words) if authors else context
-        u = np.concatenate([v, context]) @ w["combine"]["kernel"]
-        state = lstm(w["cell"], u, state, 1)
+        u = dense(w["combine"], np.concatenate([v, context]))
+        state, _ = literal.lstm(w["cell"], [u], state, forget_bias=1)
         y = state[1]
-        relations = selu(y @ w["relation"]["kernel"]) + w["relation_bias"]
-        stop = selu(y @ w["stop"]["kernel"]) + w["stop_bias"]
-        copies = [selu(np.concatenate([o, y]) @ w["copy"]["kernel"])[0] for o in outputs]
+        relations = selu(dense(w["relation"], y)) + w["relation_bias"]
+        stop = selu(dense(w["stop"], y)) + w["stop_bias"]
+        copies = [selu(dense(w["copy"], np.concatenate([o, y])))[0] for o in outputs]
         return state, list(relations), copies, float(stop[0])
 
     return _choose(config, params, vectors, state, step, gold, copymtl=False)
@@ -81,27 +52,23 @@ def copymtl(config, params, words, length, gold=None):
     authors = config.quirks == "authors"
     encoder = params["encoder"]
     vectors = [encoder["words"]["embedding"][word] for word in words]
-    outputs, state = read_both_ways(encoder["layers"], vectors[:length], config.features, 0)
-    outputs = [(a + b) / 2 for a, b in outputs]
+    outputs, state = read_both_ways(encoder["layers"], vectors[:length], forget_bias=0)
+    outputs = [(o[: config.features] + o[config.features :]) / 2 for o in outputs]
     seen = outputs
     if authors:
         seen = outputs + [np.zeros(config.features)] * (len(words) - length)
 
-    def linear(weights, x):
-        return x @ weights["kernel"] + weights["bias"]
-
     def step(w, v, state):
-        beta = [float(linear(w["attention"], np.concatenate([o, state[1]]))[0]) for o in seen]
-        context = np.zeros(config.features)
-        if seen:
-            context = sum(p * o for p, o in zip(softmax(beta), seen, strict=True))
-        state = lstm(w["cell"], linear(w["combine"], np.concatenate([v, context])), state, 0)
+        beta = [dense(w["attention"], np.concatenate([o, state[1]]))[0] for o in seen]
+        context = mixture(softmax(beta), seen, config.features)
+        u = dense(w["combine"], np.concatenate([v, context]))
+        state, _ = literal.lstm(w["cell"], [u], state)
         y = state[1]
         copies = []
         for o in seen:
-            inner = linear(w["fuse"], selu(np.concatenate([o, y])))
-            copies.append(float(linear(w["copy"], selu(inner))[0]))
-        return state, list(linear(w["relation"], y)), copies, float(linear(w["stop"], y)[0])
+            inner = dense(w["fuse"], selu(np.concatenate([o, y])))
+            copies.append(dense(w["copy"], selu(inner))[0])
+        return state, list(dense(w["relation"], y)), copies, float(dense(w["stop"], y)[0])
 
     choices, probabilities = _choose(
         config, params, vectors, state, step, gold, copymtl=True, choosable=length

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from grel.models.attention import Keys, attend, cudnn_applies, seq2seq_mask, twin_mask
+from tests.models import literal
 
 
 def _drawn(mask_fn, size):
@@ -57,19 +58,17 @@ def _random_part(rng, batch, queries, keys, heads=2, size=4):
 
 def _literal(query_BHQK, parts):
     out = np.zeros_like(query_BHQK)
-    batch, heads, queries, size = query_BHQK.shape
+    batch, heads, queries, _ = query_BHQK.shape
     for b in range(batch):
         for q in range(queries):
             for h in range(heads):
-                scores, values = [], []
+                keys, values = [], []
                 for part in parts:
                     for m in range(part.key_BHMK.shape[2]):
                         if part.allow_BQM[b, q, m]:
-                            key = part.key_BHMK[b, h, m]
-                            scores.append(query_BHQK[b, h, q] @ key / np.sqrt(size))
+                            keys.append(part.key_BHMK[b, h, m])
                             values.append(part.value_BHMK[b, h, m])
-                weights = np.exp(np.array(scores) - max(scores))
-                out[b, h, q] = (weights / weights.sum()) @ np.array(values)
+                out[b, h, q] = literal.dot_attention(query_BHQK[b, h, q], keys, values)
     return out
 
 

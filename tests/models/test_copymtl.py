@@ -13,6 +13,7 @@ from grel.models import copymtl, copyre
 from grel.models.choices import STOP, Found
 from grel.text.bio import B, I, O
 from tests.models import copyre_reference as reference
+from tests.models import literal
 from tests.models.copyre_cases import (
     LENGTH_B,
     a_batch,
@@ -42,22 +43,6 @@ def with_tags(batch, seed=0):
     return copymtl.Batch(**vars(batch), tags_BS=tags_BS)
 
 
-def tag_scores(weights, outputs):
-    """The score of every tag sequence, by the sequence."""
-    crf, emission = weights["crf"], weights["emission"]
-    scores = {(): 0.0}
-    for n, output in enumerate(outputs):
-        emitted = output @ emission["kernel"] + emission["bias"]
-        scores = {
-            (*tags, tag): score
-            + emitted[tag]
-            + (crf["transition"][tags[-1], tag] if n else crf["start"][tag])
-            for tags, score in scores.items()
-            for tag in range(3)
-        }
-    return {t: score + (crf["end"][t[-1]] if t else 0) for t, score in scores.items()}
-
-
 CASES = [
     ("one", "paper", "off"),
     ("one", "authors", "on"),
@@ -74,14 +59,16 @@ def test_it_is_its_equations(decoder, quirks, forcing):
         batch = with_tags(a_batch(config, seed))
         params = random_params(copymtl, config, seed)
         sums, found = run(copymtl, config, params, batch)
-        weights = jax.tree.map(lambda x: np.array(x, np.float64), params)
+        weights = literal.as_numpy(params)
+        tagger = weights["tagger"]
         golds, crf = {}, 0.0
         for row, length in enumerate(LENGTH_B):
             args = (config, weights, batch.words_BS[row], length)
             chosen, probabilities, outputs = reference.copymtl(*args)
             assert found.choice_BN3[row].tolist() == chosen
             np.testing.assert_allclose(np.exp(found.log_prob_BN3[row]), probabilities, rtol=2e-3)
-            scores = tag_scores(weights["tagger"], outputs)
+            emissions = [literal.dense(tagger["emission"], output) for output in outputs]
+            scores = literal.tag_scores(tagger["crf"], emissions)
             best = max(scores, key=scores.get)
             assert found.tags_BS[row].tolist() == [*best, *[O] * (7 - length)]
             if length:

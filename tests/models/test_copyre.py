@@ -12,6 +12,7 @@ import pytest
 from grel.models import copyre
 from grel.models.choices import STOP, Choices, Found
 from tests.models import copyre_reference as reference
+from tests.models import literal
 from tests.models.copyre_cases import (
     LENGTH_B,
     a_batch,
@@ -49,7 +50,7 @@ def test_it_is_its_equations(decoder, quirks, forcing):
         batch = a_batch(config, seed)
         params = random_params(copyre, config, seed)
         sums, found = run(copyre, config, params, batch)
-        weights = jax.tree.map(lambda x: np.array(x, np.float64), params)
+        weights = literal.as_numpy(params)
         golds = {}
         for row, length in enumerate(LENGTH_B):
             args = (config, weights, batch.words_BS[row], length)

@@ -1,7 +1,6 @@
 """The conditional random field, by going through all tag sequences."""
 
 import functools
-import itertools
 
 import jax
 import jax.numpy as jnp
@@ -9,21 +8,9 @@ import numpy as np
 import pytest
 
 from grel.models.crf import CRF
+from tests.models import literal
 
 LENGTH_B = np.array([5, 0, 3, 1])
-
-
-def _scores(weights, emissions):
-    """The score of every tag sequence, by the sequence."""
-    scores = {}
-    for tags in itertools.product(range(len(weights["start"])), repeat=len(emissions)):
-        score = weights["start"][tags[0]] + weights["end"][tags[-1]] if tags else 0
-        for emission, tag in zip(emissions, tags, strict=True):
-            score += emission[tag]
-        for tag, following in itertools.pairwise(tags):
-            score += weights["transition"][tag, following]
-        scores[tags] = float(score)
-    return scores
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -53,7 +40,7 @@ def test_it_is_its_definition_over_all_sequences(seed):
         CRF(3), jax.tree.map(jnp.float32, weights), jnp.float32(emission_BSC), tags_BS, LENGTH_B
     )
     for row, length in enumerate(LENGTH_B):
-        scores = _scores(weights, emission_BSC[row, :length])
+        scores = literal.tag_scores(weights, emission_BSC[row, :length])
         gold = tuple(tags_BS[row, :length].tolist())
         total = np.log(sum(np.exp(score) for score in scores.values()))
         np.testing.assert_allclose(score_B[row], scores[gold], rtol=1e-4, atol=1e-6)

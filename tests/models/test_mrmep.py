@@ -11,7 +11,7 @@ import pytest
 
 from grel.decoding.pointers import Found
 from grel.models import mrmep
-from tests.models import pointing
+from tests.models import literal
 
 TINY = mrmep.Config(
     num_words=40,
@@ -104,37 +104,34 @@ class Literal:
     """A sentence by the paper, line by line; `num_padding` positions of quirks."""
 
     def __init__(self, config, params, words, num_padding=0):
-        self.config, self.params = config, params
+        self.config, self.params = config, literal.as_numpy(params)
+        params = self.params
         vectors = [np.zeros(config.word_features), *params["words"]["embedding"][words]]
-        self.sentence, hidden = pointing.lstm(params["encoder"], vectors, forget_bias=1.0)
+        (self.sentence, _), hidden = literal.lstm(params["encoder"], vectors, forget_bias=1.0)
         blank = np.zeros(config.features)
-        around = [blank, *hidden, *[blank] * (num_padding + 1)]
-        kernel, bias = params["filters"]["kernel"], params["filters"]["bias"]
-        filtered = [
-            sum(around[i + k] @ kernel[k] for k in range(3)) + bias for i in range(len(around) - 2)
-        ]
+        filtered = literal.convolution(
+            params["filters"], [blank, *hidden, *[blank] * (num_padding + 1)]
+        )
         x = np.maximum(np.concatenate([np.max(filtered, axis=0), self.sentence]), 0)
         self.relations, self.holds = [], []
         for k in range(1 + config.num_relations):
             r = x @ params["relation_kernel"][k] + params["relation_bias"][k]
             self.relations.append(r)
             logits = r @ params["holds_kernel"][k] + params["holds_bias"][k]
-            self.holds.append(pointing.softmax(logits))
+            self.holds.append(literal.softmax(logits))
         self.seen = [self._norm(h + self._attended(h, hidden)) for h in hidden]
         self.seen += [self._norm(blank)] * num_padding
 
     def _attended(self, h, hidden):
-        num_heads, size = self.config.num_heads, self.config.features // self.config.num_heads
+        size = self.config.features // self.config.num_heads
         heads = []
-        for n in range(num_heads):
-            part = slice(n * size, (n + 1) * size)
+        for n in range(self.config.num_heads):
             query, key, value = (
-                self.params[name]["kernel"][:, part] for name in ("query", "key", "value")
+                self.params[name]["kernel"][:, n * size : (n + 1) * size]
+                for name in ("query", "key", "value")
             )
-            scores = np.array([(h @ query) @ (o @ key) / math.sqrt(size) for o in hidden])
-            heads.append(
-                sum(w * (o @ value) for w, o in zip(pointing.softmax(scores), hidden, strict=True))
-            )
+            keys, values = ([o @ of_head for o in hidden] for of_head in (key, value))
+            heads.append(literal.dot_attention(h @ query, keys, values))
         return np.concatenate(heads)
 
     def _norm(self, x):
@@ -156,9 +153,9 @@ class Literal:
                 e = [
                     params["score"] @ np.tanh(params["of_position"] * P + asked) for P in self.seen
                 ]
-            p = pointing.softmax(np.array(e))
-            context = sum(x * P for x, P in zip(p, self.seen, strict=True))
-            c, q = pointing.lstm_step(params["cell"], c, q, context, forget_bias=1.0)
+            p = literal.softmax(e)
+            context = literal.mixture(p, self.seen, len(q))
+            (c, q), _ = literal.lstm(params["cell"], [context], (c, q), forget_bias=1.0)
             probabilities.append(p)
         return np.array(probabilities)
 
@@ -180,11 +177,11 @@ def test_classifiers_and_pointers_are_the_equations(config, batch):
     for b in REAL_ROWS:
         n = LENGTH_B[b]
         num_padding = _num_padding(config, n)
-        literal = Literal(config, params, batch.words_BS[b, :n], num_padding)
-        np.testing.assert_allclose(np.exp(source.holds_BR2[b]), literal.holds, atol=1e-5)
-        np.testing.assert_allclose(source.relations_BRD[b], literal.relations, atol=1e-5)
+        sentence = Literal(config, params, batch.words_BS[b, :n], num_padding)
+        np.testing.assert_allclose(np.exp(source.holds_BR2[b]), sentence.holds, atol=1e-5)
+        np.testing.assert_allclose(source.relations_BRD[b], sentence.relations, atol=1e-5)
         found = np.exp(log_prob_BT4S[b]).reshape(4 * config.num_pairs, -1)
-        expected = literal.pointers(literal.relations[relation_B[b]])
+        expected = sentence.pointers(sentence.relations[relation_B[b]])
         np.testing.assert_allclose(found[:, : 1 + n + num_padding], expected, atol=1e-5)
         assert not found[:, 1 + n + num_padding :].any()
 
@@ -192,7 +189,8 @@ def test_classifiers_and_pointers_are_the_equations(config, batch):
 def test_the_size_is_the_formula():
     def size(decoder):
         config = mrmep.Config(num_words=90_761, num_relations=24, decoder=decoder)
-        return pointing.size(jax.eval_shape(lambda: mrmep.init(config, jax.random.PRNGKey(0))))
+        shapes = jax.eval_shape(lambda: mrmep.init(config, jax.random.PRNGKey(0)))
+        return sum(x.size for x in jax.tree.leaves(shapes))
 
     shared = 9_076_100 + 80_400 + 30_100 + 507_550 + 30_200 + 80_400
     assert size("layer") == shared + 10_200
@@ -205,12 +203,12 @@ def _literal_losses(config, params, batch):
     for b in REAL_ROWS:
         n = LENGTH_B[b]
         num_padding = _num_padding(config, n)
-        literal = Literal(config, params, batch.words_BS[b, :n], num_padding)
-        relations = literal.relations
+        sentence = Literal(config, params, batch.words_BS[b, :n], num_padding)
+        relations = sentence.relations
         if config is AUTHORS:
             first = batch.words_BS[0, : LENGTH_B[0]]
             relations = Literal(config, params, first, _num_padding(config, LENGTH_B[0])).relations
-        probabilities = literal.pointers(relations[batch.relation_B[b]])
+        probabilities = sentence.pointers(relations[batch.relation_B[b]])
         # As it is written: a mean over a table of pointers and positions, nearly all of it zero.
         table = np.zeros((4 * config.num_pairs, config.max_words + 1))
         for t, word in enumerate(batch.pointers_BT4[b].ravel()):
@@ -218,7 +216,7 @@ def _literal_losses(config, params, batch):
         pointer_losses.append(table.mean())
         gold = batch.holds_BR[b].astype(int)
         relation_losses.append(
-            np.mean([-np.log(p[k]) for p, k in zip(literal.holds, gold, strict=True)])
+            np.mean([-np.log(p[k]) for p, k in zip(sentence.holds, gold, strict=True)])
         )
     return np.mean(pointer_losses), np.mean(relation_losses)
 
@@ -332,19 +330,19 @@ def test_extraction_asks_every_relation_that_holds(config, params, batch):
     for b in REAL_ROWS:
         n = LENGTH_B[b]
         num_padding = _num_padding(config, n)
-        literal = Literal(config, params, batch.words_BS[b, :n], num_padding)
+        sentence = Literal(config, params, batch.words_BS[b, :n], num_padding)
         row = _row(written, b)
         # Class 0 is no relation, whether it "holds" or not.
-        holding = [k for k in (1, 2, 3) if literal.holds[k][1] > literal.holds[k][0]]
+        holding = [k for k in (1, 2, 3) if sentence.holds[k][1] > sentence.holds[k][0]]
         num_relations.append(len(holding))
         assert row.relation_BR.tolist() == holding + [mrmep.NONE] * (3 - len(holding))
         assert (row.pointers_BRT4[len(holding) :] == -1).all()
         assert not row.log_prob_BRT4[len(holding) :].any()
         for slot, k in enumerate(holding):
             np.testing.assert_allclose(
-                row.relation_log_prob_BR[slot], np.log(literal.holds[k][1]), atol=1e-5
+                row.relation_log_prob_BR[slot], np.log(sentence.holds[k][1]), atol=1e-5
             )
-            probabilities = literal.pointers(literal.relations[k])
+            probabilities = sentence.pointers(sentence.relations[k])
             for number in range(2 * config.num_pairs):
                 start, end = probabilities[2 * number : 2 * number + 2]
                 # Of all names of three words at most, the stop and no padding included.

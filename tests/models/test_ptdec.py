@@ -13,7 +13,7 @@ import pytest
 from grel.decoding.pointers import Found
 from grel.models import ptdec
 from grel.text.words import WORD_LENGTH
-from tests.models import pointing
+from tests.models import literal
 
 TINY = ptdec.Config(
     num_words=40,
@@ -122,48 +122,29 @@ def _start(source):
     return ptdec.Model(TINY).start(source)
 
 
-def _literal_source(params, words_S, chars_SK):
-    """The encoder's outputs; each word's characters on their own, between two of padding."""
-    inputs = []
-    for word, chars_K in zip(words_S, chars_SK, strict=True):
-        padded_K = np.pad(chars_K, 2)
-        vectors = params["chars"]["embedding"][padded_K] * (padded_K > 0)[:, None]
-        kernel = params["filters"]["kernel"]
-        windows = [
-            sum(vectors[start + k] @ kernel[k] for k in range(3)) + params["filters"]["bias"]
-            for start in range(len(vectors) - 2)
-        ]
-        of_chars = np.tanh(np.max(windows, axis=0))
-        inputs.append(np.concatenate([params["words"]["embedding"][word], of_chars]))
-    return pointing.bilstm(params["layers"], inputs)
-
-
 def _literal_step(params, c, h, z, outputs):
-    """The paper, line by line: the new c, h and E's, relation logits, the triple's names.
+    """The paper, line by line: the new c and h, probabilities, relation, the triple's names.
 
-    Probabilities are those of head start, head end, tail start, tail end.
+    Pointers are those of head start, head end, tail start, tail end.
     """
-    context = [
-        pointing.attention(params["attention"], h, outputs),
-        pointing.attention(
-            params["past_attention"], pointing.dense(params["past_query"], z), outputs
-        ),
-    ]
-    c, h = pointing.lstm_step(params["cell"], c, h, np.concatenate([z, *context]))
-    E1 = pointing.bilstm(params["head_layers"], [np.concatenate([o, h]) for o in outputs])
-    E2 = pointing.bilstm(
+    asked = literal.dense(params["past_query"], z)
+    context, _ = literal.additive_attention(params["attention"], h, outputs)
+    past_context, _ = literal.additive_attention(params["past_attention"], asked, outputs)
+    fed = np.concatenate([z, context, past_context])
+    (c, h), _ = literal.lstm(params["cell"], [fed], (c, h))
+    _, E1 = literal.bilstm(params["head_layers"], [np.concatenate([o, h]) for o in outputs])
+    _, E2 = literal.bilstm(
         params["tail_layers"],
         [np.concatenate([o, h, e]) for o, e in zip(outputs, E1, strict=True)],
     )
     probabilities, names = [], []
     for E, name in ((E1, "head_pointers"), (E2, "tail_pointers")):
-        logits_S2 = np.array([pointing.dense(params[name], e) for e in E])
         for side in range(2):
-            p = pointing.softmax(logits_S2[:, side])
+            p = literal.softmax([literal.dense(params[name], e)[side] for e in E])
             probabilities.append(p)
-            names.append(sum(x * e for x, e in zip(p, E, strict=True)))
+            names.append(literal.mixture(p, E, 2 * TINY.features))
     names = np.concatenate(names)
-    relation = pointing.softmax(pointing.dense(params["relation"], np.concatenate([h, names])))
+    relation = literal.softmax(literal.dense(params["relation"], np.concatenate([h, names])))
     return c, h, probabilities, relation, names
 
 
@@ -175,16 +156,17 @@ def test_the_encoder_and_all_steps_are_the_equations(params):
     for relation_B in relation_TB:
         state, scores, _ = _step(TINY, params, state, source, jnp.array(relation_B))
         steps.append((state, scores))
+    weights = literal.as_numpy(params)
     for b in REAL_ROWS:
         n = LENGTH_B[b]
-        outputs = _literal_source(params["encoder"], words_BS[b, :n], chars_BSK[b, :n])
+        outputs = literal.word_encoder(weights["encoder"], words_BS[b, :n], chars_BSK[b, :n])
         np.testing.assert_allclose(source.outputs_BSD[b, :n], outputs, atol=1e-5)
         c = h = np.zeros(TINY.features)
         z = np.zeros(TINY.triple_features)
         for (state, scores), relation_B in zip(steps, relation_TB, strict=True):
-            c, h, probabilities, relation, names = _literal_step(params, c, h, z, outputs)
+            c, h, probabilities, relation, names = _literal_step(weights, c, h, z, outputs)
             # The sum of the triples so far, and not the last one.
-            z = z + np.concatenate([names, params["relations"]["embedding"][relation_B[b]]])
+            z = z + np.concatenate([names, weights["relations"]["embedding"][relation_B[b]]])
             found_4S = np.exp(scores.pointers_B4S[b])
             np.testing.assert_allclose(found_4S[:, :n], probabilities, atol=1e-4)
             assert not found_4S[:, n:].any()
@@ -197,7 +179,8 @@ def test_the_encoder_and_all_steps_are_the_equations(params):
 def test_the_size_is_the_formula():
     config = ptdec.Config(num_words=1000, num_chars=80, num_relations=24)
     shapes = jax.eval_shape(lambda: ptdec.init(config, jax.random.PRNGKey(0)))
-    assert pointing.size(shapes) == 300 * 1000 + 50 * 80 + 3001 * 26 + 11_868_656
+    size = sum(x.size for x in jax.tree.leaves(shapes))
+    assert size == 300 * 1000 + 50 * 80 + 3001 * 26 + 11_868_656
 
 
 def test_a_word_does_not_feel_the_characters_of_the_next(params):
@@ -266,15 +249,17 @@ def test_quirk_layers_read_padding(params):
 def test_the_loss_is_its_definition(params, batch):
     sums = {k: (float(a), float(n)) for k, (a, n) in loss(TINY, params, batch, MASK_KEY).items()}
     relation_losses, pointer_losses = [], []
+    weights = literal.as_numpy(params)
     for b in REAL_ROWS:
         n, triples = LENGTH_B[b], TRIPLES_B[b]
-        outputs = _literal_source(params["encoder"], batch.words_BS[b, :n], batch.chars_BSK[b, :n])
+        words_S, chars_SK = batch.words_BS[b, :n], batch.chars_BSK[b, :n]
+        outputs = literal.word_encoder(weights["encoder"], words_S, chars_SK)
         c = h = np.zeros(TINY.features)
         z = np.zeros(TINY.triple_features)
         for t in range(len(triples) + 1):
             gold = batch.relation_BT[b, t]
-            c, h, probabilities, relation, names = _literal_step(params, c, h, z, outputs)
-            z = z + np.concatenate([names, params["relations"]["embedding"][gold]])
+            c, h, probabilities, relation, names = _literal_step(weights, c, h, z, outputs)
+            z = z + np.concatenate([names, weights["relations"]["embedding"][gold]])
             relation_losses.append(-np.log(relation[gold]))
             if t < len(triples):
                 places = zip(probabilities, triples[t][1:], strict=True)

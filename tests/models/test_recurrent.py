@@ -34,7 +34,7 @@ def test_lstm_equals_a_loop_over_the_true_positions(initializer, reverse, has_ca
     for row, length in enumerate(LENGTHS):
         order = slice(None, None, -1 if reverse else 1)
         (c, h), outputs = literal.lstm(
-            params,
+            literal.as_numpy(params),
             inputs_BSX[row, :length][order],
             carry[:, row],
             forget_bias=1.0 if initializer == "tensorflow" else 0.0,
@@ -80,11 +80,12 @@ def test_bilstm_reads_each_row_in_both_directions():
     inputs_BSX = random_inputs()
     params = layer.init(jax.random.PRNGKey(1), inputs_BSX, LENGTHS)["params"]
     finals, outputs = layer.apply({"params": params}, inputs_BSX, LENGTHS)
+    weights = literal.as_numpy(params)
     for name, step, final, outputs_BSD in zip(
         ("forward", "backward"), (1, -1), finals, outputs, strict=True
     ):
         for row, length in enumerate(LENGTHS):
-            (c, h), expected = literal.lstm(params[name], inputs_BSX[row, :length][::step])
+            (c, h), expected = literal.lstm(weights[name], inputs_BSX[row, :length][::step])
             np.testing.assert_allclose(final[0][row], c, atol=1e-5)
             np.testing.assert_allclose(final[1][row], h, atol=1e-5)
             np.testing.assert_allclose(outputs_BSD[row, :length], expected[::step], atol=1e-5)
@@ -119,8 +120,8 @@ def test_additive_attention_by_hand():
     variables = layer.init(jax.random.PRNGKey(0), query_BD, outputs_BSD, method=attend)
     context_BD, weight_BS = layer.apply(variables, query_BD, outputs_BSD, method=attend)
     for row, length in enumerate(length_B):
-        context, weights = literal.attention(
-            variables["params"], query_BD[row], outputs_BSD[row, :length]
+        context, weights = literal.additive_attention(
+            literal.as_numpy(variables["params"]), query_BD[row], outputs_BSD[row, :length]
         )
         np.testing.assert_allclose(weight_BS[row, :length], weights, rtol=1e-5)
         assert (weight_BS[row, length:] == 0).all()
@@ -170,7 +171,9 @@ def test_word_encoder_equals_its_definition(encoder, params, sentences):
     words_BS, chars_BSK, _ = sentences
     outputs_BSD = encoder.apply({"params": params}, *sentences)
     for row, length in enumerate(LENGTHS):
-        expected = literal.word_encoder(params, words_BS[row, :length], chars_BSK[row, :length])
+        expected = literal.word_encoder(
+            literal.as_numpy(params), words_BS[row, :length], chars_BSK[row, :length]
+        )
         np.testing.assert_allclose(outputs_BSD[row, :length], expected, atol=1e-5)
         assert (outputs_BSD[row, length:] == 0).all()
 

@@ -78,20 +78,21 @@ class LiteralDecoder:
     """Feeds a word at a time; `attended` are the positions with the highest attention so far."""
 
     def __init__(self, params, words, chars):
-        self.p = params
-        self.outputs = literal.word_encoder(params["encoder"], words, chars)
+        self.p = literal.as_numpy(params)
+        self.outputs = literal.word_encoder(self.p["encoder"], words, chars)
         self.carry = np.zeros((2, self.outputs.shape[1]))
         self.attended = []
 
     def step(self, word):
         """Logits of words and of labels."""
-        context, weights = literal.attention(self.p["attention"], self.carry[1], self.outputs)
+        context, weights = literal.additive_attention(
+            self.p["attention"], self.carry[1], self.outputs
+        )
         fed = np.concatenate([literal.embed(self.p["encoder"]["words"], word), context])
         self.carry, _ = literal.lstm(self.p["cell"], [fed], self.carry)
         if len(weights):
             self.attended.append(int(np.argmax(weights)))
-        heads = literal.as_numpy([self.p[name] for name in ("token", "bio")])
-        return [self.carry[1] @ head["kernel"] + head["bias"] for head in heads]
+        return [literal.dense(self.p[name], self.carry[1]) for name in ("token", "bio")]
 
 
 @pytest.mark.parametrize("config", [CONFIG, PLAIN])
@@ -194,12 +195,13 @@ def test_a_state_goes_on_with_its_dropout(params):
         rngs={"dropout": jax.random.PRNGKey(0)},
     )
     kept = np.asarray(h_BTD) != 0
+    cell = literal.as_numpy(params["cell"])
     assert 0.3 < kept.mean() < 0.7
     assert len({of_step.tobytes() for row in kept for of_step in row}) > 12
     for row in range(3):
         carry = np.zeros((2, 6))
         for t in range(8):
-            (c, h), _ = literal.lstm(params["cell"], [np.zeros(10)], carry)
+            (c, h), _ = literal.lstm(cell, [np.zeros(10)], carry)
             carry = c, h * kept[row, t] * 2
             np.testing.assert_allclose(h_BTD[row, t], carry[1], atol=1e-5)
 
