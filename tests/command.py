@@ -63,7 +63,14 @@ class Done(NamedTuple):
 
 
 class Command:
-    """Runs command lines of grel.main on one device; to be used in a `with` block."""
+    """Runs command lines of grel.main on one device; to be used in a `with` block.
+
+    Args:
+        first: what the process does before it.
+    """
+
+    def __init__(self, first: str = ""):
+        self._first = first
 
     def __enter__(self):
         env = {
@@ -72,7 +79,7 @@ class Command:
             "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         }
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _SERVE],
+            [sys.executable, "-c", f"{self._first}\n{_SERVE}"],
             cwd=ROOT,
             env=env,
             stdin=subprocess.PIPE,
