@@ -105,12 +105,18 @@ def test_a_terminal_that_is_gone_ends_nothing(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["metrics.jsonl", "tensorboard"])
 def test_a_link_is_not_followed(tmp_path, name):
     precious = tmp_path / "precious"
-    precious.mkdir() if name == "tensorboard" else precious.write_text("mine")
+    if name == "tensorboard":
+        precious.mkdir()
+    else:
+        precious.write_text("mine")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / name).symlink_to(precious)
     with pytest.raises(layout.LinkError, match=f"{name}: is a link"):
         _write(tmp_path / "run", 0, 1)
-    assert list(precious.iterdir()) == [] if name == "tensorboard" else precious.read_text()
+    if name == "tensorboard":
+        assert list(precious.iterdir()) == []
+    else:
+        assert precious.read_text() == "mine"
 
 
 def test_other_processes_of_a_pod_write_nothing(tmp_path):
