@@ -134,6 +134,10 @@ class Options:
             raise ValueError(
                 f"num_best is {self.num_best}; it must be from 1 to num_beams, {self.num_beams}"
             )
+        if self.draft and self.num_beams > 1:
+            raise ValueError(
+                f"draft is {self.draft}, but beams write one token a step: set draft=0 or num_beams=1"
+            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -238,7 +242,7 @@ class Decoder:
         other_ids = schema.token_ids if writes_others else ()
         if copies_words and unknown_id is not None and unknown_id not in other_ids:
             other_ids = (*other_ids, unknown_id)
-        num_drafted = options.draft if options.num_beams == 1 else 0
+        num_drafted = options.draft
         if num_drafted and model.feeding is None:
             raise ValueError(
                 f"draft is {options.draft}, but this model is fed one token at a time: set draft=0"

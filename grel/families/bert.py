@@ -155,6 +155,11 @@ class System(base.Trained):
                 f"{fields['model.max_positions']}"
             )
         tokens.check(fields)
+        if fields["decoding.draft"] and fields["decoding.num_beams"] > 1:
+            raise ConfigError(
+                f"config.decoding.draft is {fields['decoding.draft']}, but beams write one token a "
+                "step: set it to 0, or config.decoding.num_beams to 1"
+            )
         if fields["decoding.max_target"] + 16 > fields["model.max_positions"]:
             raise ConfigError(
                 f"config.decoding.max_target {fields['decoding.max_target']} leaves no room for a "

@@ -190,7 +190,8 @@ def test_drafts_need_a_model_that_is_fed_several_tokens_at_once():
         decoder(8, schema=SCHEMA, draft=2)
     with pytest.raises(ValueError, match="drafts need the schema"):
         decoder(8, draft=2, feeding=FEEDING)
-    decoder(8, schema=SCHEMA, draft=2, num_beams=2)
+    with pytest.raises(ValueError, match="draft is 2, but beams write one token a step"):
+        decoder(8, schema=SCHEMA, draft=2, num_beams=2)
 
 
 def test_copy_mode_is_passed_on(params):
