@@ -75,7 +75,8 @@ training.optimizer training.steps training.examples training.validation
 training.log training.signals training.skipped training.ownership
 training.fit training.trainer
 recipes
-main convert score stats compare card checkpoint tables.__main__ report.__main__ pretrained.__main__
+main convert score stats compare card checkpoint
+corpora.__main__ tables.__main__ report.__main__ pretrained.__main__
 """
 LEVEL = {name: n for n, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 MODULES = {
