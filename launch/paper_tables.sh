@@ -7,15 +7,16 @@
 #
 # Corpora are nyt24, nyt24-reduced, nyt29, nyt29-reduced, webnlg and jsonl. Systems are lookup,
 # copyre, copymtl, mrmep, ptdec, worddec (which is evaluated as LSTM too), lstm_copy and pretrained
-# (with and without copying), all unless --systems names some. pretrained is UniLM base at full
-# scale and MiniLM at small scale, and is left out where weights/ does not have it. Small models
-# train on two CPU cores in minutes on a few thousand sentences.
+# (with and without copying), all unless --systems names some; it may also name copyre_one,
+# copymtl_one and lstm. pretrained is UniLM base at full scale and MiniLM at small scale, and is
+# left out where weights/ does not have it. Small models train on two CPU cores in minutes on a few
+# thousand sentences.
 #
 # --config.FIELD=VALUE is for the training of all systems named, which must have the field; fields of
 # data and eval are for their evaluations too. The look-up gets the few that it has.
 #
 # What is done is not done again, so that the same command goes on after an interruption. Runs are
-# in OUTPUT/SYSTEM-SEED, tables in OUTPUT/tables.
+# in OUTPUT/SYSTEM-SEED, the training records in OUTPUT/train.jsonl, tables in OUTPUT/tables.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/dry_run.sh
@@ -58,10 +59,16 @@ if [[ ! $systems ]]; then
   fi
 fi
 
-run bash launch/setup.sh
-grel=(.venv/bin/python -m grel.main)
 IFS=, read -ra systems <<<"$systems"
 IFS=, read -ra seeds <<<"$seeds"
+known=lookup,copyre,copyre_one,copymtl,copymtl_one,mrmep,ptdec,worddec,lstm,lstm_copy,pretrained
+for system in "${systems[@]}"; do
+  [[ ,$known, == *",$system,"* ]] ||
+    fail "there is no system '$system'; --systems names some of $known"
+done
+
+run bash launch/setup.sh
+grel=(.venv/bin/python -m grel.main)
 total=$((${#systems[@]} * ${#seeds[@]}))
 started=$SECONDS trained=0 number=0
 folders=()
@@ -122,6 +129,12 @@ for seed in "${seeds[@]}"; do
   done
 done
 
+of_corpus=(--config.data.manual_dir="$data")
+for field in "${fields[@]}"; do
+  if [[ $field == --config.data.@(data_dir|num_train)=* ]]; then of_corpus+=("$field"); fi
+done
+run .venv/bin/python -m grel.corpora --config=configs/lookup.py:"$corpus" "${of_corpus[@]}" \
+  --split=train --output="$output/train.jsonl"
 IFS=,
 run .venv/bin/python -m grel.tables --workdirs="${folders[*]}" --split="$split" \
-  --output="$output/tables"
+  --data="$output/train.jsonl" --output="$output/tables"

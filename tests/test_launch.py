@@ -23,6 +23,7 @@ import yaml
 
 from grel import recipes
 from grel.config import CORPORA, get_config
+from grel.errors import UsageError
 from grel.fields import leaves
 from grel.training import signals
 
@@ -523,9 +524,14 @@ def test_paper_tables_trains_evaluates_and_tables_every_system():
         sum("--config.eval.name=test_lstm --config.decoding.copy=off" in e for e in evaluated) == 2
     )
     assert len(evaluated) == 7
+    assert shlex.split(lines[-2])[1:] == [
+        *("-m", "grel.corpora", "--config=configs/lookup.py:webnlg"),
+        *("--config.data.manual_dir=a b", "--split=train", "--output=runs/paper/train.jsonl"),
+    ]
     assert lines[-1].startswith(
         ".venv/bin/python -m grel.tables --workdirs=runs/paper/lookup-0/eval"
     )
+    assert " --data=runs/paper/train.jsonl " in lines[-1]
     assert "5 of 6" in done.stderr
 
 
@@ -541,10 +547,14 @@ def test_paper_tables_says_to_evaluations_too_where_data_lies_and_how_to_score()
     of_data = {"data.data_dir": "my data", "data.num_train": "9", "data.num_validation": "8"}
     of_data |= {"eval.checkpoint": "latest", "eval.protocol": "span"}
     given = of_data | {"data.buckets": "(9,)", "train.num_epochs": "2.0"}
-    _, *commands, _ = dry_run(
+    _, *commands, records, _ = dry_run(
         *("paper_tables.sh", "--corpus=jsonl", "--data=a b", "--systems=lookup,worddec"),
         *("--split=validation", *(f"--config.{name}={value}" for name, value in given.items())),
     )
+    # Of the training records as many as a run reads.
+    assert "--config.data.num_train=9" in records
+    assert "'--config.data.data_dir=my data'" in records
+    assert "num_validation" not in records
     modes = ("train", "eval", "train", "eval", "eval")
     found = [_fields(line, mode) for line, mode in zip(commands, modes, strict=True)]
     of_data |= {"data.manual_dir": "a b"}
@@ -565,20 +575,35 @@ def test_paper_tables_gives_the_look_up_the_fields_that_it_has():
     assert _fields(line, "train").keys() == leaves(get_config("lookup")).keys() - others
 
 
+def _paper_tables(*arguments: str) -> subprocess.CompletedProcess:
+    command = ["bash", "launch/paper_tables.sh", "--dry_run", *arguments]
+    return subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
+
+
+def _systems_of_the_paper() -> list[str]:
+    """The systems that configs/paper.py has recipes of, as its error names them."""
+    with pytest.raises(UsageError) as error_info:
+        recipes.load(f"{REPO}/configs/paper.py:?")
+    return str(error_info.value).partition("one of ")[2].split(", ")
+
+
 @pytest.mark.parametrize("scale", ["full", "small"])
 def test_paper_tables_names_recipes_that_exist(scale):
-    """Of all systems, for every corpus that its help names."""
+    """Of all systems that it knows, for every corpus that its help names."""
     named = " ".join(dry_run("paper_tables.sh", "--help")).partition("Corpora are ")[2]
     corpora = re.split(r", | and ", named.partition(". ")[0])
     assert set(corpora) == set(CORPORA) - {"synthetic"}
-    systems = "lookup,copyre,copymtl,mrmep,ptdec,worddec,lstm_copy,pretrained"
+    done = _paper_tables("--corpus=webnlg", "--data=x", "--systems=?")
+    known = done.stderr.partition("some of ")[2].strip().split(",")
+    assert set(known) == {"lookup", "pretrained", *_systems_of_the_paper()}
+    systems = ",".join(known)
     for corpus in corpora:
         lines = dry_run(
             *("paper_tables.sh", f"--corpus={corpus}", "--data=x", f"--systems={systems}"),
             f"--scale={scale}",
         )
         found = [re.findall(r"--config=(\S+)", line) for line in lines if "--mode=train" in line]
-        assert len(found) == 8
+        assert len(found) == len(known)
         for [recipe] in found:
             data = recipes.load(str(REPO / recipe)).data
             assert "-".join(filter(None, (data.name, data.variant))) == corpus
@@ -590,10 +615,13 @@ def test_paper_tables_names_recipes_that_exist(scale):
         (["--data=x"], "--corpus=NAME is missing"),
         (["--corpus=webnlg"], "--data=DIR is missing"),
         (["--corpus=webnlg", "--sytems=x"], "unknown argument --sytems=x"),
+        (["--corpus=webnlg", "--data=x", "--systems=ptdec,ptdek"], "there is no system 'ptdek'"),
+        (["--corpus=webnlg", "--data=x", "--systems=ptdec,,mrmep"], "there is no system ''"),
+        (["--corpus=webnlg", "--data=x", "--systems=mrmep ptdec"], "there is no system 'mrmep p"),
     ],
 )
 def test_paper_tables_tells_what_is_wrong(arguments, message):
-    command = ["bash", "launch/paper_tables.sh", "--dry_run", *arguments]
-    done = subprocess.run(command, cwd=REPO, capture_output=True, text=True, check=False)
-    assert done.returncode == 2
-    assert f"paper_tables: error: {message}" in done.stderr
+    done = _paper_tables(*arguments)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"paper_tables: error: {message}")
+    assert done.stderr.count("\n") == 1
