@@ -54,10 +54,12 @@ def write_evaluation(
     data=None,
     trained=None,
     seed=None,
+    model=None,
 ) -> Path:
     """Writes `workdir/eval/name` and returns it.
 
-    `data` are fields of `config.data`; `trained` the triples that training is known to have had.
+    `data` and `model` are fields of `config.data` and `config.model`; `trained` the triples that
+    training is known to have had.
     """
     folder = workdir / "eval" / name
     folder.mkdir(parents=True)
@@ -66,7 +68,7 @@ def write_evaluation(
     config = {
         "data": {"name": "nyt24", "variant": "reduced", "manual_dir": "", **(data or {})},
         "decoding": {"copy": copy, "max_target": 128},
-        "model": {"family": "bert", "init_from": ""},
+        "model": {"family": "bert", "init_from": "", **(model or {})},
     }
     if seed is not None:
         config["seed"] = seed

@@ -112,6 +112,12 @@ class Evaluation:
         """The counts of all documents."""
         return total(self.judged)
 
+    def under(self, protocol: str) -> Evaluation:
+        """The same evaluation by another protocol; its records are not read again."""
+        found = dataclasses.replace(self, protocol=protocol)
+        vars(found)["pairs"] = self.pairs
+        return found
+
     @property
     def by_length(self) -> dict[str, Counts]:
         """Counts of the triples of each of `corpus.LENGTH_CLASSES`."""

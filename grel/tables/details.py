@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
 from collections.abc import Callable, Iterator, Sequence
 
 from grel.runs.evaluations import Evaluation
 from grel.scoring import bootstrap, breakdown
 from grel.scoring.calibration import reliability
-from grel.scoring.judged import judge, total
 from grel.scoring.protocols import PROTOCOLS, Counts, ScoringError
 from grel.tables.paper import prf
 from grel.tables.render import Cell, Table
-from grel.tables.systems import by_seed, same_corpus
+from grel.tables.systems import protocols_with, same_corpus
 
 Groups = dict[str, Counts]
 
@@ -33,8 +31,6 @@ def tables(systems: Sequence[Evaluation], resampling: Resampling) -> Iterator[Ta
     yield intervals(systems, resampling)
     if any(same_corpus(systems)):
         yield significance(systems, resampling)
-    if groups := by_seed(systems):
-        yield over_seeds(groups)
     yield by_protocol(systems)
     yield _division(
         systems,
@@ -70,15 +66,18 @@ def intervals(systems: Sequence[Evaluation], resampling: Resampling) -> Table:
     """95 % bootstrap intervals of precision, recall and F1."""
     rows: list[tuple[Cell, ...]] = []
     for system in systems:
-        found = bootstrap.confidence_intervals(
-            bootstrap.counts(system.judged), **dataclasses.asdict(resampling)
-        ).values()
-        for metric, value, interval in zip(_METRICS, prf(system.total), found, strict=False):
-            rows.append((system.name, system.corpus, metric, value, interval.low, interval.high))
+        for protocol in protocols_with(system.protocol):
+            scored = system.under(protocol)
+            found = bootstrap.confidence_intervals(
+                bootstrap.counts(scored.judged), **dataclasses.asdict(resampling)
+            ).values()
+            for metric, value, interval in zip(_METRICS, prf(scored.total), found, strict=False):
+                label = system.name, system.corpus, protocol, metric
+                rows.append((*label, value, interval.low, interval.high))
     return Table(
         "confidence_intervals",
         "95 % confidence intervals",
-        ("system", "corpus", "metric", "value", "low", "high"),
+        ("system", "corpus", "protocol", "metric", "value", "low", "high"),
         rows,
         (f"Percentile bootstrap over documents, {_drawn(resampling)}.",),
     )
@@ -107,38 +106,14 @@ def significance(systems: Sequence[Evaluation], resampling: Resampling) -> Table
     )
 
 
-def over_seeds(groups: Sequence[Sequence[Evaluation]]) -> Table:
-    """Mean and deviation of systems that were trained from several seeds; see `by_seed`."""
-    rows: list[tuple[Cell, ...]] = []
-    for group in groups:
-        scores = [(*prf(system.total), system.unseen_f1) for system in group]
-        cells: list[Cell] = [group[0].name, group[0].corpus, len(group)]
-        for values in zip(*scores, strict=True):
-            known = [value for value in values if value is not None]
-            cells += [statistics.mean(known), statistics.stdev(known)] if known[1:] else [None] * 2
-        rows.append(tuple(cells))
-    columns = (f"{name}{end}" for name in ("P", "R", "F1", "unseen F1") for end in ("", " +-"))
-    return Table(
-        "over_seeds",
-        "Means over seeds of training",
-        ("first of", "corpus", "runs", *columns),
-        rows,
-        ("+- is the standard deviation of one run.",),
-    )
-
-
 def by_protocol(systems: Sequence[Evaluation]) -> Table:
     """The same predictions under each protocol."""
     rows: list[tuple[Cell, ...]] = []
     notes = []
     for system in systems:
-        for name, protocol in PROTOCOLS.items():
+        for name in PROTOCOLS:
             try:
-                counts = (
-                    system.total
-                    if name == system.protocol
-                    else total(judge(system.gold, system.predictions, protocol))
-                )
+                counts = system.under(name).total
             except ScoringError as error:
                 # Only `span` asks more of the files than they were read with.
                 notes.append(f"{system.name}, {name}: {error}.")

@@ -1,24 +1,41 @@
-"""The systems that the tables compare: evaluations, and which of them belong together."""
+"""The systems that the tables compare: what they are called, and which of them belong together."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import json
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from grel.records import Document, read_jsonl
-from grel.runs.evaluations import Evaluation, WorkdirError, read_evaluations
+from grel.runs.evaluations import (
+    Evaluation,
+    WorkdirError,
+    read_evaluations,
+    setting,
+    told_apart,
+)
 from grel.scoring.contrast import check_same_gold
 from grel.scoring.protocols import ScoringError
+
+# Systems by name, each with its runs: evaluations that differ in the seed of training alone.
+Systems = dict[str, list[Evaluation]]
+
+# By which systems are always shown: most are made for the first, CopyRE for the second.
+_COMMON_PROTOCOLS = ("exact", "partial_last")
 
 
 def read_systems(
     paths: Sequence[Path], split: str, protocol: str, train_files: dict[str, Path]
-) -> list[Evaluation]:
+) -> Systems:
     """`evaluations.read_evaluations`, each with the documents it was trained on.
+
+    A system is called by `paper_name`, or else after what the folders of its runs have in common;
+    of names that two would have, each tells its folders. Where a system has several runs, they are
+    called after it and their seeds.
 
     Args:
         paths, split, protocol: see `read_evaluations`.
@@ -31,14 +48,28 @@ def read_systems(
     """
     found = read_evaluations(paths, split, protocol)
     train = _read_train(train_files, {evaluation.dataset for evaluation in found})
-    systems = [dataclasses.replace(e, train=train.get(e.dataset)) for e in found]
-    for first, second in same_corpus(systems):
+    found = [dataclasses.replace(e, train=train.get(e.dataset)) for e in found]
+    for first, second in same_corpus(found):
         both = first.judged, second.judged
         try:
             check_same_gold(*both)
         except ScoringError as error:
             raise ScoringError(f"{first.name} and {second.name}: {error}") from None
-    return systems
+    groups = _by_seed(found)
+    return {
+        name: _called_by_seed(name, group)
+        for name, group in zip(_names(groups), groups, strict=True)
+    }
+
+
+def protocols_with(protocol: str) -> list[str]:
+    """The protocols that scores are shown by where one is asked for."""
+    return list(dict.fromkeys((*_COMMON_PROTOCOLS, protocol)))
+
+
+def all_runs(systems: Systems) -> list[Evaluation]:
+    """The runs of all systems."""
+    return [run for runs in systems.values() for run in runs]
 
 
 def same_corpus(systems: Sequence[Evaluation]) -> Iterator[tuple[Evaluation, Evaluation]]:
@@ -48,26 +79,101 @@ def same_corpus(systems: Sequence[Evaluation]) -> Iterator[tuple[Evaluation, Eva
             yield first, second
 
 
-def by_seed(systems: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    """Systems that differ in the seed of their training alone, together; those with one left out.
-
-    Where files lie and how often they are written makes no difference.
-    """
+def _by_seed(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
+    """Those that differ in the seed alone together; where files lie, say, makes no difference."""
     groups: dict[str, list[Evaluation]] = {}
-    for system in systems:
-        config = json.loads(json.dumps(system.metrics.get("config", {})))
+    for one in evaluations:
+        config = json.loads(json.dumps(one.metrics.get("config", {})))
         for section, field in _IRRELEVANT:
             config.get(section, {}).pop(field, None)
-        if config.pop("seed", None) is not None:
-            key = json.dumps([system.corpus, system.folder.name, config], sort_keys=True)
-            groups.setdefault(key, []).append(system)
-    return [group for group in groups.values() if len(group) > 1]
+        # What has no seed is on its own.
+        place = str(one.folder) if config.pop("seed", None) is None else one.folder.name
+        key = json.dumps([one.corpus, place, config], sort_keys=True)
+        groups.setdefault(key, []).append(one)
+    return list(groups.values())
+
+
+def _names(groups: Sequence[Sequence[Evaluation]]) -> list[str]:
+    """A name for each group that no other has."""
+    folders = [_in_common(group) for group in groups]
+    heads = [
+        dataclasses.replace(group[0], name=paper_name(group[0]) or folder)
+        for group, folder in zip(groups, folders, strict=True)
+    ]
+    all_folders = [", ".join(run.name for run in group) for group in groups]
+    for places in (folders, all_folders):
+        longer = (f"{head.name} ({place})" for head, place in zip(heads, places, strict=True))
+        heads = told_apart(heads, longer)
+    return [head.name for head in heads]
+
+
+def _in_common(runs: Sequence[Evaluation]) -> str:
+    """The name of a run; of several, what it is without the seed, or all of them.
+
+    Example: `ptdec` of `ptdec-0/test` and `ptdec-1/test`, evaluated on test.
+    """
+    names = [run.name for run in runs]
+    seeds = [re.escape(str(_seed(run))) for run in runs]
+    stems = {
+        re.sub(rf"[-_.]?(seed)?[-_.]?{seed}(?=/|$)", "", name, count=1)
+        for name, seed in zip(names, seeds, strict=True)
+    }
+    if len(runs) == 1 or len(stems) > 1 or "" in stems:
+        return ", ".join(names)
+    return stems.pop().removesuffix(f"/{runs[0].split}")
+
+
+def _called_by_seed(name: str, runs: Sequence[Evaluation]) -> list[Evaluation]:
+    if len(runs) == 1:
+        return [dataclasses.replace(runs[0], name=name)]
+    named = [dataclasses.replace(run, name=f"{name}, seed {_seed(run)}") for run in runs]
+    return told_apart(named, [f"{name} ({run.name})" for run in runs])
+
+
+def _seed(run: Evaluation) -> object:
+    return setting(run.metrics, "seed")
 
 
 _IRRELEVANT = (
     *(("data", name) for name in ("manual_dir", "data_dir", "cache_dir")),
     *(("train", name) for name in ("log_every", "eval_every", "checkpoint_every", "keep")),
 )
+
+
+def paper_name(system: Evaluation) -> str | None:
+    """What the paper calls a system of this family with these fields, None where it has no name.
+
+    CopyRE and CopyMTL, of which it shows one each, are told apart by their decoders.
+    """
+    if setting(system.metrics, "model.family") == "bert" and not setting(
+        system.metrics, "model.init_from"
+    ):
+        return None
+    for name, fields in _PAPER_NAMES.items():
+        if all(setting(system.metrics, field) == value for field, value in fields.items()):
+            return name
+    return None
+
+
+_PAPER_NAMES: dict[str, dict[str, Any]] = {
+    "look-up": {"model.family": "lookup"},
+    "CopyRE-one": {"model.family": "copyre", "model.decoder": "one"},
+    "CopyRE-multi": {"model.family": "copyre", "model.decoder": "multi"},
+    "CopyMTL-one": {"model.family": "copymtl", "model.decoder": "one"},
+    "CopyMTL-multi": {"model.family": "copymtl", "model.decoder": "multi"},
+    "MrMep": {"model.family": "mrmep"},
+    "PtDec": {"model.family": "ptdec"},
+    **{
+        name: {"model.family": "worddec", "decoding.copy": copy, "model.label_head": labels}
+        for name, copy, labels in (
+            ("WordDec", "words", False),
+            ("LSTM", "off", False),
+            ("LSTM + copy", "on", True),
+        )
+    },
+    "Pretrained": {"model.family": "bert", "decoding.copy": "off"},
+    "Pretrained + copy": {"model.family": "bert", "decoding.copy": "on"},
+}
 
 
 def without_copy(system: Evaluation, systems: Sequence[Evaluation]) -> Evaluation | None:

@@ -131,6 +131,16 @@ def test_an_evaluation_of_another_split_is_an_error(tmp_path):
         read_evaluations([folder], "test")
 
 
+def test_another_protocol_judges_the_same_records(tmp_path):
+    folder = write_evaluation(tmp_path / "run", predictions=WEAK)
+    (exact,) = read_evaluations([tmp_path / "run"], "test", "exact")
+    assert exact.total.correct == 2
+    (folder / "predictions.jsonl").unlink()
+    found = exact.under("partial_last")
+    assert (found.protocol, found.total.correct, exact.total.correct) == ("partial_last", 3, 2)
+    assert found == dataclasses.replace(exact, protocol="partial_last")
+
+
 def test_triples_seen_in_training_are_known_under_the_protocol_evaluated_with(tmp_path):
     write_evaluation(tmp_path / "told", predictions=WEAK, trained={"1": GOLD["1"]})
     write_evaluation(tmp_path / "silent", predictions=WEAK)

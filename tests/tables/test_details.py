@@ -1,7 +1,5 @@
 """The tables beyond the paper: which there are, and that each shows what its function finds."""
 
-import statistics
-
 import pytest
 
 from grel.records import Document, Triple, write_jsonl
@@ -9,19 +7,21 @@ from grel.scoring import bootstrap
 from grel.scoring.protocols import PROTOCOLS
 from grel.tables import details
 from grel.tables.details import Resampling
-from grel.tables.systems import by_seed, read_systems
+from grel.tables.systems import all_runs, read_systems
 from tests.evaluated import GOLD, GOOD, WEAK, documents, write_evaluation
 
 RESAMPLING = Resampling(200, 1)
 CORPUS = "nyt24:reduced test"
 
 
+def _read(paths, protocol="exact", train=None):
+    return all_runs(read_systems(paths, "test", protocol, train or {}))
+
+
 def _systems(tmp_path, *predictions, **train):
     for number, one in enumerate(predictions):
         write_evaluation(tmp_path / f"run{number}", predictions=one)
-    return read_systems(
-        [tmp_path / f"run{n}" for n in range(len(predictions))], "test", "exact", train
-    )
+    return _read([tmp_path / f"run{n}" for n in range(len(predictions))], train=train)
 
 
 def _names(systems):
@@ -42,17 +42,23 @@ def test_tables_without_something_to_tell_are_left_out(tmp_path):
         assert table.records()
 
 
-def test_intervals_are_those_of_the_bootstrap(tmp_path):
+def test_intervals_are_those_of_the_bootstrap_by_the_common_protocols(tmp_path):
     systems = _systems(tmp_path, GOOD, WEAK)
     table = details.intervals(systems, RESAMPLING)
     counts_E3 = bootstrap.counts(systems[1].judged)
     found = bootstrap.confidence_intervals(counts_E3, num_resamples=200, seed=1)
-    assert [row[2] for row in table.rows] == ["precision", "recall", "F1"] * 2
-    assert table.rows[5] == (
-        *("run1", CORPUS, "F1", pytest.approx(4 / 9)),
+    by_protocol = [p for p in ("exact", "partial_last") for _ in range(3)]
+    assert [row[2] for row in table.rows] == by_protocol * 2
+    assert [row[3] for row in table.rows] == ["precision", "recall", "F1"] * 4
+    assert table.rows[8] == (
+        *("run1", CORPUS, "exact", "F1", pytest.approx(4 / 9)),
         *(found["f1"].low, found["f1"].high),
     )
+    assert table.rows[9][:5] == ("run1", CORPUS, "partial_last", "precision", 3 / 4)
     assert "200 resamples from seed 1" in table.notes[0]
+    span = _read([tmp_path / "run0"], "nayak")
+    shown = {row[2] for row in details.intervals(span, RESAMPLING).rows}
+    assert shown == {"exact", "partial_last", "nayak"}
 
 
 def test_significance_is_of_pairs_on_one_corpus(tmp_path):
@@ -74,7 +80,7 @@ def test_systems_of_other_corpora_are_not_compared(tmp_path):
     write_evaluation(
         tmp_path / "b", gold=fewer, predictions={"1": GOOD["1"]}, data={"name": "nyt29"}
     )
-    systems = read_systems([tmp_path / "a", tmp_path / "b"], "test", "exact", {})
+    systems = _read([tmp_path / "a", tmp_path / "b"])
     assert [system.corpus for system in systems] == [CORPUS, "nyt29:reduced test"]
     assert "significance" not in _names(systems)
 
@@ -89,7 +95,7 @@ def test_span_has_a_row_where_gold_has_spans(tmp_path):
     write_jsonl(folder / "gold.jsonl", [Document("1", text, tuple(triples))])
     elsewhere = Triple("Oslo", "in", "Norway")
     write_jsonl(folder / "predictions.jsonl", [Document("1", text, (triples[0], elsewhere))])
-    table = details.by_protocol(read_systems([tmp_path / "run"], "test", "exact", {}))
+    table = details.by_protocol(_read([tmp_path / "run"]))
     found = {row[2]: row[-3:] for row in table.rows}
     assert list(found) == list(PROTOCOLS)
     assert (found["exact"], found["span"]) == ((2, 2, 2), (1, 2, 2))
@@ -122,7 +128,7 @@ def test_seen_triples_are_those_of_the_evaluation_or_else_of_the_data(tmp_path):
     write_evaluation(tmp_path / "b", predictions=WEAK)
 
     def numbers(protocol, **train):
-        systems = read_systems([tmp_path / "a", tmp_path / "b"], "test", protocol, train)
+        systems = _read([tmp_path / "a", tmp_path / "b"], protocol, train)
         rows = details.by_seen(systems).rows
         assert all(row[1] == CORPUS for row in rows)
         return {(row[0], row[2]): row[-3:] for row in rows}
@@ -157,21 +163,3 @@ def test_scores_that_are_no_probabilities_are_told_of(tmp_path):
     table = details.calibration(_systems(tmp_path, logits, WEAK))
     assert {row[0] for row in table.rows} == {"run1"}
     assert any(note.startswith("run0: ") and "no probability" in note for note in table.notes)
-
-
-def test_means_over_seeds_are_of_runs_that_differ_in_the_seed_alone(tmp_path):
-    for number, (predictions, seed) in enumerate(((GOOD, 0), (WEAK, 1), (GOOD, 2))):
-        data = {"manual_dir": f"/somewhere/{number}"}
-        write_evaluation(tmp_path / f"a{number}", predictions=predictions, seed=seed, data=data)
-    write_evaluation(tmp_path / "b", predictions=WEAK, seed=0, copy="off")
-    folders = [tmp_path / name for name in ("a0", "a1", "a2", "b")]
-    systems = read_systems(folders, "test", "exact", {})
-    assert "over_seeds" in _names(systems)
-    (row,) = details.over_seeds(by_seed(systems)).rows
-    f1s = [system.total.f1 for system in systems[:3]]
-    assert row[:3] == ("a0", CORPUS, 3)
-    assert row[7:] == (
-        *(pytest.approx(statistics.mean(f1s)), pytest.approx(statistics.stdev(f1s))),
-        *(None, None),
-    )
-    assert by_seed(systems[:1] + systems[3:]) == []
