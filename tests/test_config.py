@@ -203,6 +203,13 @@ def test_the_defaults_pass():
     check(get_config(), num_devices=8, num_processes=2)
 
 
+def test_drafts_and_beams_do_not_go_together():
+    config = get_config()
+    config.decoding.draft, config.decoding.num_beams = 2, 2
+    with pytest.raises(ConfigError, match="draft is 2, but beams write one token a step"):
+        check(config, num_devices=1, num_processes=1)
+
+
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [

@@ -136,7 +136,8 @@ class Options:
             )
         if self.draft and self.num_beams > 1:
             raise ValueError(
-                f"draft is {self.draft}, but beams write one token a step: set draft=0 or num_beams=1"
+                f"draft is {self.draft}, but beams write one token a step: set draft=0, or "
+                "num_beams=1"
             )
 
 
