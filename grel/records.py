@@ -319,12 +319,14 @@ def read_documents(
             if document.id in line_of_id:
                 first = line_of_id[document.id]
                 raise Fault(f"id {quote(document.id)} stands on line {first} already")
-            for triple in document.triples if known is not None else ():
-                if triple.relation not in known:
-                    raise Fault(f"unknown relation {quote(triple.relation)}")
+            if known is not None:
+                for triple in document.triples:
+                    if triple.relation not in known:
+                        raise Fault(f"unknown relation {quote(triple.relation)}")
         except (Fault, RecordError) as problem:
-            error = problem
-            if isinstance(problem, Fault):
+            if isinstance(problem, RecordError):
+                error = problem
+            else:
                 prefix = "" if item.number is None else f"item {item.number}: "
                 error = RecordError(path, item.line, f"{prefix}{problem}")
             if on_error is None:

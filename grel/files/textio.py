@@ -21,7 +21,7 @@ import reprlib
 import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
 
@@ -31,11 +31,12 @@ MAX_LINE_BYTES = 1 << 24
 INPUT_FORMATS = ("auto", "jsonl", "text")
 
 T = TypeVar("T")
+Opened = io.BufferedReader | gzip.GzipFile
 
 _LONGEST_READ = MAX_LINE_BYTES + len(b"\r\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
-_SPACE = re.compile(r"[ \t\r\n]*")
+_NO_SPACE = re.compile(r"[^ \t\r\n]")
 # What files begin with that are not text in UTF-8, and what would make them so.
 _FOREIGN = {
     b"\xff\xfe\0\0": "UTF-32; save it as UTF-8",
@@ -131,18 +132,11 @@ def text_or_json(path: str | Path, format: str = "auto") -> Iterator[Input]:
 
 
 @contextlib.contextmanager
-def opened(path: str | Path) -> Iterator[BinaryIO]:
+def opened(path: str | Path) -> Iterator[Opened]:
     """The file, decompressed, and closed in the end; RecordError where it can't be read."""
     with contextlib.ExitStack() as stack:
         try:
-            if str(path) != "-":
-                file = stack.enter_context(open(path, "rb"))
-            elif sys.stdin is None:
-                raise RecordError(path, None, "standard input is closed; name a file")
-            else:
-                file = sys.stdin.buffer
-                if not hasattr(file, "peek"):  # a stream that stands in for it
-                    file = io.BufferedReader(file)
+            file = stack.enter_context(open(path, "rb")) if str(path) != "-" else _stdin()
             start = file.peek(4)
         except OSError as error:
             raise _cannot_read(path, error) from None
@@ -150,6 +144,13 @@ def opened(path: str | Path) -> Iterator[BinaryIO]:
             if start.startswith(mark):
                 raise RecordError(path, None, f"not UTF-8 text but {what}")
         yield gzip.GzipFile(mode="rb", fileobj=file) if start.startswith(_GZIP) else file
+
+
+def _stdin() -> io.BufferedReader:
+    if sys.stdin is None:
+        raise RecordError("-", None, "standard input is closed; name a file")
+    stream: Any = sys.stdin.buffer  # or what stands in for it, which may not be buffered
+    return stream if isinstance(stream, io.BufferedReader) else io.BufferedReader(stream)
 
 
 def guarded(path: str | Path, items: Iterator[T]) -> Iterator[T]:
@@ -166,7 +167,7 @@ def _cannot_read(path: str | Path, error: Exception) -> RecordError:
     return RecordError(path, None, f"cannot read: {getattr(error, 'strerror', None) or error}")
 
 
-def _head(path: str | Path, file: BinaryIO) -> list[bytes]:
+def _head(path: str | Path, file: Opened) -> list[bytes]:
     """The lines up to the first that is not blank, if that is near."""
     head: list[bytes] = []
     for data in itertools.islice(guarded(path, _raw_lines(file)), _HEAD_LINES):
@@ -183,11 +184,11 @@ def _first_line(head: Sequence[bytes]) -> bytes:
     return head[-1] if head else b""
 
 
-def _raw_lines(file: BinaryIO) -> Iterator[bytes]:
+def _raw_lines(file: Opened) -> Iterator[bytes]:
     return iter(functools.partial(file.readline, _LONGEST_READ), b"")
 
 
-def _lines(file: BinaryIO, head: Sequence[bytes] = ()) -> Iterator[Item]:
+def _lines(file: Opened, head: Sequence[bytes] = ()) -> Iterator[Item]:
     for line, data in enumerate(itertools.chain(head, _raw_lines(file)), start=1):
         rest = data
         while len(rest) == _LONGEST_READ and not rest.endswith(b"\n"):
@@ -209,7 +210,7 @@ def _without_blank_end(items: Iterator[Item]) -> Iterator[Item]:
         blank = []
 
 
-def _json_items(path: str | Path, file: BinaryIO, head: Sequence[bytes]) -> Iterator[Item]:
+def _json_items(path: str | Path, file: Opened, head: Sequence[bytes]) -> Iterator[Item]:
     first = _first_line(head)
     is_list = first.lstrip().startswith(b"[")
     if is_list or _UNFINISHED.search(first):
@@ -252,7 +253,8 @@ def _split(path: str | Path, data: bytes, *, is_list: bool) -> Iterator[Item]:
 
 
 def _skip_space(text: str, position: int) -> int:
-    return _SPACE.match(text, position).end()
+    found = _NO_SPACE.search(text, position)
+    return found.start() if found else len(text)
 
 
 def parse_object(data: bytes) -> dict[str, Any]:
@@ -350,14 +352,14 @@ def expect(value: Any, kind: type, what: str) -> Any:
     return value
 
 
-def member(record: dict[str, Any], name: str, kind: type) -> Any:
+def member(record: Mapping[str, Any], name: str, kind: type) -> Any:
     """What stands under `name` in a JSON object; a Fault where it is missing or of another kind."""
     if name not in record:
         raise Fault(f"field {name!r} is missing{_instead(record, name)}")
     return expect(record[name], kind, f"field {name!r}")
 
 
-def _instead(record: dict[str, Any], name: str) -> str:
+def _instead(record: Mapping[str, Any], name: str) -> str:
     """What a record without that field has, which may be a list of records with it."""
     for key, value in record.items():
         if isinstance(value, list) and any(isinstance(v, dict) and name in v for v in value[:1]):
@@ -366,7 +368,7 @@ def _instead(record: dict[str, Any], name: str) -> str:
 
 
 def parse_members(
-    record: dict[str, Any], name: str, kind: type, parse: Callable[[Any], T]
+    record: Mapping[str, Any], name: str, kind: type, parse: Callable[[Any], T]
 ) -> list[T]:
     """What `parse` makes of each value of the list under `name`; Faults say of which it was."""
     parsed = []
