@@ -189,8 +189,8 @@ def _written(
             f"document {document.id!r}: relation {triple.relation!r} is not in the schema "
             f"of {len(wordpiece.relations)} relations; train with data that has it"
         )
-    parts = []
-    for name in (triple.head, triple.tail):
+
+    def written(name: str) -> _Ids:
         ids = encoded[name].ids
         if not ids:
             raise FeaturesError(
@@ -199,8 +199,9 @@ def _written(
             )
         if wordpiece.holds_unknown(ids):
             ids = wordpiece.encode_name(name, document.text).ids
-        parts.append(ids)
-    return (*parts, wordpiece.relation_ids[triple.relation])
+        return ids
+
+    return written(triple.head), written(triple.tail), wordpiece.relation_ids[triple.relation]
 
 
 def _example(

@@ -19,8 +19,7 @@ from grel.text import bio
 from grel.text.wordpiece import Wordpiece
 
 
-@flax.struct.dataclass
-class Batch:
+class Batch(flax.struct.PyTreeNode):
     """Packed examples `[CLS] S1 [SEP] S2 [SEP]`, padded to one length.
 
     Attributes:
@@ -123,7 +122,7 @@ class Batches:
         self._batch_size = batch_size
         # What fills no batch goes up at most to the bucket of the longest example.
         longest = buckets[-1] if augment else lengths_E.max()
-        self._buckets = tuple(buckets[: np.searchsorted(buckets, longest) + 1])
+        self._buckets = tuple(buckets[: int(np.searchsorted(buckets, longest)) + 1])
         self._seed = seed
         self._rows = slice(index * batch_size // count, (index + 1) * batch_size // count)
         bucket_E = np.searchsorted(self._buckets, lengths_E)

@@ -16,6 +16,7 @@ NUM_LABELS = 3
 
 Symbols = Sequence[Hashable]
 Labels = tuple[list[int], list[int]]
+_Link = tuple[int, int, "_Link | None"]
 
 
 def label_per_entity(source: Symbols, target: Symbols, entities: Sequence[slice]) -> Labels:
@@ -89,7 +90,7 @@ def longest_common_subsequence(a: Symbols, b: Symbols) -> list[tuple[int, int]]:
     for j, symbol in enumerate(b):
         places.setdefault(symbol, []).append(j)
     ends: list[int] = []  # ends[n]: the smallest j at which a common subsequence of n + 1 ends
-    links: list[tuple] = []  # links[n]: that subsequence, as (i, j, rest)
+    links: list[_Link] = []  # links[n]: that subsequence, as (i, j, rest)
     for i, symbol in enumerate(a):
         # From right to left, so that one i is not used twice in a subsequence.
         for j in reversed(places.get(symbol, ())):
@@ -101,9 +102,9 @@ def longest_common_subsequence(a: Symbols, b: Symbols) -> list[tuple[int, int]]:
             else:
                 ends[n], links[n] = j, link
     pairs = []
-    link = links[-1] if links else None
-    while link:
-        i, j, link = link
+    rest = links[-1] if links else None
+    while rest:
+        i, j, rest = rest
         pairs.append((i, j))
     return pairs[::-1]
 

@@ -17,11 +17,11 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Collection, Hashable, Sequence
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
 from grel.errors import UserError
 
-Symbols = Sequence[Hashable]
+Symbol = TypeVar("Symbol", bound=Hashable)
 
 TRIPLE_FORMS = ("htr", "rht")
 
@@ -31,7 +31,7 @@ class RelationError(UserError):
 
 
 @dataclasses.dataclass(frozen=True)
-class Form:
+class Form(Generic[Symbol]):
     """How triples are written.
 
     Attributes:
@@ -41,13 +41,13 @@ class Form:
             relations are words, or come last.
     """
 
-    part_end: Hashable
-    triple_end: Hashable
+    part_end: Symbol
+    triple_end: Symbol
     relation_first: bool = False
-    openers: frozenset[Hashable] = frozenset()
+    openers: frozenset[Symbol] = frozenset()
 
     @property
-    def boundaries(self) -> frozenset[Hashable]:
+    def boundaries(self) -> frozenset[Symbol]:
         """Symbols before which the triples so far are whole."""
         return self.openers or frozenset([self.triple_end])
 
@@ -68,14 +68,15 @@ class Parsed(NamedTuple):
 
 
 def linearize(
-    triples: Sequence[tuple[Symbols, Symbols, Symbols]], form: Form
-) -> tuple[list[Hashable], list[Slots]]:
+    triples: Sequence[tuple[Sequence[Symbol], Sequence[Symbol], Sequence[Symbol]]],
+    form: Form[Symbol],
+) -> tuple[list[Symbol], list[Slots]]:
     """Writes (head, tail, relation) symbol sequences as one target; no separator after the last.
 
     Example: `[("ab", "c", "r")]` with `;` and `|` gives `a b ; c ; r` and slots 0:2, 3:4, 5:6;
     with the relation first `r ; a b ; c`, and with `r` as an opener `r a b ; c`.
     """
-    target: list[Hashable] = []
+    target: list[Symbol] = []
     slots = []
     for head, tail, relation in triples:
         parts = (relation, head, tail) if form.relation_first else (head, tail, relation)
@@ -91,7 +92,7 @@ def linearize(
     return target, slots
 
 
-def parse(target: Symbols, form: Form) -> Parsed:
+def parse(target: Sequence[Symbol], form: Form[Symbol]) -> Parsed:
     """Inverse of `linearize` for triples without empty parts.
 
     A piece of the sequence that is not exactly three non-empty parts is malformed: it is counted,
@@ -115,7 +116,7 @@ def _slots(places: Sequence[slice], form: Form) -> Slots:
     return Slots(*places)
 
 
-def _pieces(target: Symbols, form: Form) -> list[tuple[int, int]]:
+def _pieces(target: Sequence[Symbol], form: Form[Symbol]) -> list[tuple[int, int]]:
     """Where each triple stands, or what should have been one."""
     if not len(target):
         return []
@@ -127,7 +128,9 @@ def _pieces(target: Symbols, form: Form) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(target)], strict=True))
 
 
-def _parts(target: Symbols, start: int, end: int, form: Form) -> list[tuple[int, int]]:
+def _parts(
+    target: Sequence[Symbol], start: int, end: int, form: Form[Symbol]
+) -> list[tuple[int, int]]:
     """The parts of one piece; none where it can't be a triple."""
     if not form.openers:
         return _split(target, start, end, form.part_end)
@@ -136,7 +139,9 @@ def _parts(target: Symbols, start: int, end: int, form: Form) -> list[tuple[int,
     return [(start, start + 1), *_split(target, start + 1, end, form.part_end)]
 
 
-def _split(symbols: Symbols, start: int, end: int, separator: Hashable) -> list[tuple[int, int]]:
+def _split(
+    symbols: Sequence[Symbol], start: int, end: int, separator: Symbol
+) -> list[tuple[int, int]]:
     cuts = [i for i in range(start, end) if symbols[i] == separator]
     return list(zip([start, *(i + 1 for i in cuts)], [*cuts, end], strict=True))
 

@@ -13,11 +13,10 @@ import functools
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
-from grel.files.textio import MAX_LINE_BYTES, RecordError, guarded, opened, quote
+from grel.files.textio import MAX_LINE_BYTES, Opened, RecordError, guarded, opened, quote
 from grel.records import canonical
 
 _CHUNK = 1 << 16
@@ -55,7 +54,7 @@ def read_vectors(
     return vectors_VX, found_V
 
 
-def _rows(path: str | Path, file: BinaryIO, num_features: int) -> tuple[bool, Iterator[_Row]]:
+def _rows(path: str | Path, file: Opened, num_features: int) -> tuple[bool, Iterator[_Row]]:
     """Whether numbers are in binary, and the rows."""
     first, start = next(guarded(path, _beginning(file)))
     if not first:
@@ -84,14 +83,14 @@ def _parse(numbers: bytes, is_binary: bool) -> np.ndarray:
     return vector_X
 
 
-def _beginning(file: BinaryIO) -> Iterator[tuple[bytes, bytes]]:
+def _beginning(file: Opened) -> Iterator[tuple[bytes, bytes]]:
     """The first line, and a look at what follows it."""
     yield file.readline(MAX_LINE_BYTES), file.peek(_CHUNK)[:_CHUNK]
 
 
 def _text_rows(
     path: str | Path,
-    file: BinaryIO,
+    file: Opened,
     num_features: int,
     num_rows: int | None,
     first: bytes | None = None,
@@ -134,7 +133,7 @@ def _is_number(field: bytes) -> bool:
 
 
 def _binary_rows(
-    path: str | Path, file: BinaryIO, num_features: int, num_rows: int
+    path: str | Path, file: Opened, num_features: int, num_rows: int
 ) -> Iterator[_Row]:
     """Rows of a word, a blank and float32 numbers, with or without a line break behind."""
     size = 4 * num_features

@@ -84,8 +84,8 @@ def _overlaps(old: slice, new: slice, limit: int) -> bool:
 def _pieces(text: str, offsets: Sequence[Span], limit: int) -> Iterator[slice]:
     """Sentences as slices of wordpieces, those that no window holds in pieces."""
     starts = [start for start, _ in offsets]
-    cuts = {bisect.bisect_left(starts, end) for end in sentence_ends(text)}
-    cuts = sorted(cuts - {0, len(offsets)})
+    ends = {bisect.bisect_left(starts, end) for end in sentence_ends(text)}
+    cuts = sorted(ends - {0, len(offsets)})
     for start, stop in zip([0, *cuts], [*cuts, len(offsets)], strict=True):
         if stop - start <= limit:
             yield slice(start, stop)

@@ -141,7 +141,7 @@ class Wordpiece:
                 )
         return written
 
-    def _make_form(self) -> linearize.Form:
+    def _make_form(self) -> linearize.Form[int]:
         if self.triple_form not in linearize.TRIPLE_FORMS:
             raise ValueError(
                 f"triple_form is {self.triple_form!r}; it can be "

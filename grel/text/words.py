@@ -103,7 +103,7 @@ class Words:
         )
         self.num_chars = 2 + len(chars)
         self.unknown_ids = (*range(len(_RESERVED), first_relation), UNK)
-        self.relation_ids = {
+        self.relation_ids: dict[str, tuple[int, ...]] = {
             relation: (i,) for i, relation in enumerate(self.relations, start=first_relation)
         }
         self._relation_of = {ids: relation for relation, ids in self.relation_ids.items()}
