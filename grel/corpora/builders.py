@@ -41,7 +41,7 @@ from grel.records import Document, OnError
 _LOG = logging.getLogger(__name__)
 
 
-class PtrNetCorpus(CorpusBuilder, skip_registration=True):
+class PtrNetCorpus(CorpusBuilder, skip_registration=True):  # type: ignore[call-arg] # as there
     """A corpus in parallel files of sentences, tuples and word positions."""
 
     format = "ptrnet"
@@ -158,6 +158,8 @@ class Synthetic(CorpusBuilder):
     ) -> list[Document]:
         """Documents of a split, newly generated; none can be faulty."""
         del files, on_error, on_note
+        if part.stop is None:
+            raise ValueError(f"{split}: a generated split has no end but the `stop` of its part")
         return synthetic.generate(split, part.stop)
 
 

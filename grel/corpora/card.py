@@ -7,7 +7,7 @@ down where the data is.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 _TEMPLATE = """\
@@ -56,7 +56,7 @@ def markdown(
     )
 
 
-def _table(rows: list[dict[str, object]]) -> str:
+def _table(rows: Sequence[Mapping[str, object]]) -> str:
     header = list(rows[0])
     lines = [header, ["---"] * len(header), *(row.values() for row in rows)]
     return "\n".join(f"| {' | '.join(map(str, cells))} |" for cells in lines)

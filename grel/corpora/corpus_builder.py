@@ -61,7 +61,8 @@ class CorpusConfig(tfds.core.BuilderConfig):
 Files = dict[str, tuple[Path, ...]]
 
 
-class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+# mypy, which has no types of tensorflow-datasets, takes the argument for one of `object`.
+class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Documents with triples, in the order of the raw files; scores, which gold has none, go.
 
     A subclass says how its corpus is divided, in which format its files are, with which suffixes if
@@ -151,7 +152,8 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):
                 "notes": collections.Counter(note.kind.value for note in notes),
             }
             generators[split] = self._generate_examples(documents)
-        markdown = card.markdown(self.info.full_name, self.__doc__, config.description, metadata)
+        about = self.__doc__ or ""  # Python drops it at -OO
+        markdown = card.markdown(self.info.full_name, about, config.description, metadata)
         (self.data_path / "README.md").write_text(markdown, encoding="utf-8")
         return generators
 

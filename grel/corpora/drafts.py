@@ -12,7 +12,7 @@ import enum
 import functools
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -79,7 +79,7 @@ class Draft(NamedTuple):
     text: str
     triples: list[Triple]
     id: str | None = None
-    other: dict[str, Any] | None = None
+    other: Mapping[str, Any] | None = None
 
 
 def read_drafts(

@@ -170,11 +170,17 @@ def _jsonl(record: dict[str, Any], remark: Remark) -> Draft:
     return Draft(document.text, list(document.triples), document.id, document.other)
 
 
-def _triple(raw: dict[str, Any], head: str, relation: str, tail: str, *spans: Span) -> Triple:
+def _triple(
+    raw: dict[str, Any],
+    head: str,
+    relation: str,
+    tail: str,
+    head_span: Span | None = None,
+    tail_span: Span | None = None,
+) -> Triple:
     """The triple whose parts stand under the three names."""
-    return Triple(
-        member(raw, head, str), member(raw, relation, str), member(raw, tail, str), *spans
-    )
+    names = member(raw, head, str), member(raw, relation, str), member(raw, tail, str)
+    return Triple(*names, head_span, tail_span)
 
 
 def _triple_of_names(names: list[Any]) -> Triple:

@@ -156,6 +156,11 @@ def test_a_generated_corpus_needs_no_files(tmp_path, monkeypatch):
         assert load("synthetic", "", split, data_dir=tmp_path) == expected[: size // 2]
 
 
+def test_a_generated_corpus_has_an_end():
+    with pytest.raises(ValueError, match="test: a generated split has no end but the `stop`"):
+        builders.Synthetic.read("test", Part(), (), None, None)
+
+
 def test_default_data_dir_is_that_of_tensorflow_datasets(tmp_path, monkeypatch):
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "data"))
     folder = write_jsonl(tmp_path / "raw", train=STRANGE)
