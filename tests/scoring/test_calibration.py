@@ -25,6 +25,7 @@ def test_reliability_by_hand():
         Bin(0.0, 0.5, 1, 0.25, 0.0),
         Bin(0.5, 1.0, 5, pytest.approx(0.78), pytest.approx(0.4)),
     )
+    assert [one.gap for one in found.bins] == pytest.approx([0.25, 0.38])
     assert found.num_unscored == 0
     assert [b.gap for b in found.bins] == [pytest.approx(0.25), pytest.approx(0.38)]
     assert found.expected_calibration_error == pytest.approx((1 * 0.25 + 5 * 0.38) / 6)
@@ -39,6 +40,7 @@ def test_unscored_triples_are_counted_and_in_no_bin():
 def test_without_scores_there_is_no_error_to_tell():
     found = reliability(_judged("a", {"a": None}), num_bins=2)
     assert found.bins == (Bin(0.0, 0.5, 0, None, None), Bin(0.5, 1.0, 0, None, None))
+    assert [one.gap for one in found.bins] == [None, None]
     assert found.expected_calibration_error is None
     assert threshold_curve(_judged("a", {"a": None})) == []
     assert threshold_curve([]) == []

@@ -27,6 +27,11 @@ def test_parts_are_not_taken_for_one_another():
     assert Triple('a", "b', "r", "c") not in _seen(Triple("a", "b", "r"))
 
 
+def test_what_is_no_triple_is_not_in_it():
+    assert ANN in _seen(ANN)
+    assert ANN.key not in _seen(ANN)
+
+
 def test_text_brings_the_set_back_whatever_the_order():
     triples = [Triple("Ann", "counts", str(number)) for number in range(20)]
     text = _seen(*triples, *triples[:5]).to_text()
