@@ -9,11 +9,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import ml_collections
 
 from grel.errors import ConfigError
+
+T = TypeVar("T")
 
 
 class Fields(NamedTuple):
@@ -59,8 +61,9 @@ class Fields(NamedTuple):
         found = {
             name: usual[type(value)] for name, value in defaults.items() if type(value) in usual
         }
-        sections = defaults, choices or {}, found | dict(ranges or {})
-        return cls(*({f"model.{n}": value for n, value in part.items()} for part in sections))
+        return cls(
+            _of_model(defaults), _of_model(choices or {}), _of_model({**found, **(ranges or {})})
+        )
 
     def config(self) -> ml_collections.ConfigDict:
         """A configuration with the defaults; not locked."""
@@ -87,6 +90,10 @@ class Fields(NamedTuple):
         for name, (low, high) in self.ranges.items():
             if not low <= fields[name] <= high:
                 raise ConfigError(f"config.{name} is {fields[name]}; it must be in [{low}, {high}]")
+
+
+def _of_model(fields: Mapping[str, T]) -> dict[str, T]:
+    return {f"model.{name}": value for name, value in fields.items()}
 
 
 def leaves(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any]:

@@ -41,20 +41,20 @@ def initialize(heartbeat_timeout: float = 60) -> None:
     Raises PodError where they do not come together.
     """
     global _watch
-    numbers = {
-        name: int(os.environ[variable])
-        for name, variable in (
-            ("num_processes", "JAX_NUM_PROCESSES"),
-            ("process_id", "JAX_PROCESS_ID"),
-        )
-        if variable in os.environ
-    }
+    num_processes, process_id = (
+        int(os.environ[variable]) if variable in os.environ else None
+        for variable in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+    )
     stderr = aborts.start()
     # JAX's handler would keep SIGTERM for good; `agree_to_stop` does what it is for.
     jax.config.update("jax_enable_preemption_service", False)
     timeout = math.ceil(heartbeat_timeout) + _JAX_WAITS_LONGER
     try:
-        jax.distributed.initialize(**numbers, heartbeat_timeout_seconds=timeout)
+        jax.distributed.initialize(
+            num_processes=num_processes,
+            process_id=process_id,
+            heartbeat_timeout_seconds=timeout,
+        )
     except (ValueError, RuntimeError) as error:
         raise watch.PodError(f"--distributed: cannot join the others: {error}") from None
     index, count = process()

@@ -31,11 +31,13 @@ def start() -> int:
     `sys.stderr` and the handlers of `logging` write there as before, past the pipe.
     """
     real = os.dup(2)
+    end_to_read, end_to_write = os.pipe()
     reader = subprocess.Popen(
-        [sys.executable, "-I", "-S", __file__], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        [sys.executable, "-I", "-S", __file__], stdin=end_to_read, stdout=subprocess.DEVNULL
     )
-    os.dup2(reader.stdin.fileno(), 2)
-    reader.stdin.close()
+    os.close(end_to_read)
+    os.dup2(end_to_write, 2)
+    os.close(end_to_write)
     before = sys.stderr
     sys.stderr = os.fdopen(
         os.dup(real), "w", buffering=1, encoding=before.encoding, errors="backslashreplace"

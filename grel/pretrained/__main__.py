@@ -82,13 +82,14 @@ def _write(workdir: Path, system: System, params: object, report: port.TensorRep
 def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) -> None:
     """Fetches or ports."""
     del fields  # set already
-    if (_FETCH.value is None) == (config is None):
-        raise UsageError("give either --fetch or --config")
     absl.logging.set_verbosity(absl.logging.WARNING)
-    if config is None:
-        _fetch(_FETCH.value, Path(_OUTPUT.value or f"weights/{_FETCH.value}"))
-    else:
+    name = _FETCH.value
+    if name is not None and config is None:
+        _fetch(name, Path(_OUTPUT.value or f"weights/{name}"))
+    elif name is None and config is not None:
         _port(config, Path(_WORKDIR.value) if _WORKDIR.value else None)
+    else:
+        raise UsageError("give either --fetch or --config")
 
 
 def main() -> int:

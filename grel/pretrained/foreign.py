@@ -226,6 +226,7 @@ def _run(stream: io.BytesIO) -> Any:
         del stack[len(stack) - count :]
         return values
 
+    argument: Any  # of a type that the opcode says
     for opcode, argument, _ in pickletools.genops(stream):
         match opcode.name:
             case "PROTO" | "FRAME":

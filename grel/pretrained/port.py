@@ -191,9 +191,9 @@ def load(
             _check_vocabulary(read_vocabulary(path / "vocab.txt"), vocabulary)
         except (PretrainedError, VocabularyError) as error:
             raise PretrainedError(f"{path}: {error}") from None
-    found = foreign.read(file)
+    arrays = foreign.read(file)
     try:
-        found = _unify(found)
+        found = _unify(arrays)
         _check_kind(found, config, epsilon_known=path.is_dir())
         shapes = traverse_util.flatten_dict(_shapes(config), sep="/")
         filled, entries = _fill(found, shapes, config)
@@ -211,11 +211,11 @@ def load(
 
 def _redrawn(table_VD: np.ndarray, ids: Sequence[int], key: jax.Array) -> np.ndarray:
     """The table with rows drawn from a normal distribution like that of its other rows."""
-    ids = np.array(ids)
-    words_VD = np.delete(table_VD, ids, axis=0)
+    ids_E = np.array(ids)
+    words_VD = np.delete(table_VD, ids_E, axis=0)
     noise_ED = np.asarray(jax.random.normal(key, (len(ids), table_VD.shape[1])))
     table_VD = table_VD.copy()
-    table_VD[ids] = words_VD.mean(0) + noise_ED * words_VD.std(0)
+    table_VD[ids_E] = words_VD.mean(0) + noise_ED * words_VD.std(0)
     return table_VD
 
 
@@ -338,8 +338,10 @@ def _check_kind(found: dict[str, _Found], config: bert.Config, epsilon_known: bo
 
     The epsilon of the layer norm is in no file of weights: UniLM's code has one, BERT's another.
     """
-    segments = found.get(_SEGMENTS)
-    num_rows = segments.array.shape[:1] if segments else ()
+    if _SEGMENTS not in found:
+        return  # what is missing is named when it is filled in, and so is what does not fit
+    segments = found[_SEGMENTS]
+    num_rows = segments.array.shape[:1]
     if num_rows == (len(_UNILM_SEGMENTS),):
         kind, expected = "UniLM", _UNILM_LAYER_NORM_EPS
         if config.num_segments != len(_UNILM_SEGMENTS):
@@ -349,7 +351,7 @@ def _check_kind(found: dict[str, _Found], config: bert.Config, epsilon_known: bo
     elif num_rows == (2,) and not epsilon_known:
         kind, expected = "BERT", _BERT_LAYER_NORM_EPS
     else:
-        return  # what does not fit is named when it is filled in
+        return
     if config.layer_norm_eps != expected:
         raise PretrainedError(
             f"these are weights of {kind}, whose layer norm has the epsilon {expected}: set "
@@ -412,11 +414,10 @@ def _fill(
 def _fit(tensor: _Found, row: _Row, shape: tuple[int, ...]) -> tuple[np.ndarray, str, str]:
     """A tensor in the shape of our parameter (of one layer), its status and what was done."""
     array, status, note = np.asarray(tensor.array, np.float32), tensor.status, tensor.note
+    expected = shape if row.parameter.endswith("embedding") else (math.prod(shape),)
     if row.num_inputs:
         inputs, outputs = shape[: row.num_inputs], shape[row.num_inputs :]
         expected = (math.prod(outputs), math.prod(inputs))
-    else:
-        expected = shape if row.parameter.endswith("embedding") else (math.prod(shape),)
     if row.tensor in _RESIZED and array.ndim == 2 and array.shape[1:] == expected[1:]:
         rows = _RESIZED[row.tensor](len(array), expected[0])
         if rows is not None and len(array) != expected[0]:
