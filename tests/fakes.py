@@ -36,6 +36,7 @@ def write(wordpiece, output, *, probabilities=(), positions=None, ended=True, nu
         labels=np.zeros(len(ids), np.int32),
         log_probs=np.log(probabilities or np.ones(len(ids))).astype(np.float32),
         positions=np.array(positions, np.int32),
+        attended=np.full(len(ids), -1, np.int32),
         ended=ended,
         num_cut=num_cut,
     )

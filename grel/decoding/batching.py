@@ -29,7 +29,7 @@ def in_batches(
     Yields the places of each batch, and what `finish` gave.
     """
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    under_way = None
+    under_way: tuple[list[int], Any] | None = None
     for first in range(0, len(order), batch_size):
         places = order[first : first + batch_size]
         longest = lengths[places[-1]]

@@ -51,8 +51,7 @@ def check(*, copy: str, structure: str, label: str, scores: str) -> None:
         )
 
 
-@flax.struct.dataclass
-class Rules:
+class Rules(flax.struct.PyTreeNode):
     """What decides beside the model.
 
     Attributes:
@@ -80,8 +79,7 @@ class Rules:
     followed: structure.Grammar | None = None
 
 
-@flax.struct.dataclass
-class CopyMasks:
+class CopyMasks(flax.struct.PyTreeNode):
     """What the source allows; computed once, before the loop.
 
     Attributes:
@@ -99,8 +97,7 @@ class CopyMasks:
     first_BX: jax.Array
 
 
-@flax.struct.dataclass
-class CopyState:
+class CopyState(flax.struct.PyTreeNode):
     """What was written so far.
 
     Attributes:
@@ -118,8 +115,7 @@ class CopyState:
     slot_B: jax.Array
 
 
-@flax.struct.dataclass
-class Allowed:
+class Allowed(flax.struct.PyTreeNode):
     """The tokens that a label allows: those at some places, or all.
 
     Attributes:
@@ -131,8 +127,7 @@ class Allowed:
     free_B: jax.Array
 
 
-@flax.struct.dataclass
-class Scores:
+class Scores(flax.struct.PyTreeNode):
     """How likely the model finds each token.
 
     Attributes:
@@ -149,8 +144,7 @@ class Scores:
     mass_BS: jax.Array
 
 
-@flax.struct.dataclass
-class Choice:
+class Choice(flax.struct.PyTreeNode):
     """One token a row: its label, its id, and the token's log-probability."""
 
     label_B: jax.Array
@@ -252,7 +246,9 @@ def choose(
     )
 
 
-def _choose_under(label_B, scores, masks, state, rules) -> Choice:
+def _choose_under(
+    label_B: jax.Array, scores: Scores, masks: CopyMasks, state: CopyState, rules: Rules
+) -> Choice:
     allow = allowed(masks, state, label_B, rules)
     token_B, logit_B = choose_token(scores, masks, allow)
     return Choice(label_B, token_B, logit_B - token_norm(scores, masks, allow, rules))

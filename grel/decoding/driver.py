@@ -163,11 +163,11 @@ class Written:
     labels: np.ndarray
     log_probs: np.ndarray
     positions: np.ndarray
+    attended: np.ndarray
     ended: bool
     num_cut: int
     others: tuple[Written, ...] = ()
     pointed: bool = False
-    attended: np.ndarray | None = None
 
 
 def _greedy(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
@@ -235,12 +235,14 @@ class Decoder:
         joined_V: np.ndarray | None = None,
     ):
         copies_words = options.copy == "words"
-        writes_others = options.structure == "on" or options.head == "pointer" or copies_words
-        if schema is None and writes_others:
-            raise ValueError(
-                "structure='on' needs the schema of relations, and so do a pointer and copy='words'"
-            )
-        other_ids = schema.token_ids if writes_others else ()
+        other_ids: tuple[int, ...] = ()
+        if options.structure == "on" or options.head == "pointer" or copies_words:
+            if schema is None:
+                raise ValueError(
+                    "structure='on' needs the schema of relations, and so do a pointer and "
+                    "copy='words'"
+                )
+            other_ids = schema.token_ids
         if copies_words and unknown_id is not None and unknown_id not in other_ids:
             other_ids = (*other_ids, unknown_id)
         num_drafted = options.draft
@@ -351,11 +353,10 @@ class Decoder:
 
         `chars` are the characters of each source's words, [words, K], for a model that reads them.
         """
-        written: list[Written | None] = [None] * len(sources)
+        written: dict[int, Written] = {}
         for places, result in self.batches(params, sources, chars):
-            for place, one in zip(places, result, strict=True):
-                written[place] = one
-        return written
+            written.update(zip(places, result, strict=True))
+        return [written[place] for place in range(len(sources))]
 
     def batches(
         self,
@@ -378,7 +379,7 @@ class Decoder:
             source_BS = batching.pad(ids, num_rows, width, frame.pad_id)
             source_length_B = np.zeros(num_rows, np.int32)
             source_length_B[: len(ids)] = [len(row) for row in ids]
-            rows = (source_BS, source_length_B)
+            rows: tuple[np.ndarray, ...] = (source_BS, source_length_B)
             if chars is not None:
                 chosen = [chars[place] for place in places]
                 rows = (*rows, self._chars(chosen, num_rows, width))
@@ -423,7 +424,8 @@ class Decoder:
             written.append(dataclasses.replace(best, others=tuple(others)))
         return written
 
-    def _written(self, generated: greedy.Generated, source: Sequence[int]) -> Written:
+    def _written(self, generated: Any, source: Sequence[int]) -> Written:
+        """What stands in one beam of `greedy.Generated`, whose arrays are numpy's here."""
         # Steps are run in groups, so a row may have gone on, and ended, beyond the limit.
         num_written = int(generated.length_B)
         length = min(num_written, self._options.max_target)
@@ -446,8 +448,8 @@ class Decoder:
         """What each label allowed while this was written for this source."""
         return trace(
             source[: self.max_source],
-            written.ids,
-            written.labels,
+            written.ids.tolist(),
+            written.labels.tolist(),
             excluded_ids=self._excluded_ids,
             copy=self._options.copy,
             schema=self._schema,

@@ -63,8 +63,7 @@ class Drafting(NamedTuple):
     keep_fn: Callable[[Any, jax.Array], Any]
 
 
-@flax.struct.dataclass
-class Generated:
+class Generated(flax.struct.PyTreeNode):
     """What was written, T tokens a row.
 
     Attributes:
@@ -85,8 +84,7 @@ class Generated:
     length_B: jax.Array
 
 
-@flax.struct.dataclass
-class Progress:
+class Progress(flax.struct.PyTreeNode):
     """A search between two steps: b rows are searched, of B.
 
     Attributes:

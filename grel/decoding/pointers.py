@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 class Scores(NamedTuple):
@@ -45,7 +46,7 @@ class Found(NamedTuple):
     probability: float
 
 
-def at(values: jax.Array, index: jax.Array) -> jax.Array:
+def at(values: jax.Array, index: jax.Array | np.ndarray) -> jax.Array:
     """The entry of the last axis at each index."""
     return jnp.take_along_axis(values, index[..., None], axis=-1)[..., 0]
 

@@ -24,8 +24,7 @@ _ROOT = 5
 NOWHERE = -1  # after what may not come
 
 
-@flax.struct.dataclass
-class Grammar:
+class Grammar(flax.struct.PyTreeNode):
     """Tables of the automaton; A states, E grammar tokens.
 
     Attributes:
@@ -38,12 +37,12 @@ class Grammar:
         inside_A: whether an entity was begun and may go on.
     """
 
-    token_ids_E: jax.Array
-    next_AE: jax.Array
-    next_copied_A: jax.Array
-    is_end_E: jax.Array
-    starts_A: jax.Array
-    inside_A: jax.Array
+    token_ids_E: np.ndarray
+    next_AE: np.ndarray
+    next_copied_A: np.ndarray
+    is_end_E: np.ndarray
+    starts_A: np.ndarray
+    inside_A: np.ndarray
 
 
 def follow(
@@ -72,7 +71,7 @@ class Schema:
         token_ids: the tokens that are not copied, see `Grammar.token_ids_E`.
     """
 
-    def __init__(self, relation_ids: Mapping[str, Sequence[int]], form: Form, end_id: int):
+    def __init__(self, relation_ids: Mapping[str, Sequence[int]], form: Form[int], end_id: int):
         self.relation_ids = {name: tuple(ids) for name, ids in relation_ids.items()}
         self.form, self.end_id = form, end_id
         prefixes = {ids[:n] for ids in self.relation_ids.values() for n in range(len(ids) + 1)}

@@ -57,7 +57,7 @@ def trace(
     then `y z`.
     """
     steps = []
-    start = None
+    start: int | None = None
     for t, (label, token_id) in enumerate(zip(labels, written_ids, strict=True)):
         q = list(written_ids[start:t]) if start is not None else []
         places = bio.occurrences(source_ids, q)

@@ -31,7 +31,7 @@ def main() -> None:
     for document, encoding, example in zip(gold, encodings, found, strict=True):
         ids = np.array(example.target, np.int32)
         nowhere, certain = np.full(len(ids), -1), np.zeros(len(ids))
-        written = Written(ids, nowhere, certain, nowhere, ended=True, num_cut=0)
+        written = Written(ids, nowhere, certain, nowhere, nowhere, ended=True, num_cut=0)
         triples, _ = read_wordpieces(document.text, encoding, written, wordpiece)
         read.append(dataclasses.replace(document, triples=tuple(triples)))
     spans = [

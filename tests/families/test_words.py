@@ -161,7 +161,8 @@ def test_numbered_words_are_read_where_they_were_copied():
     (encoding,) = writer.encode([text])
     part, end = words.part_end_id, words.relation_ids["lives"][0]
     ids = np.array([encoding.ids[0], part, encoding.ids[6], part, end])
-    written = Written(ids, np.zeros(5, int), np.zeros(5), np.array([4, -1, 6, -1, -1]), True, 0)
+    places, nowhere = np.array([4, -1, 6, -1, -1]), np.full(5, -1)
+    written = Written(ids, np.zeros(5, int), np.zeros(5), places, nowhere, True, 0)
     (triple,), _ = writer.read(text, encoding, written)
     assert (triple.key, triple.head_span) == (("Zoe", "lives", "Bonn"), (15, 18))
 
