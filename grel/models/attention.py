@@ -7,6 +7,8 @@ computes exactly what training computed.
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -116,8 +118,13 @@ def attend(
         jax.default_backend(), query_BHQK, parts[0].key_BHMK, dropout_rate
     ):
         (part,) = parts
+        query_BQHK, key_BMHK, value_BMHK = (
+            x.swapaxes(1, 2) for x in (query_BHQK, part.key_BHMK, part.value_BHMK)
+        )
         attended_BQHK = jax.nn.dot_product_attention(
-            *(x.swapaxes(1, 2) for x in (query_BHQK, part.key_BHMK, part.value_BHMK)),
+            query_BQHK,
+            key_BMHK,
+            value_BMHK,
             mask=part.allow_BQM[:, None],
             implementation="cudnn",
         )
@@ -140,10 +147,11 @@ def attend(
     ends = [0]
     for part in parts:
         ends.append(ends[-1] + part.key_BHMK.shape[2])
-    return sum(
+    mixtures = [
         _mixture(weights_BHQM[..., start:end], part.value_BHMK)
         for part, start, end in zip(parts, ends[:-1], ends[1:], strict=True)
-    )
+    ]
+    return functools.reduce(operator.add, mixtures)
 
 
 def _scores(query_BHQK: jax.Array, key_BHMK: jax.Array) -> jax.Array:

@@ -17,8 +17,7 @@ import jax.numpy as jnp
 KeysAndValues = tuple[jax.Array, jax.Array]
 
 
-@flax.struct.dataclass
-class DecodeState:
+class DecodeState(flax.struct.PyTreeNode):
     """The caches of B examples with W beams each.
 
     Every layer has arrays of its own: cut out of one for all layers, they would be copied at every

@@ -14,14 +14,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from grel.decoding.pointers import Found
 from grel.models.recurrent import Carry, masked_softmax
+
+T = TypeVar("T")
 
 # The choice to stop. As an index it is the last: scores and vectors of it stand behind all others.
 STOP = -1
@@ -77,9 +80,9 @@ class Decoder(nn.Module):
 
     config: Any
 
-    own = ()
-    starts_again = True
-    hides_head = True
+    own: ClassVar[tuple[str, ...]] = ()
+    starts_again: ClassVar[bool] = True
+    hides_head: ClassVar[bool] = True
 
     def keys(self, outputs_BSD: jax.Array) -> Any:
         """What attention and copying see of the source, the same at every step."""
@@ -102,7 +105,7 @@ class Decoder(nn.Module):
         state, output_BD = self.cell.step(state, inputs_BX)
         return state, self.scores(output_BD, keys)
 
-    def __call__(self, source: Source):
+    def __call__(self, source: Source) -> tuple[Carry, Scores]:
         """One step; what initialization traces."""
         vector_BX = source.vectors_BPX[:, 0]
         return self.step(source.state, vector_BX, source, self.keys(source.outputs_BSD))
@@ -142,12 +145,13 @@ class Joined(nn.Module):
 def triples(row: Choices) -> Iterator[tuple[int, int, int, float]]:
     """What was chosen for one sentence: relation, head, tail and the probability of the three."""
     for choice_3, log_prob_3 in zip(row.choice_BN3, row.log_prob_BN3, strict=True):
-        yield *map(int, choice_3), math.exp(sum(map(float, log_prob_3)))
+        relation, head, tail = map(int, choice_3)
+        yield relation, head, tail, math.exp(sum(map(float, log_prob_3)))
 
 
 def unique(found: Iterable[Found]) -> list[Found]:
     """The first of equal triples."""
-    first = {}
+    first: dict[object, Found] = {}
     for triple in found:
         first.setdefault(triple[:3], triple)
     return list(first.values())
@@ -170,7 +174,7 @@ def hide(score_BS: jax.Array, position_B: jax.Array, quirks: str) -> jax.Array:
 
 
 def decode(
-    decoder: Decoder, params: Any, source: Source, gold_BN3: jax.Array | None = None
+    decoder: Decoder, params: Any, source: Source, gold_BN3: jax.Array | np.ndarray | None = None
 ) -> Choices:
     """Chooses all triples, one after the other.
 
@@ -235,8 +239,8 @@ def _pick(values: jax.Array, index_B: jax.Array) -> jax.Array:
     return jax.vmap(lambda row, index: row[index])(values, index_B)
 
 
-def mean(one: Carry, other: Carry) -> Carry:
-    """The mean of two states."""
+def mean(one: T, other: T) -> T:
+    """The mean of two arrays, or of two states."""
     return jax.tree.map(lambda a, b: (a + b) / 2, one, other)
 
 

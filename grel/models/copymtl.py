@@ -25,7 +25,6 @@ import math
 from typing import Any, NamedTuple
 
 import flax.linen as nn
-import flax.struct
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -34,7 +33,8 @@ from grel.decoding.pointers import Found
 from grel.models import choices, copyre, losses
 from grel.models.choices import STOP, Choices, Joined, Scores, Source, weighted
 from grel.models.crf import CRF
-from grel.models.recurrent import LSTM, Carry, uniform
+from grel.models.dropout import apply
+from grel.models.recurrent import LSTM, Carry, torch_dense, uniform
 from grel.text import bio
 
 
@@ -51,7 +51,6 @@ class Config(copyre.Config):
     crf_weight: float = 1.0
 
 
-@flax.struct.dataclass
 class Batch(copyre.Batch):
     """CopyRE's, and `tags_BS`: B, I and O of the words (text/bio.py)."""
 
@@ -68,14 +67,15 @@ class Decoder(choices.Decoder):
     def setup(self):
         c = self.config
         widths = (c.features, c.features)
-        drawn = _drawn(2 * c.features)
-        self.attention = Joined(1, widths, **drawn)
-        self.combine = nn.Dense(c.word_features, **_drawn(c.word_features + c.features))
+        drawn = uniform(1 / math.sqrt(sum(widths)))
+        self.attention = Joined(1, widths, drawn, drawn)
+        self.combine = torch_dense(c.word_features + c.features, c.word_features)
         self.cell = LSTM(c.features, "torch")
-        self.relation = nn.Dense(c.num_relations, **_drawn(c.features))
-        self.stop = nn.Dense(1, **_drawn(c.features))
-        self.fuse = Joined(c.copy_features, widths, **drawn)
-        self.copy = nn.Dense(1, **_drawn(c.copy_features))
+        self.relation = torch_dense(c.features, c.num_relations)
+        self.stop = torch_dense(c.features, 1)
+        self.fuse = Joined(c.copy_features, widths, drawn, drawn)
+        # `Module` has a method `copy`.
+        self.copying = torch_dense(c.copy_features, 1, name="copy")
 
     def keys(self, outputs_BSD: jax.Array) -> Any:
         return self.attention.keys(outputs_BSD), self.fuse.keys(nn.selu(outputs_BSD))
@@ -86,13 +86,8 @@ class Decoder(choices.Decoder):
 
     def scores(self, output_BD: jax.Array, keys: Any) -> Scores:
         fused_BSX = nn.selu(self.fuse(keys[1], nn.selu(output_BD)))
-        return Scores(self.relation(output_BD), self.copy(fused_BSX)[..., 0], self.stop(output_BD))
-
-
-def _drawn(fan_in: int) -> dict[str, nn.initializers.Initializer]:
-    """How PyTorch draws a linear layer."""
-    drawn = uniform(1 / math.sqrt(fan_in))
-    return {"kernel_init": drawn, "bias_init": drawn}
+        copy_BS = self.copying(fused_BSX)[..., 0]
+        return Scores(self.relation(output_BD), copy_BS, self.stop(output_BD))
 
 
 class Tagger(nn.Module):
@@ -101,7 +96,7 @@ class Tagger(nn.Module):
     features: int
 
     def setup(self):
-        self.emission = nn.Dense(bio.NUM_LABELS, **_drawn(self.features))
+        self.emission = torch_dense(self.features, bio.NUM_LABELS)
         self.crf = CRF(bio.NUM_LABELS)
 
     def __call__(
@@ -154,11 +149,11 @@ def loss(
     Nothing is masked or dropped out.
     """
     del mask_key, dropout_key
-    source = _encoder(config).apply({"params": params["encoder"]}, batch.words_BS, batch.length_B)
+    source: Source = apply(_encoder(config), params["encoder"], batch.words_BS, batch.length_B)
     chosen = choices.decode(Decoder(config), params, source, batch.gold_BN3)
     sums = copyre.sums(batch, chosen.choice_BN3, chosen.log_prob_BN3)
-    log_likelihood_B = Tagger(config.features).apply(
-        {"params": params["tagger"]}, source.outputs_BSD, batch.tags_BS, batch.length_B
+    log_likelihood_B = apply(
+        Tagger(config.features), params["tagger"], source.outputs_BSD, batch.tags_BS, batch.length_B
     )
     decoder, crf = sums["loss"][0], -log_likelihood_B.sum()
     num = (batch.length_B > 0).sum().astype(jnp.float32)
@@ -179,11 +174,10 @@ class Extracted(NamedTuple):
 
 def extract(config: Config, params: Any, words_BS: jax.Array, length_B: jax.Array) -> Extracted:
     """What is chosen for some sentences, with the log probability of each choice, and tags."""
-    source = _encoder(config).apply({"params": params["encoder"]}, words_BS, length_B)
+    source: Source = apply(_encoder(config), params["encoder"], words_BS, length_B)
     chosen = choices.decode(Decoder(config), params, source)
-    tags_BS = Tagger(config.features).apply(
-        {"params": params["tagger"]}, source.outputs_BSD, length_B, method=Tagger.tag
-    )
+    tagger = Tagger(config.features)
+    tags_BS = apply(tagger, params["tagger"], source.outputs_BSD, length_B, method=Tagger.tag)
     return Extracted(*chosen, tags_BS)
 
 
@@ -198,8 +192,8 @@ def read(config: Config, row: Extracted, length: int) -> list[Found]:
         if relation == STOP:
             break
         if STOP not in (head, tail):
-            head, tail = (entity(tags, last, config.quirks) for last in (head, tail))
-            found.append(Found(head, tail, relation, probability))
+            spans = [entity(tags, last, config.quirks) for last in (head, tail)]
+            found.append(Found(spans[0], spans[1], relation, probability))
     return choices.unique(found)
 
 

@@ -44,6 +44,7 @@ from grel.models.choices import (
     unique,
     weighted,
 )
+from grel.models.dropout import apply
 from grel.models.recurrent import LSTM, BiLSTM, Carry, inside, uniform
 
 CHOICES = {
@@ -86,8 +87,7 @@ class Config:
                 raise ValueError(f"{field} is {getattr(self, field)!r}; one of {list(allowed)}")
 
 
-@flax.struct.dataclass
-class Batch:
+class Batch(flax.struct.PyTreeNode):
     """Sentences and what is to be chosen for them.
 
     Attributes:
@@ -175,10 +175,11 @@ class Decoder(choices.Decoder):
         self.relation_bias = self.param("relation_bias", _glorot_bias, (c.num_relations,))
         self.stop = nn.Dense(1, use_bias=False, kernel_init=glorot)
         self.stop_bias = self.param("stop_bias", _glorot_bias, (1,))
-        self.copy = Joined(1, (2 * c.features, c.features), glorot)
+        # `Module` has a method `copy`.
+        self.copying = Joined(1, (2 * c.features, c.features), glorot, name="copy")
 
     def keys(self, outputs_BSD: jax.Array) -> Any:
-        return self.attention.keys(outputs_BSD), self.copy.keys(outputs_BSD)
+        return self.attention.keys(outputs_BSD), self.copying.keys(outputs_BSD)
 
     def context(self, state: Carry, source: Source, keys: Any) -> jax.Array:
         c_BD, h_BD = state
@@ -190,7 +191,7 @@ class Decoder(choices.Decoder):
     def scores(self, output_BD: jax.Array, keys: Any) -> Scores:
         return Scores(
             nn.selu(self.relation(output_BD)) + self.relation_bias[None],
-            nn.selu(self.copy(keys[1], output_BD))[..., 0],
+            nn.selu(self.copying(keys[1], output_BD))[..., 0],
             nn.selu(self.stop(output_BD)) + self.stop_bias[None],
         )
 
@@ -214,7 +215,7 @@ def loss(
 ) -> losses.Sums:
     """Mean cross entropy of all choices, stops included; nothing is masked or dropped out."""
     del mask_key, dropout_key
-    source = Encoder(config).apply({"params": params["encoder"]}, batch.words_BS, batch.length_B)
+    source: Source = apply(Encoder(config), params["encoder"], batch.words_BS, batch.length_B)
     chosen = decode(Decoder(config), params, source, batch.gold_BN3)
     log_prob_BN3 = jnp.maximum(chosen.log_prob_BN3, math.log(MIN_PROBABILITY))
     return sums(batch, chosen.choice_BN3, log_prob_BN3)
@@ -241,7 +242,7 @@ def sums(batch: Batch, choice_BN3: jax.Array, log_prob_BN3: jax.Array) -> losses
 
 def extract(config: Config, params: Any, words_BS: jax.Array, length_B: jax.Array) -> Choices:
     """What is chosen for some sentences, with the log probability of each choice."""
-    source = Encoder(config).apply({"params": params["encoder"]}, words_BS, length_B)
+    source: Source = apply(Encoder(config), params["encoder"], words_BS, length_B)
     return decode(Decoder(config), params, source)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -18,6 +21,19 @@ class Dropout(nn.Module):
         if self.rate and self.has_rng("dropout"):
             return dropout(self.make_rng("dropout"), x, self.rate, row_B)
         return x
+
+
+def apply(
+    module: nn.Module,
+    params: Any,
+    *args: Any,
+    method: Callable[..., Any] | None = None,
+    dropout_key: jax.Array | None = None,
+    **kwargs: Any,
+) -> Any:
+    """What a module, or a method of it, gives with these parameters; drops out if given a key."""
+    rngs = None if dropout_key is None else {"dropout": dropout_key}
+    return module.apply({"params": params}, *args, method=method, rngs=rngs, **kwargs)
 
 
 def dropout(key: jax.Array, x: jax.Array, rate: float, row_B: jax.Array) -> jax.Array:

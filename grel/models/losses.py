@@ -139,7 +139,13 @@ def _target_positions(batch: Batch) -> tuple[jax.Array, jax.Array, jax.Array]:
     return position_BP, place_1P < wanted_B[:, None], overflow
 
 
-def _targets(batch, position_BP, target_position_BP, counts_BP, num_overflow) -> Targets:
+def _targets(
+    batch: Batch,
+    position_BP: jax.Array,
+    target_position_BP: jax.Array,
+    counts_BP: jax.Array,
+    num_overflow: jax.Array,
+) -> Targets:
     token_BP, label_BP = (
         jnp.take_along_axis(values_BL, target_position_BP, axis=1)
         for values_BL in (batch.tokens_BL, batch.labels_BL)

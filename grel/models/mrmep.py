@@ -27,7 +27,7 @@ import numpy as np
 from grel.decoding import pointers
 from grel.decoding.pointers import Found
 from grel.models.attention import Keys, attend
-from grel.models.dropout import Dropout
+from grel.models.dropout import Dropout, apply
 from grel.models.losses import Sums
 from grel.models.recurrent import LSTM, Carry, inside, uniform
 
@@ -83,8 +83,7 @@ class Config:
             raise ValueError(f"features {self.features} do not divide over {self.num_heads} heads")
 
 
-@flax.struct.dataclass
-class Batch:
+class Batch(flax.struct.PyTreeNode):
     """One row for each relation of each sentence.
 
     Attributes:
@@ -164,7 +163,9 @@ class Model(nn.Module):
             self.score = self.param("score", *vector)
         self.drop = Dropout(c.dropout)
 
-    def encode(self, words_BS, length_B, row_B=None) -> Source:
+    def encode(
+        self, words_BS: jax.Array, length_B: jax.Array, row_B: jax.Array | None = None
+    ) -> Source:
         """Reads sentences and asks all classifiers; `row_B` is for dropout."""
         c = self.config
         behind = 0
@@ -200,7 +201,9 @@ class Model(nn.Module):
         context_BSD = context_BHSK.swapaxes(1, 2).reshape(hidden_BSD.shape)
         return jnp.where(inside_BS[..., None], context_BSD, 0)
 
-    def point(self, state: Carry, source: Source, relation_BD) -> tuple[Carry, jax.Array]:
+    def point(
+        self, state: Carry, source: Source, relation_BD: jax.Array
+    ) -> tuple[Carry, jax.Array]:
         """One pointer: the state after it, and log-probabilities of the positions, log_prob_BS.
 
         With the last output q (which is h of the state), the relation r and a position p:
@@ -241,9 +244,7 @@ def _decode(config: Config, params: Any, source: Source, relation_BD: jax.Array)
     """All pointers of one relation in each row: log_prob_BT4S."""
 
     def step(state, _):
-        return Model(config).apply(
-            {"params": params}, state, source, relation_BD, method=Model.point
-        )
+        return apply(Model(config), params, state, source, relation_BD, method=Model.point)
 
     _, log_prob_XBS = jax.lax.scan(step, (source.sentence_BD,) * 2, length=config.num_pairs * 4)
     log_prob_BXS = log_prob_XBS.swapaxes(0, 1)
@@ -266,13 +267,14 @@ def loss(
     Nothing is masked: `mask_key` is not used.
     """
     del mask_key
-    source = Model(config).apply(
-        {"params": params},
+    source: Source = apply(
+        Model(config),
+        params,
         batch.words_BS,
         batch.length_B,
         batch.row_B,
         method=Model.encode,
-        rngs=None if dropout_key is None else {"dropout": dropout_key},
+        dropout_key=dropout_key,
     )
     made_from_B = jnp.arange(len(batch.length_B))
     if config.quirks == "authors":
@@ -297,8 +299,7 @@ def loss(
     }
 
 
-@flax.struct.dataclass
-class Extracted:
+class Extracted(flax.struct.PyTreeNode):
     """What was written: in each row a slot for each relation, of which the first ones are filled.
 
     Attributes:
@@ -321,7 +322,7 @@ def extract(config: Config, params: Any, words_BS: jax.Array, length_B: jax.Arra
     relations, about three, where running it for all relations of the schema costs that many; and
     shapes are fixed without any limit to what a sentence can hold.
     """
-    source = Model(config).apply({"params": params}, words_BS, length_B, method=Model.encode)
+    source: Source = apply(Model(config), params, words_BS, length_B, method=Model.encode)
     inside_BS = inside(length_B + 1, source.seen_BSD.shape[1])
     yes_BR = (source.holds_BR2[..., 1] > source.holds_BR2[..., 0]) & (length_B > 0)[:, None]
     yes_BR = yes_BR[:, FIRST:]

@@ -15,8 +15,7 @@ import jax
 import jax.numpy as jnp
 
 
-@flax.struct.dataclass
-class Places:
+class Places(flax.struct.PyTreeNode):
     """The source as a pointer sees it.
 
     Attributes:

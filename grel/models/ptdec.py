@@ -14,7 +14,6 @@ Ng (2020), and their program.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ import numpy as np
 
 from grel.decoding import pointers
 from grel.decoding.pointers import Found
-from grel.models.dropout import Dropout
+from grel.models.dropout import Dropout, apply
 from grel.models.losses import Sums
 from grel.models.recurrent import (
     LSTM,
@@ -87,8 +86,7 @@ class Config:
         return 2 * (2 * 2 * self.features) + self.relation_features
 
 
-@flax.struct.dataclass
-class Batch:
+class Batch(flax.struct.PyTreeNode):
     """Sentences and their triples in the order in which they are to be written.
 
     Attributes:
@@ -176,7 +174,13 @@ class Model(nn.Module):
         )
         self.drop = Dropout(c.dropout)
 
-    def encode(self, words_BS, chars_BSK, length_B, row_B=None) -> Source:
+    def encode(
+        self,
+        words_BS: jax.Array,
+        chars_BSK: jax.Array,
+        length_B: jax.Array,
+        row_B: jax.Array | None = None,
+    ) -> Source:
         """Reads sentences; `row_B` is for dropout, here and below."""
         read_B = length_B
         if self.config.quirks == "authors":
@@ -193,7 +197,11 @@ class Model(nn.Module):
         return State(*(jnp.zeros((rows, n)) for n in (c.features, c.features, c.triple_features)))
 
     def step(
-        self, state: State, source: Source, relation_B=None, row_B=None
+        self,
+        state: State,
+        source: Source,
+        relation_B: jax.Array | None = None,
+        row_B: jax.Array | None = None,
     ) -> tuple[State, Scores, jax.Array]:
         """One triple: the state after it, its scores, and the class of relation it was taken for.
 
@@ -268,17 +276,15 @@ def loss(
     del mask_key
     model = Model(config)
 
-    def apply(number, *args, method):
-        rngs = None
-        if dropout_key is not None:
-            rngs = {"dropout": jax.random.fold_in(dropout_key, number)}
-        return model.apply({"params": params}, *args, row_B=batch.row_B, method=method, rngs=rngs)
+    def numbered(number, *args, method):
+        key = None if dropout_key is None else jax.random.fold_in(dropout_key, number)
+        return apply(model, params, *args, row_B=batch.row_B, method=method, dropout_key=key)
 
-    source = apply(0, batch.words_BS, batch.chars_BSK, batch.length_B, method=Model.encode)
+    source = numbered(0, batch.words_BS, batch.chars_BSK, batch.length_B, method=Model.encode)
 
-    def step(state, numbered):
-        number, relation_B = numbered
-        state, scores, _ = apply(number, state, source, relation_B, method=Model.step)
+    def step(state, xs):
+        number, relation_B = xs
+        state, scores, _ = numbered(number, state, source, relation_B, method=Model.step)
         return state, scores
 
     relation_TB = jnp.asarray(batch.relation_BT).T
@@ -301,8 +307,7 @@ def loss(
     }
 
 
-@flax.struct.dataclass
-class Extracted:
+class Extracted(flax.struct.PyTreeNode):
     """What was written, T steps a row.
 
     Attributes:
@@ -323,8 +328,7 @@ def extract(
 ) -> Extracted:
     """Writes the triples of sentences greedily, until all rows have ended or are full."""
     model = Model(config)
-    apply = functools.partial(model.apply, {"params": params})
-    source = apply(words_BS, chars_BSK, length_B, method=Model.encode)
+    source = apply(model, params, words_BS, chars_BSK, length_B, method=Model.encode)
     shape = len(length_B), config.num_steps
     nothing = Extracted(
         relation_BT=jnp.full(shape, NONE),
@@ -339,7 +343,7 @@ def extract(
 
     def step(carry):
         number, state, goes_on_B, written = carry
-        state, scores, relation_B = apply(state, source, method=Model.step)
+        state, scores, relation_B = apply(model, params, state, source, method=Model.step)
         head_start_BS, head_end_BS, tail_start_BS, tail_end_BS = scores.pointers_B4S.swapaxes(0, 1)
         head, tail = pointers.best_pair(
             pointers.Scores(head_start_BS, head_end_BS),

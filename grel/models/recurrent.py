@@ -160,10 +160,12 @@ def masked_softmax(score_BS: jax.Array, allowed_BS: jax.Array) -> jax.Array:
     return nn.softmax(jnp.where(allowed_BS, score_BS, -jnp.inf), axis=-1, where=allowed_BS)
 
 
-def torch_dense(num_inputs: int, features: int, use_bias: bool = True) -> nn.Dense:
+def torch_dense(
+    num_inputs: int, features: int, use_bias: bool = True, name: str | None = None
+) -> nn.Dense:
     """A dense layer whose weights and bias are drawn as PyTorch draws them."""
     drawn = uniform(1 / math.sqrt(num_inputs))
-    return nn.Dense(features, use_bias, kernel_init=drawn, bias_init=drawn)
+    return nn.Dense(features, use_bias, kernel_init=drawn, bias_init=drawn, name=name)
 
 
 class WordEncoder(nn.Module):

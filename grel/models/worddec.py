@@ -25,7 +25,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from grel.models import losses
-from grel.models.dropout import Dropout
+from grel.models.dropout import Dropout, apply
 from grel.models.recurrent import LSTM, AdditiveAttention, Carry, WordEncoder, inside, torch_dense
 from grel.text import bio
 from grel.text.words import WORD_LENGTH
@@ -61,8 +61,7 @@ class Config:
             raise ValueError(f"features is {self.features}; it must be even, for two directions")
 
 
-@flax.struct.dataclass
-class Batch:
+class Batch(flax.struct.PyTreeNode):
     """Sentences and what is to be written for them, padded.
 
     Attributes:
@@ -88,8 +87,7 @@ class Batch:
         return int(self.length_B.sum() + self.target_length_B.sum())
 
 
-@flax.struct.dataclass
-class DecodeState:
+class DecodeState(flax.struct.PyTreeNode):
     """What is known of R rows, the beams of an example side by side.
 
     Attributes:
@@ -220,26 +218,30 @@ def loss(
     is masked, so that `mask_key` is not used; dropout is where it has a key.
     """
     del mask_key
-    logits_BTV, bio_logits_BTC = Model(config).apply(
-        {"params": params},
+    targets_BT, labels_BT, target_length_B = map(
+        jnp.asarray, (batch.targets_BT, batch.labels_BT, batch.target_length_B)
+    )
+    logits_BTV, bio_logits_BTC = apply(
+        Model(config),
+        params,
         batch.words_BS,
         batch.chars_BSK,
         batch.length_B,
-        _shifted(batch.targets_BT, config.sos_id),
+        _shifted(targets_BT, config.sos_id),
         batch.row_B,
-        rngs=None if dropout_key is None else {"dropout": dropout_key},
+        dropout_key=dropout_key,
     )
-    num_steps = batch.targets_BT.shape[1]
-    place_BT = jnp.broadcast_to(jnp.arange(num_steps)[None], batch.targets_BT.shape)
+    num_steps = targets_BT.shape[1]
+    place_BT = jnp.broadcast_to(jnp.arange(num_steps)[None], targets_BT.shape)
     targets = losses.Targets(
         position_BP=place_BT,
         target_position_BP=place_BT,
-        token_BP=batch.targets_BT,
-        label_BP=batch.labels_BT,
-        counts_BP=inside(batch.target_length_B, num_steps),
+        token_BP=targets_BT,
+        label_BP=labels_BT,
+        counts_BP=inside(target_length_B, num_steps),
         num_overflow=jnp.int32(0),
     )
-    scores = losses.vocabulary_scores(logits_BTV, batch.targets_BT)
+    scores = losses.vocabulary_scores(logits_BTV, targets_BT)
     return losses.sums(scores, bio_logits_BTC, targets, config.alpha)
 
 
@@ -262,8 +264,8 @@ def init_decode(
     There is nothing that would need room for `num_steps` steps.
     """
     del num_steps
-    encoded = Model(config).apply(
-        {"params": params}, source_BS, chars_BSK, source_length_B, method=Model.encode
+    encoded = apply(
+        Model(config), params, source_BS, chars_BSK, source_length_B, method=Model.encode
     )
     outputs_RSD, keys_RSD, length_R = (
         jnp.repeat(x, num_beams, axis=0) for x in (*encoded, source_length_B)
@@ -288,8 +290,9 @@ def decode_step(
     config: Config, params: Any, state: DecodeState, token_R: jax.Array
 ) -> tuple[jax.Array, jax.Array, DecodeState]:
     """Feeds the previous word: logits_RV and bio_logits_RC of the next one, and the new state."""
-    carry_RD, weight_RS, (logits_RV, bio_logits_RC) = Model(config).apply(
-        {"params": params},
+    carry_RD, weight_RS, (logits_RV, bio_logits_RC) = apply(
+        Model(config),
+        params,
         state.carry_RD,
         token_R,
         state.outputs_RSD,
