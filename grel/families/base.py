@@ -9,15 +9,16 @@ tokens, heads or caches. There are two kinds: a `Trained` system learns step by 
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import ModuleType
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 import jax
 import ml_collections
 
 from grel import parallel
-from grel.families.writer import Encoding, Writer
+from grel.families.writer import Encoding, OutputT, Writer
 from grel.fields import Fields
 from grel.models.losses import Sums
 from grel.pretrained.report import Report
@@ -63,6 +64,7 @@ class Prepared(NamedTuple):
     documents: Callable[[], Iterable[Document]]
 
 
+@dataclasses.dataclass(frozen=True)
 class System(abc.ABC):
     """A configuration of a family made concrete: everything but the parameters.
 
@@ -105,13 +107,25 @@ class System(abc.ABC):
         """JSON that, beside parameters and decoding, tells it from others."""
 
 
-class Tokenizer(Protocol):
+class Tokens(Encoding, Protocol):
+    """A text as tokens."""
+
+    @property
+    def ids(self) -> Sequence[int]:
+        """Of the tokens."""
+
+
+TokensT = TypeVar("TokensT", bound=Tokens)
+TokensT_co = TypeVar("TokensT_co", bound=Tokens, covariant=True)
+
+
+class Tokenizer(Protocol[TokensT_co]):
     """What everything around a family may know of its tokenizer."""
 
     relations: tuple[str, ...]
     unknown_ids: tuple[int, ...]
 
-    def encode_batch(self, texts: Sequence[str]) -> Sequence[Encoding]:
+    def encode_batch(self, texts: Sequence[str]) -> Sequence[TokensT_co]:
         """The tokens of texts."""
 
     @property
@@ -119,14 +133,14 @@ class Tokenizer(Protocol):
         """Changes whenever a text or a relation could be encoded otherwise."""
 
 
-class NetworkWriter(Writer):
+class NetworkWriter(Writer[TokensT, OutputT]):
     """A writer whose parameters are on the devices, and whose tokenizer knows all it says of texts.
 
     Args:
         tokenizer: of its texts.
     """
 
-    def __init__(self, tokenizer: Tokenizer):
+    def __init__(self, tokenizer: Tokenizer[TokensT]):
         self.tokenizer = tokenizer
 
     def place(self, params: Any) -> Any:
@@ -138,11 +152,11 @@ class NetworkWriter(Writer):
         del params
         return self.tokenizer.relations
 
-    def encode(self, texts: Sequence[str]) -> Sequence[Encoding]:
+    def encode(self, texts: Sequence[str]) -> Sequence[TokensT]:
         """The tokens of the texts."""
         return self.tokenizer.encode_batch(texts)
 
-    def num_unknown(self, encoding: Encoding) -> int:
+    def num_unknown(self, encoding: TokensT) -> int:
         """Tokens that stand for words that the vocabulary lacks."""
         return sum(id in self.tokenizer.unknown_ids for id in encoding.ids)
 
@@ -161,7 +175,7 @@ class Trained(System):
 
     @property
     @abc.abstractmethod
-    def tokenizer(self) -> Tokenizer:
+    def tokenizer(self) -> Tokenizer[Tokens]:
         """Its tokenizer, which knows the relations."""
 
     @classmethod

@@ -11,6 +11,7 @@ import logging
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar
 
 import jax
@@ -125,7 +126,7 @@ class System(base.Trained):
         model: the network's shape and behavior.
     """
 
-    NETWORK = bert
+    NETWORK: ClassVar[ModuleType] = bert
     FIELDS: ClassVar[Fields] = _FIELDS | tokens.DECODING
 
     config: ml_collections.ConfigDict
@@ -274,9 +275,9 @@ class System(base.Trained):
             self.wordpiece.reserved_ids,
         )
 
-    def writer(self) -> tokens.TokenWriter:
+    def writer(self) -> tokens.WordpieceWriter:
         """Greedy or beam search with the copy mechanism, as `config.decoding` says."""
-        return tokens.TokenWriter(self.wordpiece, self.decoder())
+        return tokens.WordpieceWriter(self.wordpiece, self.decoder())
 
     def decoder(self) -> driver.Decoder:
         """A decoder as `config.decoding` says."""

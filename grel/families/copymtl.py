@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
@@ -20,7 +21,7 @@ from grel.text.words import Encoding
 class System(family.System):
     """A word-level system with the network `models.copymtl`."""
 
-    NETWORK = copymtl
+    NETWORK: ClassVar[ModuleType] = copymtl
     FIELDS: ClassVar[Fields] = (
         family.System.FIELDS
         | Fields.of(copymtl.Config, choices=copyre.CHOICES, ranges={"crf_weight": (0.0, math.inf)})

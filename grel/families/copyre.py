@@ -7,6 +7,7 @@ Source: Zeng et al. (2018).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -21,10 +22,10 @@ from grel.models.choices import STOP
 from grel.text.words import Encoding
 
 
-class System(family.System):
+class System(family.PointerSystem):
     """A word-level system with the network `models.copyre`."""
 
-    NETWORK = copyre
+    NETWORK: ClassVar[ModuleType] = copyre
     # With the quirks of the authors, the only bucket should be 100; see models/copyre.py.
     FIELDS: ClassVar[Fields] = (
         family.FIELDS
@@ -33,7 +34,7 @@ class System(family.System):
         | Fields({"eval.protocol": "partial_last"}, {}, {})
     )
 
-    def examples(
+    def placed_examples(
         self, text: str, encoding: Encoding, triples: Sequence[Placed]
     ) -> Iterator[Example]:
         """The first triples; a name is where the text has its last word first."""

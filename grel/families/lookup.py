@@ -82,7 +82,7 @@ class Index:
     def triples(self, text: str) -> list[Triple]:
         """The known triples between the names that stand in the text, by place of head and tail."""
         places = self.places(text)
-        triples = []
+        triples: list[Triple] = []
         for head, (place, *others) in places.items():
             tails = self._tails.get(head, {})
             for tail in places if len(places) < len(tails) else tails:
@@ -139,7 +139,7 @@ class Text(NamedTuple):
         return Text(self.text[start:end], [(a - start, b - start) for a, b in offsets])
 
 
-class Writer(writer.Writer):
+class Writer(writer.Writer[Text, list[Triple]]):
     """Writes known triples, of these relations only if there are any."""
 
     def __init__(self, relations: Sequence[str] = ()):

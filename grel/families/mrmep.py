@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -16,14 +17,14 @@ from grel.models import mrmep
 from grel.text.words import Encoding
 
 
-class System(family.System):
+class System(family.PointerSystem):
     """A word-level system with the network `models.mrmep`.
 
     An example is a sentence and one of its relations; a sentence without triples has one of no
     relation, from which the classifiers learn.
     """
 
-    NETWORK = mrmep
+    NETWORK: ClassVar[ModuleType] = mrmep
     VECTORS = ("words", "embedding")
     FIELDS: ClassVar[Fields] = (
         family.FIELDS
@@ -37,7 +38,7 @@ class System(family.System):
         | Fields({"data.order": "file"}, {}, {})
     )
 
-    def examples(
+    def placed_examples(
         self, text: str, encoding: Encoding, triples: Sequence[Placed]
     ) -> Iterator[Example]:
         """One for each relation, with its first pairs."""

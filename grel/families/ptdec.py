@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
+from types import ModuleType
 from typing import ClassVar
 
 import numpy as np
@@ -17,10 +18,10 @@ from grel.models import ptdec
 from grel.text.words import Encoding
 
 
-class System(family.System):
+class System(family.PointerSystem):
     """A word-level system with the network `models.ptdec`."""
 
-    NETWORK = ptdec
+    NETWORK: ClassVar[ModuleType] = ptdec
     FIELDS: ClassVar[Fields] = (
         family.FIELDS
         | family.POINTER_FIELDS
@@ -29,7 +30,7 @@ class System(family.System):
         )
     )
 
-    def examples(
+    def placed_examples(
         self, text: str, encoding: Encoding, triples: Sequence[Placed]
     ) -> Iterator[Example]:
         """All triples at once, then none; at most `num_steps` are taught."""

@@ -67,17 +67,17 @@ def read_output(
         if relation is None:
             num_unknown_relations += 1
             continue
-        slots_of_names = slots.head, slots.tail
-        num_unknown_names += sum(tokenizer.holds_unknown(ids[slot]) for slot in slots_of_names)
-        names, spans = zip(*map(find, slots_of_names), strict=True)
-        num_foreign += spans.count(None)
+        (head, head_span), (tail, tail_span) = find(slots.head), find(slots.tail)
+        num_unknown_names += sum(map(tokenizer.holds_unknown, (ids[slots.head], ids[slots.tail])))
+        num_foreign += (head_span, tail_span).count(None)
         log_prob = sum(float(written.log_probs[slot].sum()) for slot in slots)
         num_tokens = sum(slot.stop - slot.start for slot in slots)
         triple = Triple(
-            names[0],
+            head,
             relation,
-            names[1],
-            *spans,
+            tail,
+            head_span,
+            tail_span,
             score=min(math.exp(log_prob), 1.0),
             score_per_token=min(math.exp(log_prob / num_tokens), 1.0),
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import ml_collections
 import numpy as np
@@ -15,10 +15,12 @@ from grel.decoding.driver import Written
 from grel.decoding.structure import Schema
 from grel.errors import ConfigError
 from grel.families import base, reading
+from grel.families.base import TokensT, TokensT_co
 from grel.families.writer import Tally
 from grel.fields import Fields
 from grel.records import Triple
-from grel.text.wordpiece import Encoding, Wordpiece
+from grel.text import wordpiece
+from grel.text.wordpiece import Wordpiece
 from grel.text.words import Words
 
 DECODING = Fields(
@@ -119,26 +121,34 @@ def make_decoder(
         raise ConfigError(f"config.decoding: {error}") from None
 
 
-class TokenWriter(base.NetworkWriter):
-    """Writes with a decoder, and reads its outputs with the tokenizer.
+class Tokenizer(base.Tokenizer[TokensT_co], Protocol[TokensT_co]):
+    """What a writer of tokens knows of its tokenizer beside."""
+
+    vocabulary: tuple[str, ...]
+
+    @property
+    def excluded_ids(self) -> tuple[int, ...]:
+        """Never copied."""
+
+
+class TokenWriter(base.NetworkWriter[TokensT, Written]):
+    """Writes with a decoder; how its outputs are read is the tokenizer's matter.
 
     Args:
         tokenizer: of its texts.
         decoder: the search, with a model's functions.
     """
 
-    def __init__(self, tokenizer: Wordpiece | Words, decoder: driver.Decoder):
+    tokenizer: Tokenizer[TokensT]
+
+    def __init__(self, tokenizer: Tokenizer[TokensT], decoder: driver.Decoder):
         super().__init__(tokenizer)
         self._decoder = decoder
         self.max_source = decoder.max_source
 
-    def __call__(self, params: Any, encodings: Sequence[Encoding]) -> list[Written]:
+    def __call__(self, params: Any, encodings: Sequence[TokensT]) -> list[Written]:
         """What the decoder writes; a source that is too long is cut, and says so."""
         return self._decoder(params, [encoding.ids for encoding in encodings])
-
-    def read(self, text: str, encoding: Encoding, output: Written) -> tuple[list[Triple], Tally]:
-        """See `reading.read_wordpieces`."""
-        return reading.read_wordpieces(text, encoding, output, self.tokenizer)
 
     def restricted(self, relations: Sequence[str]) -> Self:
         """Of the same compiled programs; needs structure "on"."""
@@ -155,7 +165,7 @@ class TokenWriter(base.NetworkWriter):
         """What else the beams found, at most `num_best` - 1."""
         return output.others
 
-    def trace(self, encoding: Encoding, output: Written) -> dict[str, Any]:
+    def trace(self, encoding: TokensT, output: Written) -> dict[str, Any]:
         """What each label allowed; see METHOD section 6."""
         vocabulary = self.tokenizer.vocabulary
         source_ids = encoding.ids[: self._decoder.max_source]
@@ -175,3 +185,15 @@ class TokenWriter(base.NetworkWriter):
             "excluded_ids": sorted(self.tokenizer.excluded_ids),
             "steps": steps,
         }
+
+
+class WordpieceWriter(TokenWriter[wordpiece.Encoding]):
+    """Writes wordpieces, and cuts names out of the text where they stand there."""
+
+    tokenizer: Wordpiece
+
+    def read(
+        self, text: str, encoding: wordpiece.Encoding, output: Written
+    ) -> tuple[list[Triple], Tally]:
+        """See `reading.read_wordpieces`."""
+        return reading.read_wordpieces(text, encoding, output, self.tokenizer)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,20 +21,18 @@ from grel.decoding.driver import Written
 from grel.errors import ConfigError
 from grel.families import reading, tokens
 from grel.families import words as family
-from grel.families.words import Placed
 from grel.families.writer import Tally
 from grel.fields import Fields
 from grel.models import worddec
 from grel.records import Span, Triple
 from grel.text import bio, linearize
-from grel.text.words import Encoding, word_span
+from grel.text.words import Encoding, Words, word_span
 
 
 class System(family.System):
     """A word-level system with the network `models.worddec`."""
 
-    NETWORK = worddec
-    NEEDS_PLACES = False
+    NETWORK: ClassVar[ModuleType] = worddec
     FIELDS: ClassVar[Fields] = (
         family.FIELDS
         | tokens.DECODING
@@ -64,14 +63,14 @@ class System(family.System):
             )
 
     def examples(
-        self, text: str, encoding: Encoding, triples: Sequence[Placed]
+        self, text: str, encoding: Encoding, triples: Sequence[Triple]
     ) -> Iterator[Example]:
         """The triples as a target of words, and BIO labels; none where it is too long."""
         ids = [
             (
-                self.words.encode_name(t.triple.head, text).ids,
-                self.words.encode_name(t.triple.tail, text).ids,
-                self.words.relation_ids[t.triple.relation],
+                self.words.encode_name(t.head, text).ids,
+                self.words.encode_name(t.tail, text).ids,
+                self.words.relation_ids[t.relation],
             )
             for t in triples
         ]
@@ -119,8 +118,10 @@ class System(family.System):
         return WordWriter(w, decoder)
 
 
-class WordWriter(tokens.TokenWriter):
+class WordWriter(tokens.TokenWriter[Encoding]):
     """Writes words, and reads unknown ones off the text."""
+
+    tokenizer: Words
 
     def __call__(self, params: Any, encodings: Sequence[Encoding]) -> list[Written]:
         """What the decoder writes; a text that is too long is cut, and says so."""
@@ -136,7 +137,7 @@ class WordWriter(tokens.TokenWriter):
             if self.tokenizer.num_unknown:
                 name = self.tokenizer.decode(ids[slot], text)
             else:
-                name = self.tokenizer.decode(ids[slot], window, output.attended[slot])
+                name = self.tokenizer.decode(ids[slot], window, output.attended[slot].tolist())
             end = int(output.positions[slot.stop - 1]) + 1
             start = end - (slot.stop - slot.start)
             copied = end > 0 and list(encoding.ids[start:end]) == ids[slot]

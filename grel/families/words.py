@@ -59,14 +59,13 @@ class Placed(NamedTuple):
     """A triple of a document.
 
     Attributes:
-        triple: itself; relation: its number in the schema.
-        head, tail: `[start, end)` in words; None where the name is not a run of words of the text.
+        relation: its number in the schema.
+        head, tail: where the text has the names, `[start, end)` in words.
     """
 
-    triple: Triple
     relation: int
-    head: Span | None
-    tail: Span | None
+    head: Span
+    tail: Span
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,8 +80,6 @@ class System(base.Trained):
 
     # Where among the parameters the word vectors are.
     VECTORS: ClassVar[tuple[str, ...]] = ("encoder", "words", "embedding")
-    # Nothing is learned of a document with a name that is no run of words of its text.
-    NEEDS_PLACES: ClassVar[bool] = True
 
     config: ml_collections.ConfigDict
     words: Words
@@ -90,7 +87,7 @@ class System(base.Trained):
 
     @abc.abstractmethod
     def examples(
-        self, text: str, encoding: Encoding, triples: Sequence[Placed]
+        self, text: str, encoding: Encoding, triples: Sequence[Triple]
     ) -> Iterator[Example]:
         """What is learned from a document; nothing where the family can't learn from it."""
 
@@ -195,20 +192,8 @@ class System(base.Trained):
         triples = list(document.triples)
         if order == "shuffled":
             np.random.default_rng((self.config.seed, number)).shuffle(triples)
-        placed = [self._placed(triple, document, encoding) for triple in triples]
-        if self.NEEDS_PLACES and any(t.head is None or t.tail is None for t in placed):
-            return
-        for example in self.examples(document.text, encoding, placed):
+        for example in self.examples(document.text, encoding, triples):
             yield {"words": np.array(encoding.ids, np.int32), **example}
-
-    def _placed(self, triple: Triple, document: Document, encoding: Encoding) -> Placed:
-        text, offsets = document.text, encoding.offsets
-        return Placed(
-            triple,
-            self.words.relations.index(triple.relation),
-            word_span(triple.head, text, offsets, triple.head_span),
-            word_span(triple.tail, text, offsets, triple.tail_span),
-        )
 
     def pretrained(self, key: jax.Array) -> tuple[Any, VectorReport] | None:
         """Fresh parameters with the word vectors of `config.tokenizer.vectors`."""
@@ -222,6 +207,30 @@ class System(base.Trained):
         found_V[: self.words.first_word_id] = False
         table[found_V] = vectors_VX[found_V]
         return params, VectorReport(Path(path), int(found_V.sum()), len(self.words.words))
+
+
+@dataclasses.dataclass(frozen=True)
+class PointerSystem(System):
+    """A word-level system that learns where in the text names stand."""
+
+    def examples(
+        self, text: str, encoding: Encoding, triples: Sequence[Triple]
+    ) -> Iterator[Example]:
+        """Nothing is learned of a document with a name that is no run of words of its text."""
+        placed = []
+        for triple in triples:
+            head = word_span(triple.head, text, encoding.offsets, triple.head_span)
+            tail = word_span(triple.tail, text, encoding.offsets, triple.tail_span)
+            if head is None or tail is None:
+                return
+            placed.append(Placed(self.words.relations.index(triple.relation), head, tail))
+        yield from self.placed_examples(text, encoding, placed)
+
+    @abc.abstractmethod
+    def placed_examples(
+        self, text: str, encoding: Encoding, triples: Sequence[Placed]
+    ) -> Iterator[Example]:
+        """What is learned from a document; nothing where the family can't learn from it."""
 
 
 def _repeated(documents: Sequence[Document], times: Sequence[int]) -> Iterator[Document]:
@@ -253,7 +262,7 @@ class Output(NamedTuple):
     num_cut: int
 
 
-class PointerWriter(base.NetworkWriter):
+class PointerWriter(base.NetworkWriter[Encoding, Output]):
     """Writes all triples of a sentence by a network that points at its words.
 
     Args:
@@ -296,17 +305,16 @@ class PointerWriter(base.NetworkWriter):
             return [
                 Output(
                     jax.tree.map(operator.itemgetter(row), extracted),
-                    max(0, lengths[place] - self.max_source),
+                    max(0, lengths[place] - self._buckets[-1]),
                 )
                 for row, place in enumerate(places)
             ]
 
-        outputs: list[Any] = [None] * len(encodings)
+        outputs: dict[int, Output] = {}
         batches = batching.in_batches(lengths, self._batch_size, self._buckets, start, finish)
         for places, found in batches:
-            for place, output in zip(places, found, strict=True):
-                outputs[place] = output
-        return outputs
+            outputs.update(zip(places, found, strict=True))
+        return [outputs[place] for place in range(len(encodings))]
 
     def read(self, text: str, encoding: Encoding, output: Output) -> tuple[list[Triple], Tally]:
         """Names are cut out of the text where they were pointed at."""
@@ -314,7 +322,7 @@ class PointerWriter(base.NetworkWriter):
         triples: dict[tuple[str, str, str], Triple] = {}
         num_malformed = 0
         for found in self._read(output.row, names):
-            if None in found:
+            if found.head is None or found.tail is None or found.relation is None:
                 num_malformed += 1
                 continue
             head, tail = (
@@ -334,7 +342,7 @@ class PointerWriter(base.NetworkWriter):
         return list(triples.values()), tally
 
 
-def pointer_writer(system: System, extract: Callable, read: Callable) -> PointerWriter:
+def pointer_writer(system: PointerSystem, extract: Callable, read: Callable) -> PointerWriter:
     """The writer of a system whose network points."""
     _, num_processes = parallel.process()
     c = system.config

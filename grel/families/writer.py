@@ -9,7 +9,7 @@ import abc
 import dataclasses
 import operator
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Generic, Protocol, Self, TypeVar
 
 from grel.errors import ConfigError
 from grel.records import Span, Triple
@@ -50,21 +50,21 @@ class Encoding(Protocol):
     """A text, or part of one, as a model reads it."""
 
     @property
-    def ids(self) -> Sequence[int]:
-        """Its tokens."""
-
-    @property
     def offsets(self) -> Sequence[Span]:
         """Characters of each of its tokens."""
 
-    def part(self, tokens: slice) -> Encoding:
+    def part(self, tokens: slice) -> Self:
         """Some of its tokens, one after the other."""
 
 
-class Writer(abc.ABC):
+EncodingT = TypeVar("EncodingT", bound=Encoding)
+OutputT = TypeVar("OutputT")
+
+
+class Writer(abc.ABC, Generic[EncodingT, OutputT]):
     """Writes the triples of texts with the parameters of a system.
 
-    An output is the family's own: nothing but its writer looks into it.
+    Encodings and outputs are the family's own: nothing but its writer looks into an output.
     """
 
     # Tokens of the longest text that is read whole; None where there is no longest.
@@ -79,18 +79,18 @@ class Writer(abc.ABC):
         """All relations that it may write, sorted."""
 
     @abc.abstractmethod
-    def encode(self, texts: Sequence[str]) -> Sequence[Encoding]:
+    def encode(self, texts: Sequence[str]) -> Sequence[EncodingT]:
         """The texts as the model reads them."""
 
     @abc.abstractmethod
-    def __call__(self, params: Any, encodings: Sequence[Encoding]) -> Sequence[Any]:
+    def __call__(self, params: Any, encodings: Sequence[EncodingT]) -> Sequence[OutputT]:
         """An output for each; an encoding has at least one token."""
 
     @abc.abstractmethod
-    def read(self, text: str, encoding: Encoding, output: Any) -> tuple[list[Triple], Tally]:
+    def read(self, text: str, encoding: EncodingT, output: OutputT) -> tuple[list[Triple], Tally]:
         """The triples that an output says, each once, and what went wrong."""
 
-    def num_unknown(self, encoding: Encoding) -> int:
+    def num_unknown(self, encoding: EncodingT) -> int:
         """How many of the tokens the vocabulary lacks."""
         del encoding
         return 0
@@ -106,12 +106,12 @@ class Writer(abc.ABC):
             raise ConfigError("this family writes no end: end_bias must be 0")
         return self
 
-    def alternatives(self, output: Any) -> Sequence[Any]:
+    def alternatives(self, output: OutputT) -> Sequence[OutputT]:
         """Other outputs that were found beside this one, the best first."""
         del output
         return ()
 
-    def trace(self, encoding: Encoding, output: Any) -> dict[str, Any]:
+    def trace(self, encoding: EncodingT, output: OutputT) -> dict[str, Any]:
         """How an output was written, step by step, as JSON; raises ConfigError where it can't say.
 
         "source_ids", "source_tokens", "excluded_ids" and "steps".

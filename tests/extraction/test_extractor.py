@@ -23,7 +23,7 @@ from grel.extraction.predict import predict
 from grel.extraction.reading import Part
 from grel.extraction.texts import summarize
 from grel.families.bert import System
-from grel.families.tokens import TokenWriter
+from grel.families.tokens import WordpieceWriter
 from grel.families.writer import Tally
 from grel.records import Document, Triple, check, read_jsonl
 from grel.report.trace import read_traces
@@ -105,7 +105,7 @@ def test_extract_replaces_given_triples_and_adds_up(wordpiece):
         Document("c", "Moore in York", (given,)),
     ]
     params = parallel.replicate(PARAMS)
-    writer = TokenWriter(wordpiece, FakeDecoder(wordpiece, max_source=2))
+    writer = WordpieceWriter(wordpiece, FakeDecoder(wordpiece, max_source=2))
     extracted, tally = summarize(extract_each(writer, params, documents))
     assert [(d.id, d.text) for d in extracted] == [(d.id, d.text) for d in documents]
     assert [[t.key for t in d.triples] for d in extracted] == [

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from grel.data.features import Options, examples
 from grel.extraction.reading import Part, read_document
 from grel.families.reading import place
-from grel.families.tokens import TokenWriter
+from grel.families.tokens import WordpieceWriter
 from grel.families.writer import Tally
 from grel.records import Document, Triple, check, extends, is_whole
 from grel.text.wordpiece import SPECIAL, Encoding, Wordpiece, train_vocabulary
@@ -25,7 +25,7 @@ def wordpiece():
 
 
 def _writer(wordpiece):
-    return TokenWriter(wordpiece, SimpleNamespace(max_source=10**6))
+    return WordpieceWriter(wordpiece, SimpleNamespace(max_source=10**6))
 
 
 def read_parts(wordpiece, text: str, *outputs, min_score=0.0):
