@@ -125,7 +125,7 @@ def evaluate_checkpoint(
 def shown(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     """What there is to show of `metrics.json`: the scores, and those of a tuned balance."""
     facts = {"split": found["split"], "copy": setting(found, "decoding.copy")}
-    balances = [{}]
+    balances: list[dict[str, Any]] = [{}]
     if "tuned" in found:
         names = ("end_bias", "min_score")
         balances.append({"tuned": True, **{name: found["tuned"][name] for name in names}})

@@ -26,8 +26,9 @@ def cache_compilations(folder: str | Path = COMPILE_CACHE) -> None:
     Does nothing where JAX has a cache already, as by JAX_COMPILATION_CACHE_DIR. What is in the
     folder is run, so nobody else may write to it.
     """
-    if jax.config.jax_compilation_cache_dir is None:
-        jax.config.update("jax_compilation_cache_dir", str(Path(folder).expanduser()))
+    field = "jax_compilation_cache_dir"
+    if getattr(jax.config, field) is None:
+        jax.config.update(field, str(Path(folder).expanduser()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

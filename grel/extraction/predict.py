@@ -74,7 +74,8 @@ class Summary:
         return Summary(*(mine + vars(other)[name] for name, mine in vars(self).items()))
 
 
-class Shard(NamedTuple):
+@dataclasses.dataclass(frozen=True)
+class Shard:
     """Part `index`, from 0, of `count` parts of the input.
 
     Parts are runs of records, so their outputs joined in order are the output of a single process:
@@ -147,7 +148,11 @@ def predict(
     targets = [shard.path(path) for path in (target, trace) if path is not None]
     _refuse_overwriting(source, targets)
     num_records = _count(source, input_format, on_error)
-    options = {**extractor.identity(), "trace": trace is not None, "shard": shard}
+    options = {
+        **extractor.identity(),
+        "trace": trace is not None,
+        "shard": [shard.index, shard.count],
+    }
     first = 0
     if shard.count > 1:
         if num_records is None or target == "-":

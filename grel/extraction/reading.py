@@ -49,7 +49,8 @@ def read_document(
     Of triples with the same names and relation, from one window or several, one stays: the more
     likely one of different windows (which share the sentences they overlap in), the first one of
     the same window. All places of its names in the whole text go with it. Triples with a score
-    below `min_score` are dropped and counted. `num_unknown` is told of the whole text.
+    below `min_score` are dropped and counted; one without a score passes 0 alone. `num_unknown` is
+    told of the whole text.
     """
     best: dict[tuple[str, str, str], Triple] = {}
     tally = Tally()
@@ -58,9 +59,9 @@ def read_document(
         tally += told
         for triple in triples:
             key = triple.key
-            if key not in best or triple.score > best[key].score:
+            if key not in best or _score(triple) > _score(best[key]):
                 best[key] = triple
-    kept = [triple for triple in best.values() if triple.score >= min_score]
+    kept = [triple for triple in best.values() if _score(triple) >= min_score]
     tally = dataclasses.replace(
         tally,
         unended=int(tally.unended > 0),
@@ -69,8 +70,12 @@ def read_document(
         below_min_score=len(best) - len(kept),
         unknown_tokens=num_unknown,
     )
-    triples = tuple(with_all_places(document.text, kept))
-    return Extraction(dataclasses.replace(document, triples=triples), tally, tuple(parts))
+    placed = tuple(with_all_places(document.text, kept))
+    return Extraction(dataclasses.replace(document, triples=placed), tally, tuple(parts))
+
+
+def _score(triple: Triple) -> float:
+    return triple.score or 0.0
 
 
 def with_all_places(text: str, triples: Iterable[Triple]) -> Iterable[Triple]:

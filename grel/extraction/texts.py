@@ -67,11 +67,12 @@ def summarize(extractions: Sequence[Extraction]) -> tuple[list[Document], Tally]
 def check_texts(documents: Sequence[Document]) -> None:
     """Raises TypeError or ValueError where a text is none; see `TextExtractor.__call__`."""
     for index, document in enumerate(documents):
-        if not isinstance(document.text, str):
-            kind = type(document.text).__name__
+        text: object = document.text  # whatever the user gave
+        if not isinstance(text, str):
+            kind = type(text).__name__
             raise TypeError(f"texts[{index}] is of type {kind}; it must be a string")
         try:
-            document.text.encode()
+            text.encode()
         except UnicodeEncodeError as error:
             raise ValueError(
                 f"texts[{index}] holds half of a surrogate pair at character {error.start}: decode "

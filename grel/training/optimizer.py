@@ -73,7 +73,7 @@ def make(config: OptimizerConfig) -> optax.GradientTransformation:
 def decayed(params: Any) -> Any:
     """Which parameters decay: kernels and embeddings, not biases and layer-norm scales."""
 
-    def decays(path, _) -> bool:
+    def decays(path: tuple[Any, ...], _: Any) -> bool:
         name = path[-1].key
         return not (name == "scale" or name.endswith("bias"))
 

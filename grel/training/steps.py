@@ -23,8 +23,7 @@ from grel.models.losses import COUNTED, Sums
 LossFn = Callable[..., Sums]
 
 
-@flax.struct.dataclass
-class TrainState:
+class TrainState(flax.struct.PyTreeNode):
     """All that training changes.
 
     Attributes:
@@ -92,10 +91,10 @@ def train_step(
     step, and the metric `skipped` is 1 instead of 0.
     """
 
-    def step_fn(state: TrainState, batch: Any):
+    def step_fn(state: TrainState, batch: Any) -> tuple[TrainState, dict[str, jax.Array]]:
         mask_key, dropout_key = jax.random.split(jax.random.fold_in(state.key, state.step))
 
-        def sums_of(params, batch) -> tuple[jax.Array, Sums]:
+        def sums_of(params: Any, batch: Any) -> tuple[jax.Array, Sums]:
             sums = loss(params, batch, mask_key, dropout_key)
             return sums["loss"][0], sums
 

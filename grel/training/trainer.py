@@ -46,6 +46,10 @@ class Trainer:
     """
 
     def __init__(self, config: ml_collections.ConfigDict, workdir: str | Path):
+        family = FAMILIES[config.model.family]
+        if not issubclass(family, Trained):
+            raise TypeError(f"{config.model.family} does not learn from batches; see training.fit")
+        self._family = family
         self.config = config
         self.workdir = Path(workdir)
         index, _ = parallel.process()
@@ -91,7 +95,7 @@ class Trainer:
         ownership.refuse_another_config(traces, c)
         splits = {s: sources.load_split(c.data, s, limited=True) for s in ("train", "validation")}
         earlier = None if self._latest.latest_step is None else self._latest.about()
-        system = FAMILIES[c.model.family].learn(c, splits, earlier)
+        system = self._family.learn(c, splits, earlier)
         data = examples.prepare(system, splits)
         run_id = ownership.run_id(traces, data.fingerprints)
         return system, data, run_id
@@ -261,7 +265,7 @@ class Trainer:
             parallel.unreplicate(self._loss_fn(state.evaluated, batches[number])[1])
             for number in range(batches.num_batches)
         ]
-        metrics = steps.means(jax.tree.map(lambda *parts: sum(parts), *sums))
+        losses = steps.means(jax.tree.map(lambda *parts: sum(parts), *sums))
         found, unseen = validate(
             self._writer,
             state.evaluated,
@@ -269,11 +273,11 @@ class Trainer:
             self.config.eval.protocol,
             self.data.seen,
         )
-        metrics |= validation_scores(found, unseen)
-        log.write("validation", step, metrics)
+        log.write("validation", step, {**losses, **validation_scores(found, unseen)})
+        loss = float(losses["loss"])
         # Of models with the same F1 the one of the lower loss; one without a loss is none.
-        score = found.f1, -float(metrics["loss"])
-        if math.isfinite(score[1]) and score > self._best_score:
+        score = found.f1, -loss
+        if math.isfinite(loss) and score > self._best_score:
             self._best_score = score
-            facts = {"validation_f1": found.f1, "validation_loss": float(metrics["loss"])}
+            facts = {"validation_f1": found.f1, "validation_loss": loss}
             self._save(self._best, step, state, **facts)

@@ -20,7 +20,7 @@ from grel.errors import ConfigError
 from grel.extraction.extractor import Extractor, extract_each
 from grel.extraction.opening import cache_compilations, load
 from grel.extraction.predict import predict
-from grel.extraction.reading import Part
+from grel.extraction.reading import Part, read_document
 from grel.extraction.texts import summarize
 from grel.families.bert import System
 from grel.families.tokens import WordpieceWriter
@@ -115,6 +115,21 @@ def test_extract_replaces_given_triples_and_adds_up(wordpiece):
     ]
     assert tally == Tally(cut=2)
     assert extract_each(writer, params, []) == []
+
+
+def test_a_triple_without_a_score_passes_the_least_threshold_alone():
+    def read(text, encoding, output):
+        return output, Tally()
+
+    certain, unscored = Triple("Ann", LIVES, "York", score=0.5), Triple("Bo", LIVES, "York")
+    again = Triple("Bo", LIVES, "York", score=0.1)
+    document = Document("a", "Ann and Bo in York")
+    for min_score, expected in ((0.0, [certain, again]), (0.3, [certain])):
+        parts = [Part(None, [certain, unscored]), Part(None, [again])]
+        writer = types.SimpleNamespace(read=read)
+        found = read_document(document, parts, writer, min_score=min_score)
+        assert list(found.document.triples) == expected
+        assert found.tally.below_min_score == 2 - len(expected)
 
 
 def test_alternatives_are_what_the_other_beams_wrote(make):

@@ -126,6 +126,11 @@ def test_it_goes_on_only_as_it_began(folder, run_dir, tmp_path):
         fit.train(System, other, run_dir)
 
 
+def test_the_trainer_is_for_systems_that_learn_from_batches(folder, tmp_path):
+    with pytest.raises(TypeError, match=r"lookup does not learn from batches; see training\.fit"):
+        Trainer(_config(folder), tmp_path)
+
+
 def test_runs_of_other_families_are_not_mixed_up(folder, run_dir):
     config = tiny.config(folder)
     with pytest.raises(CheckpointError, match=r"another .*config\.model\.family"):
