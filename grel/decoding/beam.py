@@ -26,8 +26,7 @@ from grel.text.bio import O
 ReorderFn = Callable[[Any, jax.Array], Any]
 
 
-@flax.struct.dataclass
-class Hypotheses:
+class Hypotheses(flax.struct.PyTreeNode):
     """W hypotheses for each example, the best first where they have ended.
 
     Attributes:
@@ -42,8 +41,7 @@ class Hypotheses:
     penalized_BW: jax.Array
 
 
-@flax.struct.dataclass
-class _Progress:
+class _Progress(flax.struct.PyTreeNode):
     """A search between two steps: b examples are searched, of B, with R = b * W rows.
 
     Attributes:

@@ -110,12 +110,14 @@ def attend(
 ) -> jax.Array:
     """Scaled dot-product attention over the keys of all parts together; returns values_BHQK.
 
-    Dropout falls on the attention weights, as in BERT, where a key for it is given; see `dropout`
-    for `row_B`.
+    Dropout falls on the attention weights, as in BERT, where a key for it and the numbers of the
+    rows are given; see `dropout`.
     """
-    dropout_rate = dropout_rate if dropout_key is not None else 0.0
+    drop = None
+    if dropout_rate and dropout_key is not None and row_B is not None:
+        drop = functools.partial(dropout, dropout_key, rate=dropout_rate, row_B=row_B)
     if len(parts) == 1 and cudnn_applies(
-        jax.default_backend(), query_BHQK, parts[0].key_BHMK, dropout_rate
+        jax.default_backend(), query_BHQK, parts[0].key_BHMK, dropout_rate if drop else 0.0
     ):
         (part,) = parts
         query_BQHK, key_BMHK, value_BMHK = (
@@ -142,8 +144,8 @@ def attend(
         axis=-1,
     )
     weights_BHQM = jax.nn.softmax(logits_BHQM.astype(jnp.float32)).astype(query_BHQK.dtype)
-    if dropout_rate:
-        weights_BHQM = dropout(dropout_key, weights_BHQM, dropout_rate, row_B)
+    if drop:
+        weights_BHQM = drop(weights_BHQM)
     ends = [0]
     for part in parts:
         ends.append(ends[-1] + part.key_BHMK.shape[2])

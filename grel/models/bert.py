@@ -24,7 +24,7 @@ from grel.data.pipeline import Batch
 from grel.models import losses, pointer
 from grel.models.attention import Keys, attend, seq2seq_mask, twin_mask
 from grel.models.cache import KeysAndValues
-from grel.models.dropout import Dropout
+from grel.models.dropout import Dropout, apply
 from grel.text import bio
 
 HEADS = ("vocabulary", "pointer")
@@ -103,7 +103,9 @@ class Config:
             )
 
 
-def _dense(config: Config, features: int | tuple[int, ...], axis=-1) -> nn.Module:
+def _dense(
+    config: Config, features: int | tuple[int, ...], axis: int | tuple[int, ...] = -1
+) -> nn.Module:
     return nn.DenseGeneral(
         features,
         axis=axis,
@@ -143,11 +145,13 @@ class Layer(nn.Module):
         self.ff_norm = LayerNorm(c)
         self.dropout = Dropout(c.dropout)
 
-    def keys_and_values(self, hidden_BQD):
+    def keys_and_values(self, hidden_BQD: jax.Array) -> KeysAndValues:
         """What these positions let others attend to: (key_BHQK, value_BHQK)."""
         return self.key(hidden_BQD).swapaxes(1, 2), self.value(hidden_BQD).swapaxes(1, 2)
 
-    def output(self, hidden_BQD, seen: Sequence[Keys], row_B=None):
+    def output(
+        self, hidden_BQD: jax.Array, seen: Sequence[Keys], row_B: jax.Array | None = None
+    ) -> jax.Array:
         """The new hidden states of positions that see these keys; `row_B` is for dropout."""
         c = self.config
         training = bool(c.attention_dropout) and self.has_rng("dropout")
@@ -209,7 +213,13 @@ class Model(nn.Module):
             length=c.num_layers,
         )(c)
 
-    def embed(self, tokens_BQ, positions_BQ, segments_BQ, row_B=None) -> jax.Array:
+    def embed(
+        self,
+        tokens_BQ: jax.Array,
+        positions_BQ: jax.Array,
+        segments_BQ: jax.Array,
+        row_B: jax.Array | None = None,
+    ) -> jax.Array:
         """What the first layer is given: hidden_BQD; `row_B` is for dropout."""
         embedded_BQD = (
             self.words(tokens_BQ) + self.positions(positions_BQ) + self.segments(segments_BQ)
@@ -238,7 +248,9 @@ class Model(nn.Module):
         hidden_BQD = self.embed(tokens_BQ, positions_BQ, segments_BQ, row_B)
         return self.layers(hidden_BQD, allow_BQQ, row_B)
 
-    def places(self, tokens_BS, source_length_B, hidden_BSD) -> pointer.Places:
+    def places(
+        self, tokens_BS: jax.Array, source_length_B: jax.Array, hidden_BSD: jax.Array
+    ) -> pointer.Places:
         """What the pointer sees of a source that was read, whatever stands behind it."""
         inside_BS = pointer.inside(source_length_B, tokens_BS.shape[1])
         return pointer.Places(
@@ -252,14 +264,14 @@ class Model(nn.Module):
     ) -> tuple[jax.Array, jax.Array]:
         """Token logits and bio_logits_BPC of some hidden states, both float32.
 
-        Tokens are the vocabulary's, token_logits_BPV, or where the head points those of `places`
-        and the writable ones, token_logits_BPX.
+        Tokens are the vocabulary's, token_logits_BPV, or where there are `places`, as the head
+        points, those of the places and the writable ones, token_logits_BPX.
         """
         c = self.config
         transformed_BPD = nn.gelu(self.transform(hidden_BPD), approximate=False)
         transformed_BPD = self.transform_norm(transformed_BPD)
         bio_logits_BPC = self.bio(hidden_BPD).astype(jnp.float32)
-        if c.head == "pointer":
+        if places is not None:
             writable_E = jnp.array(c.writable_ids)
             token_logits_BPX = pointer.logits(
                 self.pointer_query(hidden_BPD) * c.hidden_size**-0.5,
@@ -273,7 +285,12 @@ class Model(nn.Module):
         return token_logits_BPV.astype(jnp.float32) + self.token_bias[None, None], bio_logits_BPC
 
     def packed(
-        self, tokens_BL, source_length_B, length_B, num_twins: int = 0, row_B=None
+        self,
+        tokens_BL: jax.Array,
+        source_length_B: jax.Array,
+        length_B: jax.Array,
+        num_twins: int = 0,
+        row_B: jax.Array | None = None,
     ) -> jax.Array:
         """Hidden states of packed pairs under the sequence-to-sequence mask: hidden_BLD.
 
@@ -322,8 +339,8 @@ def loss(
     dropout_key: jax.Array | None = None,
 ) -> losses.Sums:
     """Sums and counts of METHOD section 5's loss over a batch; dropout where it has a key."""
-    apply = functools.partial(Model(config).apply, {"params": params})
-    tokens_BL, num_twins = batch.tokens_BL, 0
+    model = functools.partial(apply, Model(config), params)
+    tokens_BL, num_twins = jnp.asarray(batch.tokens_BL), 0
     if config.objective == "mlm":
         tokens_BL, targets = losses.mask_tokens(
             mask_key,
@@ -337,29 +354,29 @@ def loss(
         targets, num_twins = losses.twin_tokens(batch), batch.num_targets
     else:
         targets = losses.next_tokens(batch)
-    hidden_BLD = apply(
+    hidden_BLD = model(
         tokens_BL,
         batch.source_length_B,
         batch.length_B,
         num_twins,
         batch.row_B,
         method=Model.packed,
-        rngs=None if dropout_key is None else {"dropout": dropout_key},
+        dropout_key=dropout_key,
     )
     # Only positions that carry a loss reach the head, which is most of a small model's cost.
     hidden_BPD = jnp.take_along_axis(hidden_BLD, targets.position_BP[..., None], axis=1)
     smoothing = config.label_smoothing if dropout_key is not None else 0.0
     if config.head == "vocabulary":
-        logits_BPV, bio_logits_BPC = apply(hidden_BPD, method=Model.heads)
+        logits_BPV, bio_logits_BPC = model(hidden_BPD, method=Model.heads)
         scores = losses.vocabulary_scores(logits_BPV, targets.token_BP, smoothing)
         return losses.sums(scores, bio_logits_BPC, targets, config.alpha)
-    places = apply(
+    places = model(
         batch.tokens_BL,
         batch.source_length_B,
         hidden_BLD[:, : tokens_BL.shape[1]],
         method=Model.places,
     )
-    logits_BPX, bio_logits_BPC = apply(hidden_BPD, places, method=Model.heads)
+    logits_BPX, bio_logits_BPC = model(hidden_BPD, places, method=Model.heads)
     writable_BE = jnp.broadcast_to(
         jnp.array(config.writable_ids), (len(tokens_BL), len(config.writable_ids))
     )

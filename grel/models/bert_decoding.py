@@ -18,7 +18,8 @@ import jax.numpy as jnp
 from grel.models import cache
 from grel.models.attention import Keys
 from grel.models.bert import Config, Layer, Model
-from grel.models.cache import DecodeState
+from grel.models.cache import DecodeState, KeysAndValues
+from grel.models.dropout import apply
 
 # What else a search asks of a model.
 take_rows = cache.take_rows
@@ -49,23 +50,17 @@ def init_decode(
         jnp.broadcast_to(real_BS[:, None, :], (*source_BS.shape, source_BS.shape[1])),
     )
     if config.head == "pointer":
-        apply = functools.partial(Model(config).apply, {"params": params})
-        hidden_BSD, source = apply(*inputs, method=Model.stack)
-        places = apply(source_BS, source_length_B, hidden_BSD, method=Model.places)
+        model = functools.partial(apply, Model(config), params)
+        hidden_BSD, source = model(*inputs, method=Model.stack)
+        places = model(source_BS, source_length_B, hidden_BSD, method=Model.places)
         source = tuple(zip(*(tuple(x) for x in source), strict=True))
         return cache.init(source, source_length_B, num_steps, num_beams).replace(places=places)
     # Only keys and values are kept, so the last layer need not be run.
     lower = dataclasses.replace(config, num_layers=config.num_layers - 1)
-    hidden_BSD, source = Model(lower).apply(
-        {"params": {**params, "layers": jax.tree.map(lambda x: x[:-1], params["layers"])}},
-        *inputs,
-        method=Model.stack,
-    )
-    last = Layer(config).apply(
-        {"params": jax.tree.map(lambda x: x[-1], params["layers"])},
-        hidden_BSD,
-        method=Layer.keys_and_values,
-    )
+    lower_params = {**params, "layers": jax.tree.map(lambda x: x[:-1], params["layers"])}
+    hidden_BSD, source = apply(Model(lower), lower_params, *inputs, method=Model.stack)
+    last_params = jax.tree.map(lambda x: x[-1], params["layers"])
+    last = apply(Layer(config), last_params, hidden_BSD, method=Layer.keys_and_values)
     source = (*zip(*(tuple(x) for x in source), strict=True), last)
     return cache.init(source, source_length_B, num_steps, num_beams)
 
@@ -161,20 +156,24 @@ def feed(
     rows, num_fed = tokens_BF.shape
     inputs = _inputs(config, state, tokens_BF)
     masks = _masks(state, num_fed, inputs.tokens_BQ.shape[1])
-    hidden_BQD = Model(config).apply({"params": params}, *inputs, method=Model.embed)
+    hidden_BQD = apply(Model(config), params, *inputs, method=Model.embed)
 
     @jax.jit  # so that it is traced once and not for each layer
-    def run_layer(params, hidden_BQD, source, target):
-        layer = functools.partial(Layer(config).apply, {"params": params})
-        own = layer(hidden_BQD, method=Layer.keys_and_values)
+    def run_layer(
+        params: Any, hidden_BQD: jax.Array, source: KeysAndValues, target: KeysAndValues
+    ) -> tuple[jax.Array, KeysAndValues]:
+        layer = functools.partial(apply, Layer(config), params)
+        key_BHQK, value_BHQK = layer(hidden_BQD, method=Layer.keys_and_values)
+        key_BHTK, value_BHTK = target
         # Before they are read: caches that are written afterwards would be copied first.
-        target = tuple(
-            cache.filled(cached, new[:, :, :num_fed], state.step)
-            for cached, new in zip(target, own, strict=True)
+        target = (
+            cache.filled(key_BHTK, key_BHQK[:, :, :num_fed], state.step),
+            cache.filled(value_BHTK, value_BHQK[:, :, :num_fed], state.step),
         )
         seen = [Keys(*source, masks.source_BQS), Keys(*target, masks.target_BQT)]
         if config.objective != "causal":
-            seen.append(Keys(*(new[:, :, num_fed:] for new in own), masks.mask_BQF))
+            mask = key_BHQK[:, :, num_fed:], value_BHQK[:, :, num_fed:]
+            seen.append(Keys(*mask, masks.mask_BQF))
         return layer(hidden_BQD, seen, method=Layer.output), target
 
     targets = []
@@ -186,6 +185,6 @@ def feed(
     # The beams of an example share its places.
     examples = len(state.source_length_B)
     last_BPD = hidden_BQD[:, -num_fed:].reshape(examples, -1, config.hidden_size)
-    logits = Model(config).apply({"params": params}, last_BPD, state.places, method=Model.heads)
+    logits = apply(Model(config), params, last_BPD, state.places, method=Model.heads)
     token_logits, bio_logits_BFC = (x.reshape(rows, num_fed, -1) for x in logits)
     return token_logits, bio_logits_BFC, state.replace(target=tuple(targets))

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from grel.models import bert
+from grel.models.dropout import apply
 from grel.text.wordpiece import Wordpiece
 
 # Of each group of three, the first two say the same in other words; the third shares words with
@@ -51,9 +52,7 @@ def similarities(config: bert.Config, params: Any, wordpiece: Wordpiece) -> list
         tokens_BL[row, : len(ids)] = ids
     # Without a target the mask lets the source see itself in both directions, as BERT does.
     hidden_BLD = jax.jit(
-        lambda params, *pair: bert.Model(config).apply(
-            {"params": params}, *pair, method=bert.Model.packed
-        )
+        lambda params, *pair: apply(bert.Model(config), params, *pair, method=bert.Model.packed)
     )(params, tokens_BL, length_B, length_B)
     real_BL1 = (np.arange(tokens_BL.shape[1]) < length_B[:, None])[..., None]
     mean_BD = (np.asarray(hidden_BLD, np.float64) * real_BL1).sum(1) / length_B[:, None]
