@@ -13,10 +13,12 @@ CopyRE writes the last words of names, so that its F1 is by the protocol `partia
 is `exact`. Word vectors are random unless `--config.tokenizer.vectors=FILE` names some.
 """
 
+from typing import Any
+
 from grel import config as config_lib
 
 # By system: its family, and fields that differ from the family's defaults.
-SYSTEMS = {
+SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "copyre": ("copyre", {}),
     "copyre_one": ("copyre", {"model.decoder": "one"}),
     "copymtl": ("copymtl", {}),

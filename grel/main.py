@@ -14,7 +14,7 @@ import functools
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -202,7 +202,7 @@ def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> N
         extractor = extractor.balanced(*tuning.read(about["tuned"], extractor))
     if _RELATIONS.value is not None:
         extractor = extractor.restricted(_RELATIONS.value)
-    predict_fn = functools.partial(predict.predict, shard=shard)
+    predict_fn: Callable[..., predict.Summary] = functools.partial(predict.predict, shard=shard)
     if parallel.process()[1] > 1:
         if shard.count > 1:
             raise UsageError("--shard: the processes of --distributed share the whole file")
