@@ -22,7 +22,7 @@ import numpy as np
 
 from grel import parallel
 from grel.decoding import batching, beam, copying, drafts, greedy
-from grel.decoding.structure import Schema
+from grel.decoding.structure import Grammar, Schema
 from grel.decoding.trace import Step, trace
 
 
@@ -199,6 +199,39 @@ def _beam(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tupl
     return hypotheses.written, hypotheses.score_BW > -jnp.inf, row_steps
 
 
+def _draft_maker(
+    model: Functions, options: Options, schema: Schema | None, joined_V: np.ndarray | None
+) -> Callable[[Any, Any, Grammar | None], tuple[Any, Grammar, greedy.Drafting]]:
+    """What makes ready for drafts; the grammar is followed whether or not structure forces it.
+
+    Gives a function (decoding_params, state, grammar, None without structure) -> (state by rows,
+    the grammar to follow, how to draft). Raises ValueError where there can be no drafts.
+    """
+    if model.feeding is None:
+        raise ValueError(
+            f"draft is {options.draft}, but this model is fed one token at a time: set draft=0"
+        )
+    if schema is None or joined_V is None:
+        raise ValueError("drafts need the schema of relations, and the tokens that join words")
+    by_rows, feed, keep = model.feeding
+    free, part_end = schema.grammar(), schema.form.part_end
+
+    def make(
+        params: Any, state: Any, grammar: Grammar | None
+    ) -> tuple[Any, Grammar, greedy.Drafting]:
+        followed = jax.tree.map(jnp.asarray, free) if grammar is None else grammar
+        hints = drafts.Hints(followed, jnp.asarray(joined_V), part_end)
+        drafting = greedy.Drafting(
+            options.draft,
+            functools.partial(drafts.draft, hints, options.draft),
+            functools.partial(feed, params),
+            keep,
+        )
+        return by_rows(state), followed, drafting
+
+    return make
+
+
 class Decoder:
     """Decoding of sources, of wordpieces or words, with a family's functions.
 
@@ -245,13 +278,7 @@ class Decoder:
             other_ids = schema.token_ids
         if copies_words and unknown_id is not None and unknown_id not in other_ids:
             other_ids = (*other_ids, unknown_id)
-        num_drafted = options.draft
-        if num_drafted and model.feeding is None:
-            raise ValueError(
-                f"draft is {options.draft}, but this model is fed one token at a time: set draft=0"
-            )
-        if num_drafted and (schema is None or joined_V is None):
-            raise ValueError("drafts need the schema of relations, and the tokens that join words")
+        draft = _draft_maker(model, options, schema, joined_V) if options.draft else None
         self._options = options
         self._frame = frame
         self._excluded_ids = tuple(excluded_ids)
@@ -263,21 +290,12 @@ class Decoder:
             params, grammar, end_bias = replicated
             source_BS, source_length_B, *chars = rows
             decoding_params = model.decoding_params(params)
-            room = greedy.first_room(num_steps) + num_drafted
+            room = greedy.first_room(num_steps) + options.draft
             state = model.init(params, source_BS, source_length_B, room, options.num_beams, *chars)
             settings: dict[str, Any] = {}
             followed = grammar
-            if num_drafted:
-                if followed is None:
-                    followed = jax.tree.map(jnp.asarray, schema.grammar())
-                hints = drafts.Hints(followed, jnp.asarray(joined_V), schema.form.part_end)
-                state = model.feeding.by_rows(state)
-                settings["drafting"] = greedy.Drafting(
-                    num_drafted,
-                    functools.partial(drafts.draft, hints, num_drafted),
-                    functools.partial(model.feeding.feed, decoding_params),
-                    model.feeding.keep,
-                )
+            if draft is not None:
+                state, followed, settings["drafting"] = draft(decoding_params, state, grammar)
             search = functools.partial(
                 _greedy if options.num_beams == 1 else _beam,
                 functools.partial(model.step, decoding_params),

@@ -305,11 +305,11 @@ def advance(
             attended_b = attended(attended_fn, state, progress.masks)
             progress = write(progress, going_b, logits, attended_b)
         else:
-            progress, state = verify(progress, going_b)
+            progress, state = verify(drafting, progress, going_b)
         num_row_steps = progress.num_row_steps + len(going_b)
         return progress.replace(state=state, num_row_steps=num_row_steps), None
 
-    def verify(progress, going_b):
+    def verify(drafting: Drafting, progress: Progress, going_b: jax.Array) -> tuple[Progress, Any]:
         """Writes as far as a draft is what is written anyway, and one token further."""
         draft_bU = drafting.draft_fn(
             progress.masks,

@@ -173,12 +173,12 @@ def corpora(runs: Sequence[Evaluation]) -> Table:
         for split, figures in published.CORPORA.items():
             if dataset in figures and (dataset, split) not in here:
                 rows.append((f"{dataset} {split}", None, *nothing, *figures[dataset]))
-    classes = tuple(f"examples {name}" for name in _CLASSES)
-    counted = (f"published {name}" for name in ("examples", "triples", *classes))
+    of_classes = tuple(f"examples {name}" for name in _CLASSES)
+    counted = (f"published {name}" for name in ("examples", "triples", *of_classes))
     return Table(
         "table5_corpora",
         "Table 5. The corpora",
-        ("corpus", "examples", "triples", "relations", *classes, *counted),
+        ("corpus", "examples", "triples", "relations", *of_classes, *counted),
         rows,
         (
             *_about_published(runs),
@@ -248,7 +248,7 @@ def _gain(name: str, dataset: str) -> float | None:
     with_copy, without = (
         published.SCORES[system][dataset][2] for system in (name, published.WITHOUT_COPY[name])
     )
-    return round(with_copy - without, 3)
+    return None if with_copy is None or without is None else round(with_copy - without, 3)
 
 
 def _scored_by(protocol: str) -> str:
