@@ -65,7 +65,7 @@ def test_all_errors_with_a_remedy_have_one_base():
 
 
 READ_RUNS = ("tables", "compare", "card", "report")
-COMMANDS = ("main", "pretrained", "convert", "score", "stats", "checkpoint", *READ_RUNS)
+COMMANDS = ("main", "pretrained", "corpora", "convert", "score", "stats", "checkpoint", *READ_RUNS)
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -27,7 +27,14 @@ def recorded(tmp_path_factory):
         yield run, path
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+# Those of which a run shows most; the others, which share nearly all of it, take as long each.
+QUICK = ("bert", "lookup", "ptdec")
+
+
+@pytest.mark.parametrize(
+    "family",
+    [f if f in QUICK else pytest.param(f, marks=pytest.mark.slow) for f in FAMILIES],
+)
 def test_every_field_is_read(family, recorded, tmp_path):
     """By training of two steps, tuning or evaluation; where it is copied, the copy is read too."""
     run, path = recorded

@@ -415,7 +415,9 @@ def test_a_bias_of_the_end_is_added_to_its_logit(head):
         pytest.param("", {"copy": "su", "scores": "renormalized"}, 600, marks=pytest.mark.slow),
         pytest.param("htr", {}, 2500, marks=pytest.mark.slow),
         pytest.param("rht", {"end_bias": -1.5, "end_id": END}, 600, marks=pytest.mark.slow),
-        ("opened", {"label": "joint", "scores": "renormalized"}, 600),
+        pytest.param(
+            *("opened", {"label": "joint", "scores": "renormalized"}, 600), marks=pytest.mark.slow
+        ),
         pytest.param("", {"head": "pointer"}, 400, marks=pytest.mark.slow),
         ("htr", {"head": "pointer", "label": "joint"}, 400),
     ],

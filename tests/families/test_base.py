@@ -1,6 +1,7 @@
 """Every family through the contract: what trainer, evaluator and extractor ask of it."""
 
 import dataclasses
+import functools
 import json
 
 import jax
@@ -55,6 +56,10 @@ class Case:
     system: object
     params: object
     splits: dict
+
+    @functools.cached_property
+    def extractor(self):
+        return Extractor(self.system, self.params)
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -136,7 +141,7 @@ def test_the_loss_has_gradients_and_leaves_empty_rows_out(case):
 
 
 def test_texts_become_triples(case):
-    extractor = Extractor(case.system, case.params)
+    extractor = case.extractor
     extractions = extractor.extractions(
         [dataclasses.replace(d, triples=()) for d in case.splits["validation"]]
     )
@@ -153,7 +158,7 @@ def test_texts_become_triples(case):
 
 
 def test_an_extractor_that_is_balanced_anew_reads_the_same(case):
-    extractor = Extractor(case.system, case.params)
+    extractor = case.extractor
     texts = [document.text for document in case.splits["validation"]]
     written = [document.triples for document in extractor(texts)]
     assert any(written)
@@ -162,7 +167,7 @@ def test_an_extractor_that_is_balanced_anew_reads_the_same(case):
 
 
 def test_what_a_family_does_not_have_is_told(case):
-    extractor = Extractor(case.system, case.params)
+    extractor = case.extractor
     (extraction,) = extractor.extractions(case.splits["validation"][:1])
     try:
         (trace,) = extractor.traces(extraction)

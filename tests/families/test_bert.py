@@ -86,11 +86,11 @@ def test_drafts_change_nothing_that_a_model_writes(system, objective, head, stru
         "model.head": head,
         "decoding.structure": structure,
         "decoding.max_target": 24,
-        "decoding.batch_size": 64,
+        "decoding.batch_size": 8,
     }
     rng = np.random.default_rng(0)
     words = np.flatnonzero([token[0].isalpha() for token in system.wordpiece.vocabulary])
-    sources = [rng.choice(words[:5], rng.integers(1, 20)).tolist() for _ in range(120)]
+    sources = [rng.choice(words[:5], rng.integers(1, 20)).tolist() for _ in range(60)]
     plain, drafted = (
         from_about(_about(system, **fields, **{"decoding.draft": draft})) for draft in (0, 3)
     )
