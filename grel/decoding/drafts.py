@@ -19,8 +19,7 @@ from grel.decoding import copying, structure
 from grel.text.bio import B, I
 
 
-@flax.struct.dataclass
-class Hints:
+class Hints(flax.struct.PyTreeNode):
     """What drafts go by beside what was written.
 
     Attributes:
