@@ -28,7 +28,7 @@ def recorded(tmp_path_factory):
 
 
 # Those of which a run shows most; the others, which share nearly all of it, take as long each.
-QUICK = ("bert", "lookup", "ptdec")
+QUICK = ("bert", "lookup")
 
 
 @pytest.mark.parametrize(

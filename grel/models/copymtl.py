@@ -21,6 +21,7 @@ decoders starts from half of the encoder's state; a name takes in the O before a
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -122,19 +123,15 @@ def _encoder(config: Config) -> copyre.Encoder:
     )
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init(config: Config, key: jax.Array) -> Any:
     """Fresh parameters, drawn as the published program does."""
-
-    @jax.jit
-    def drawn(key):
-        key, tagger_key = jax.random.split(key)
-        one = jnp.ones((1,), jnp.int32)
-        outputs_BSD = jnp.zeros((1, 1, config.features))
-        tagger = Tagger(config.features).init(tagger_key, outputs_BSD, one[:, None], one)
-        params = choices.init(_encoder(config), Decoder(config), key)
-        return params | {"tagger": tagger["params"]}
-
-    return drawn(key)
+    key, tagger_key = jax.random.split(key)
+    one = jnp.ones((1,), jnp.int32)
+    outputs_BSD = jnp.zeros((1, 1, config.features))
+    tagger = Tagger(config.features).init(tagger_key, outputs_BSD, one[:, None], one)
+    params = choices.init(_encoder(config), Decoder(config), key)
+    return params | {"tagger": tagger["params"]}
 
 
 def loss(

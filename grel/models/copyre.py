@@ -201,9 +201,10 @@ def _glorot_bias(key, shape, dtype=jnp.float32):
     return uniform(math.sqrt(3 / shape[0]))(key, shape, dtype)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init(config: Config, key: jax.Array) -> Any:
     """Fresh parameters, drawn as the published program does."""
-    return jax.jit(functools.partial(choices.init, Encoder(config), Decoder(config)))(key)
+    return choices.init(Encoder(config), Decoder(config), key)
 
 
 def loss(

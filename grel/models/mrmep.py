@@ -234,10 +234,11 @@ def _words_init(key, shape, dtype=jnp.float32):
     return jax.random.uniform(key, shape, dtype).at[0].set(0)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init(config: Config, key: jax.Array) -> Any:
     """Fresh parameters, as TensorFlow draws them; word vectors from [0, 1)."""
     one = jnp.ones((1,), jnp.int32)
-    return jax.jit(Model(config).init)(key, one[:, None], one)["params"]
+    return Model(config).init(key, one[:, None], one)["params"]
 
 
 def _decode(config: Config, params: Any, source: Source, relation_BD: jax.Array) -> jax.Array:

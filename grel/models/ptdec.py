@@ -14,6 +14,7 @@ Ng (2020), and their program.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -253,11 +254,12 @@ class Model(nn.Module):
         return self.step(self.start(source), source)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init(config: Config, key: jax.Array) -> Any:
     """Fresh parameters, as PyTorch draws them."""
     one = jnp.ones((1,), jnp.int32)
     chars_BSK = jnp.ones((1, 1, WORD_LENGTH), jnp.int32)
-    return jax.jit(Model(config).init)(key, one[:, None], chars_BSK, one)["params"]
+    return Model(config).init(key, one[:, None], chars_BSK, one)["params"]
 
 
 def loss(

@@ -16,6 +16,7 @@ A model without labels says O for certain, so that decoding knows one kind of mo
 from __future__ import annotations
 
 import dataclasses
+import functools
 from typing import Any
 
 import flax.linen as nn
@@ -198,11 +199,12 @@ class Model(nn.Module):
         return self.heads(h_BTD)
 
 
+@functools.partial(jax.jit, static_argnums=0)
 def init(config: Config, key: jax.Array) -> Any:
     """Fresh parameters, as PyTorch draws them."""
     one = jnp.ones((1, 1), jnp.int32)
     chars = jnp.ones((1, 1, WORD_LENGTH), jnp.int32)
-    return jax.jit(Model(config).init)(key, one, chars, one[0], one)["params"]
+    return Model(config).init(key, one, chars, one[0], one)["params"]
 
 
 def loss(

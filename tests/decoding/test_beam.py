@@ -333,7 +333,7 @@ def entity(tokens):
     ("structured", "rules"),
     [
         (True, {"label": "argmax", "scores": "renormalized"}),
-        (False, {"label": "joint", "copy": "su"}),
+        pytest.param(*(False, {"label": "joint", "copy": "su"}), marks=pytest.mark.slow),
         (False, {"label": "argmax", "head": "pointer"}),
     ],
 )

@@ -419,7 +419,7 @@ def test_a_bias_of_the_end_is_added_to_its_logit(head):
             *("opened", {"label": "joint", "scores": "renormalized"}, 600), marks=pytest.mark.slow
         ),
         pytest.param("", {"head": "pointer"}, 400, marks=pytest.mark.slow),
-        ("htr", {"head": "pointer", "label": "joint"}, 400),
+        pytest.param(*("htr", {"head": "pointer", "label": "joint"}, 400), marks=pytest.mark.slow),
     ],
 )
 def test_drafts_change_nothing_that_is_written(form, settings, num_rows, monkeypatch):

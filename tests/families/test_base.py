@@ -74,7 +74,7 @@ def case(request, tmp_path_factory):
         system, params = family.fit(config, splits["train"])
     else:
         system = family.learn(config, splits)
-        params = jax.device_get(jax.jit(system.init)(jax.random.PRNGKey(0)))
+        params = jax.device_get(system.init(jax.random.PRNGKey(0)))
     return Case(system, params, splits)
 
 

@@ -70,13 +70,14 @@ def test_a_damaged_about_is_one_line(system, change):
             from_about(about)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("objective", "head", "structure"),
     [
         ("mlm", "pointer", "on"),
-        pytest.param(*("causal", "vocabulary", "on"), marks=pytest.mark.slow),
-        pytest.param(*("causal", "pointer", "off"), marks=pytest.mark.slow),
-        pytest.param(*("pseudo", "vocabulary", "off"), marks=pytest.mark.slow),
+        ("causal", "vocabulary", "on"),
+        ("causal", "pointer", "off"),
+        ("pseudo", "vocabulary", "off"),
     ],
 )
 def test_drafts_change_nothing_that_a_model_writes(system, objective, head, structure):
