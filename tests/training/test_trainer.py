@@ -69,6 +69,26 @@ def test_resumed_equals_uninterrupted_bit_for_bit(folder, whole):
         assert resumed[step] == metrics, step
 
 
+@pytest.mark.slow
+def test_resumed_equals_uninterrupted_with_optimizations_too(folder, whole):
+    """The other tests compile without, which could hide that sums are taken in another order."""
+    config = tiny.config(folder, **WHOLE)
+    jax.config.update("jax_disable_most_optimizations", False)
+    try:
+        Trainer(config, folder / "optimized").run()
+        Trainer(config, folder / "optimized parts").run(stop_after=4)
+        Trainer(config, folder / "optimized parts").run()
+    finally:
+        jax.config.update("jax_disable_most_optimizations", True)
+    pairs = [*zip(*(_arrays(folder / f"optimized{name}") for name in ("", " parts")), strict=True)]
+    for one, other in pairs:
+        np.testing.assert_array_equal(one, other)
+    # They are other programs than those without.
+    assert any(
+        (a != b).any() for a, b in zip(_arrays(whole), _arrays(folder / "optimized"), strict=True)
+    )
+
+
 def test_a_finished_run_has_nothing_left_to_do(folder, whole):
     before = (whole / "metrics.jsonl").read_text()
     Trainer(tiny.config(folder, **WHOLE), whole).run()
