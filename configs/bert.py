@@ -1,11 +1,11 @@
-"""The paper's model from scratch, on a public corpus.
+"""The paper's model from scratch, on a public corpus or your own.
 
     python -m grel.main --mode=train --config=configs/bert.py:nyt24 --workdir=runs/nyt24 \\
         --config.data.manual_dir=DIR
 
 The argument is the corpus: `:nyt24` (which it is without one), `:nyt24-reduced`, `:nyt29`,
-`:nyt29-reduced` or `:webnlg`; your own has `configs/jsonl.py`. `-small` behind it makes a model
-that two CPU cores train: `:nyt24-reduced-small`, `:nyt29-reduced-small`, `:webnlg-small`.
+`:nyt29-reduced`, `:webnlg`, or `:jsonl`, your own. `-small` behind it makes a model that two CPU
+cores train: `:nyt24-reduced-small`, `:nyt29-reduced-small`, `:webnlg-small`, `:jsonl-small`.
 
 For NYT24 and NYT29, DIR holds train, dev and test, each as .sent, .tup and .pointer. The paper
 starts from UniLM; this recipe has its hyper-parameters but no pretrained weights, so expect far
@@ -15,6 +15,9 @@ never compare that with numbers on the official splits.
 
 For WebNLG, DIR holds train_triples.json and val_triples.json (and test_triples.json, if you have
 it) in the format of CasRel. Its 216 relations are single reserved tokens.
+
+For your own, DIR holds train.jsonl, validation.jsonl and test.jsonl; the relations are those that
+occur in them. `python -m grel.convert --help` lists the formats that such files are made from.
 """
 
 from grel import config as config_lib

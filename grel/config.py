@@ -112,16 +112,6 @@ def get_config(family: str = "bert") -> ml_collections.ConfigDict:
     return fields_of(family).config().lock()
 
 
-def has_variant(given: str, offered: str) -> bool:
-    """Whether a recipe's argument asks for the one variant that it offers.
-
-    Raises ConfigError on any other argument.
-    """
-    if given not in ("", offered):
-        raise ConfigError(f"the recipe has no variant {given!r}: leave it out, or say :{offered}")
-    return given == offered
-
-
 def split_argument(given: str, kind: str, choices: Collection[str]) -> tuple[str, str]:
     """A recipe's argument that is a choice, a dash and a corpus, as in "base-nyt24", taken apart.
 

@@ -66,7 +66,8 @@ def initialize(heartbeat_timeout: float = 60) -> None:
 
     def tell(line: str) -> None:
         aborts.told()
-        os.write(stderr, f"\n{line}".encode())  # below a progress bar
+        # Below a progress bar, which is drawn into log files too.
+        os.write(stderr, f"\n{line}".encode())
 
     invitation = watch.Invitation.from_bytes(sent)
     _watch = watch.Watch(index, count, heartbeat_timeout, invitation, listener, tell)

@@ -459,6 +459,11 @@ def to_json(document: Document) -> str:
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 
+def relations(documents: Iterable[Document]) -> set[str]:
+    """Those that occur."""
+    return {triple.relation for document in documents for triple in document.triples}
+
+
 def fingerprint(documents: Iterable[Document], how: str = "") -> str:
     """Changes whenever a document does, or `how`, what is made of them."""
     digest = hashlib.sha256(how.encode())

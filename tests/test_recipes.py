@@ -36,7 +36,7 @@ FIELDS = ["--config.seed=3", "--config.data.buckets=(8, 16)", "--name=x"]
 GOOD = {
     (DEFAULT, *FIELDS): "x (3, (8, 16)) {'seed': 3, 'data.buckets': (8, 16)}",
     (DEFAULT, "--config=configs/demo.py", "--name=y"): "y (0, (40, 56, 96, 192)) {}",
-    (DEFAULT, "--config", "configs/jsonl.py:small", "--config.seed=4"): (
+    (DEFAULT, "--config", "configs/bert.py:jsonl-small", "--config.seed=4"): (
         " (4, (64, 96, 128, 192, 256, 512)) {'seed': 4}"
     ),
     (None, "--name=x"): "x None {}",
@@ -102,7 +102,7 @@ def test_mistakes_are_one_line_and_wrong_usage(results, argument):
 @pytest.mark.parametrize(
     ("recipe", "message"),
     [
-        ("configs/jsonl.py:smal", "the recipe has no variant 'smal': leave it out, or say :small"),
+        ("configs/bert.py:jsonl-smal", "there is no corpus 'jsonl-smal'; one of nyt24, "),
         ("configs/demo.py:tiny", "the recipe has no variants; leave out :tiny"),
         ("configs/none.py:tiny", "there is no file 'configs/none.py'"),
         ("configs", "there is no file 'configs'"),

@@ -2,43 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+import itertools
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+
+from grel import parallel
+
+# Smaller batches take an accelerator no less time a step, and each size is compiled.
+MIN_ROWS = 4
+
+ResultT = TypeVar("ResultT")
 
 
 def in_batches(
     lengths: Sequence[int],
     batch_size: int,
     buckets: Sequence[int],
-    start: Callable[[list[int], int], Any],
-    finish: Callable[[list[int], Any], Any],
-) -> Iterator[tuple[list[int], Any]]:
+    start: Callable[[list[int], int, int], Any],
+    finish: Callable[[list[int], Any], Sequence[ResultT]],
+) -> list[ResultT]:
     """Runs sources batch by batch, from the shortest to the longest.
 
-    The devices work on the next batch while the caller has one.
+    The devices work on the next batch while the last one is finished. A few sources take a batch of
+    `MIN_ROWS` a device, if that holds them all: otherwise a sentence by itself would wait for a
+    batch of nothing beside it.
 
     Args:
         lengths: of the sources.
-        batch_size: most sources of a batch.
+        batch_size: most sources of a batch, over the devices of this process.
         buckets: lengths to pad to, ascending; a longer source is cut to the last.
-        start: (places among the sources, length to pad to) -> a batch given to the devices.
-        finish: (the same places, what `start` gave) -> what came of it, for which it may wait.
+        start: (places among the sources, rows of the batch, length to pad to) -> a batch given to
+            the devices; it may have more rows than places.
+        finish: (the same places, what `start` gave) -> what came of each, for which it may wait.
 
-    Yields the places of each batch, and what `finish` gave.
+    Returns what came of each source, in their order.
     """
+    fewest = MIN_ROWS * len(parallel.own_devices())
+    num_rows = fewest if len(lengths) <= fewest < batch_size else batch_size
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
-    under_way: tuple[list[int], Any] | None = None
-    for first in range(0, len(order), batch_size):
-        places = order[first : first + batch_size]
+
+    def started(first: int) -> tuple[list[int], Any]:
+        places = order[first : first + num_rows]
         longest = lengths[places[-1]]
         width = next((bucket for bucket in buckets if bucket >= longest), buckets[-1])
-        before, under_way = under_way, (places, start(places, width))
-        if before:
-            yield before[0], finish(*before)
-    if under_way:
-        yield under_way[0], finish(*under_way)
+        return places, start(places, num_rows, width)
+
+    found: dict[int, ResultT] = {}
+    # Of a pair the second is started before the first is finished.
+    batches = itertools.chain(map(started, range(0, len(order), num_rows)), [None])
+    for batch, _ in itertools.pairwise(batches):
+        assert batch is not None
+        places, given = batch
+        found.update(zip(places, finish(places, given), strict=True))
+    return [found[place] for place in range(len(lengths))]
 
 
 def pad(rows: Sequence[Any], num_rows: int, width: int, fill: int = 0) -> np.ndarray:

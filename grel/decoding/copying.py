@@ -65,8 +65,8 @@ class Rules(flax.struct.PyTreeNode):
         head: "vocabulary" where the model gives a logit for each of its tokens, "pointer" where it
             gives one for each place; a place that can't be taken then has -inf.
         end_bias: is added to the logit of `end_id`; None is 0.
-        followed: an automaton whose states are kept in the copy state for drafts to go by, though
-            everything is allowed; it is `grammar` where there is one. None keeps no states.
+        followed: the automaton whose states the copy state keeps, for drafts to go by though it
+            forces nothing; None is `grammar`.
     """
 
     grammar: structure.Grammar | None = None
@@ -377,7 +377,7 @@ def advance(
     goes_on_BS = starts_B1 | _shift(state.match_BS)
     before_BS = jnp.where(starts_B1, 0.0, _shift(state.mass_BS))
     slot_B = state.slot_B
-    grammar = rules.followed if rules.grammar is None else rules.grammar
+    grammar = rules.grammar if rules.followed is None else rules.followed
     if grammar is not None:
         slot_B = structure.follow(grammar, slot_B, token_B, label_B != O)
     match_BS = here_BS & goes_on_BS

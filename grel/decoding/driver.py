@@ -13,7 +13,8 @@ import dataclasses
 import functools
 import operator
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import jax
@@ -41,7 +42,7 @@ class Feeding(NamedTuple):
 
 
 class Functions(NamedTuple):
-    """A model, as far as decoding knows it; rows are beams, those of an example side by side.
+    """A network, as far as decoding knows it; rows are beams, those of an example side by side.
 
     Attributes:
         init: (params, source_BS, source_length_B, num_steps, num_beams) -> state before the first
@@ -50,8 +51,8 @@ class Functions(NamedTuple):
         step: (decoding_params, state, token_B) -> (token logits, bio_logits_BC, state); see
             `greedy.StepFn`.
         take_rows, grow: see `greedy.TakeRowsFn` and `GrowFn`; reorder_beams: see `beam.ReorderFn`.
-        attended: see `greedy.AttendedFn`; of models that tell.
-        feeding: of models that can be fed several tokens at once.
+        attended: see `greedy.AttendedFn`; of networks that tell.
+        feeding: of networks that can be fed several tokens at once.
     """
 
     init: Callable[..., Any]
@@ -62,6 +63,27 @@ class Functions(NamedTuple):
     reorder_beams: beam.ReorderFn
     attended: greedy.AttendedFn | None = None
     feeding: Feeding | None = None
+
+    @classmethod
+    def of(cls, network: ModuleType, config: Any) -> Functions:
+        """Those of a module that has them by these names, `init_decode` and `decode_step`.
+
+        The two, and `feed`, take the network's configuration first.
+        """
+        feeding = None
+        if hasattr(network, "feed"):
+            feed = functools.partial(network.feed, config)
+            feeding = Feeding(network.by_rows, feed, network.keep)
+        return cls(
+            functools.partial(network.init_decode, config),
+            network.decoding_params,
+            functools.partial(network.decode_step, config),
+            network.take_rows,
+            network.grow,
+            network.reorder_beams,
+            getattr(network, "attended", None),
+            feeding,
+        )
 
 
 class Frame(NamedTuple):
@@ -293,7 +315,7 @@ class Decoder:
             room = greedy.first_room(num_steps) + options.draft
             state = model.init(params, source_BS, source_length_B, room, options.num_beams, *chars)
             settings: dict[str, Any] = {}
-            followed = grammar
+            followed = None
             if draft is not None:
                 state, followed, settings["drafting"] = draft(decoding_params, state, grammar)
             search = functools.partial(
@@ -371,25 +393,9 @@ class Decoder:
 
         `chars` are the characters of each source's words, [words, K], for a model that reads them.
         """
-        written: dict[int, Written] = {}
-        for places, result in self.batches(params, sources, chars):
-            written.update(zip(places, result, strict=True))
-        return [written[place] for place in range(len(sources))]
-
-    def batches(
-        self,
-        params: Any,
-        sources: Sequence[Sequence[int]],
-        chars: Sequence[np.ndarray] | None = None,
-    ) -> Iterator[tuple[list[int], list[Written]]]:
-        """The same batch by batch, as (indices into sources, what was written for them).
-
-        The devices work on the next batch while the caller has one.
-        """
         options, frame = self._options, self._frame
-        num_rows = self._num_rows(len(sources))
 
-        def start(places: list[int], width: int) -> Any:
+        def start(places: list[int], num_rows: int, width: int) -> Any:
             ids = [
                 (*frame.before, *sources[place][: width - frame.width], *frame.after)
                 for place in places
@@ -408,17 +414,7 @@ class Decoder:
             return self._read([sources[place] for place in places], decoded)
 
         lengths = [len(source) + frame.width for source in sources]
-        return batching.in_batches(lengths, num_rows, options.buckets, start, finish)
-
-    def _num_rows(self, num_sources: int) -> int:
-        """Rows of the batches of a call: all, or the fewest of a search where these hold it whole.
-
-        Otherwise a sentence by itself would wait for a batch of nothing beside it, and for the
-        program of a search through all sizes of a batch.
-        """
-        fewest = greedy.MIN_ROWS * len(parallel.own_devices())
-        full = self._options.batch_size
-        return fewest if num_sources <= fewest < full else full
+        return batching.in_batches(lengths, options.batch_size, options.buckets, start, finish)
 
     def _chars(self, chars: Sequence[np.ndarray], num_rows: int, width: int) -> np.ndarray:
         """The characters of a batch's words, padded: chars_BSK."""

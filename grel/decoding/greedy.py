@@ -22,12 +22,10 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 
-from grel.decoding import copying
+from grel.decoding import batching, copying
 from grel.text.bio import O
 
 STEPS_PER_CHECK = 2
-# Smaller batches take an accelerator no less time a step, and each size is compiled.
-MIN_ROWS = 4
 # More than half of the outputs of NYT24 have ended by then.
 FIRST_ROOM = 16
 
@@ -186,10 +184,10 @@ class Stage(NamedTuple):
 
 
 def stages(num_rows: int, num_steps: int) -> Iterator[Stage]:
-    """The whole batch with little room, then with all of it, then halves down to MIN_ROWS."""
+    """The whole batch with little room, then with all of it, then halves down to the fewest."""
     room = first_room(num_steps)
     while True:
-        half = num_rows // 2 if num_rows // 2 >= MIN_ROWS else 0
+        half = num_rows // 2 if num_rows // 2 >= batching.MIN_ROWS else 0
         yield Stage(num_rows, room, half)
         if room < num_steps:
             room = num_steps

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import logging
 import math
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ import jax
 import ml_collections
 import numpy as np
 
-from grel import parallel
+from grel import parallel, records
 from grel.data import augment, features
 from grel.data.pipeline import Batches
 from grel.decoding import driver
@@ -156,11 +157,6 @@ class System(base.Trained):
                 f"{fields['model.max_positions']}"
             )
         tokens.check(fields)
-        if fields["decoding.draft"] and fields["decoding.num_beams"] > 1:
-            raise ConfigError(
-                f"config.decoding.draft is {fields['decoding.draft']}, but beams write one token a "
-                "step: set it to 0, or config.decoding.num_beams to 1"
-            )
         if fields["decoding.max_target"] + 16 > fields["model.max_positions"]:
             raise ConfigError(
                 f"config.decoding.max_target {fields['decoding.max_target']} leaves no room for a "
@@ -181,7 +177,7 @@ class System(base.Trained):
         t = config.tokenizer
         if earlier is not None and not Path(t.vocab).expanduser().is_file():
             return cls.from_about(config, earlier)
-        relations = {t.relation for split in splits.values() for d in split for t in d.triples}
+        relations = records.relations(itertools.chain.from_iterable(splits.values()))
         wordpiece = vocabulary.make_wordpiece(
             t, splits["train"], relations, config.data.triple_form
         )
@@ -191,7 +187,10 @@ class System(base.Trained):
     def build(cls, config: ml_collections.ConfigDict, wordpiece: Wordpiece) -> System:
         """A system for a checked configuration, with this tokenizer."""
         c = config.model
-        schema = Schema(wordpiece.relation_ids, wordpiece.form, wordpiece.sep_id)
+        writable_ids: tuple[int, ...] = ()
+        if c.head == "pointer":
+            schema = Schema(wordpiece.relation_ids, wordpiece.form, wordpiece.sep_id)
+            writable_ids = schema.token_ids
         model = bert.Config(
             vocab_size=len(wordpiece.vocabulary),
             mask_id=wordpiece.mask_id,
@@ -204,7 +203,7 @@ class System(base.Trained):
             remat=c.remat,
             objective=c.objective,
             head=c.head,
-            writable_ids=schema.token_ids if c.head == "pointer" else (),
+            writable_ids=writable_ids,
             source_mask_rate=c.source_mask_rate,
             target_mask_rate=c.target_mask_rate,
             alpha=c.alpha,
@@ -286,23 +285,10 @@ class System(base.Trained):
         w = self.wordpiece
         return tokens.make_decoder(
             self.config,
-            driver.Functions(
-                init=functools.partial(bert_decoding.init_decode, self.model),
-                decoding_params=bert_decoding.decoding_params,
-                step=functools.partial(bert_decoding.decode_step, self.model),
-                take_rows=bert_decoding.take_rows,
-                grow=bert_decoding.grow,
-                reorder_beams=bert_decoding.reorder_beams,
-                feeding=driver.Feeding(
-                    bert_decoding.by_rows,
-                    functools.partial(bert_decoding.feed, self.model),
-                    bert_decoding.keep,
-                ),
-            ),
+            driver.Functions.of(bert_decoding, self.model),
             w,
             frame=driver.Frame.packed(w.pad_id, w.cls_id, w.sep_id),
             buckets=[*(b for b in self.config.data.buckets if b < longest), longest],
             head=self.model.head,
-            draft=self.config.decoding.draft,
             joined_V=np.array([token.startswith("##") for token in w.vocabulary]),
         )

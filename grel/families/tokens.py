@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, Self
@@ -53,22 +54,24 @@ DECODING = Fields(
 
 def check(fields: Mapping[str, Any]) -> None:
     """Raises ConfigError where fields of `DECODING` do not go together."""
-    try:
-        copying.check(**{n: fields[f"decoding.{n}"] for n in copying.CHOICES})
-    except ValueError as error:
-        raise ConfigError(f"config.decoding: {error}") from None
+    decoding = {n.removeprefix("decoding."): value for n, value in fields.items()}
+    _options(decoding, buckets=())
     if fields["decoding.relations"] and fields["decoding.structure"] == "off":
         raise ConfigError(
             "config.decoding: relations can be restricted with structure='on' only; set it, or "
             "leave them out"
         )
-    if fields["decoding.num_best"] > fields["decoding.num_beams"]:
-        raise ConfigError(
-            f"config.decoding.num_best is {fields['decoding.num_best']}; it must be at most "
-            f"config.decoding.num_beams, {fields['decoding.num_beams']}"
-        )
     if not fields["eval.end_biases"]:
         raise ConfigError("config.eval.end_biases is empty; (0.0,) tunes the least score alone")
+
+
+def _options(decoding: Mapping[str, Any], **others: Any) -> driver.Options:
+    """Those of the fields "decoding" and, in place of these, others; raises ConfigError."""
+    names = {field.name for field in dataclasses.fields(driver.Options)} - others.keys()
+    try:
+        return driver.Options(**{n: decoding[n] for n in names if n in decoding}, **others)
+    except ValueError as error:
+        raise ConfigError(f"config.decoding: {error}") from None
 
 
 def make_decoder(
@@ -79,7 +82,6 @@ def make_decoder(
     frame: driver.Frame,
     buckets: Sequence[int],
     head: str = "vocabulary",
-    draft: int = 0,
     joined_V: np.ndarray | None = None,
 ) -> driver.Decoder:
     """A decoder as `config.decoding` says; raises ConfigError for values that cannot work.
@@ -88,27 +90,16 @@ def make_decoder(
         config: the whole configuration.
         functions: of the network.
         tokenizer: of its texts.
-        frame, buckets, head, draft, joined_V: as in `driver`.
+        frame, buckets, head, joined_V: as in `driver`.
     """
     c = config.decoding
     _, num_processes = parallel.process()
+    batch_size = c.batch_size // num_processes
+    options = _options(c, batch_size=batch_size, buckets=tuple(buckets), head=head)
     try:
         return driver.Decoder(
             functions,
-            driver.Options(
-                copy=c.copy,
-                max_target=c.max_target,
-                batch_size=c.batch_size // num_processes,
-                buckets=tuple(buckets),
-                structure=c.structure,
-                label=c.label,
-                scores=c.scores,
-                num_beams=c.num_beams,
-                num_best=c.num_best,
-                length_penalty=c.length_penalty,
-                head=head,
-                draft=draft,
-            ),
+            options,
             frame=frame,
             excluded_ids=tokenizer.excluded_ids,
             schema=Schema(tokenizer.relation_ids, tokenizer.form, frame.end_id),

@@ -7,7 +7,6 @@ words that are told apart, `tokenizer.num_unknown`.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from types import ModuleType
@@ -102,15 +101,7 @@ class System(family.System):
         w = self.words
         decoder = tokens.make_decoder(
             self.config,
-            driver.Functions(
-                init=functools.partial(worddec.init_decode, self.model),
-                decoding_params=worddec.decoding_params,
-                step=functools.partial(worddec.decode_step, self.model),
-                take_rows=worddec.take_rows,
-                grow=worddec.grow,
-                reorder_beams=worddec.reorder_beams,
-                attended=worddec.attended,
-            ),
+            driver.Functions.of(worddec, self.model),
             w,
             frame=driver.Frame(w.pad_id, (), (), w.sos_id, w.eos_id),
             buckets=self.config.data.buckets,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
+import itertools
 import logging
 import math
 import operator
@@ -112,10 +113,9 @@ class System(base.Trained):
         """With the words of "train", and the relations of all splits."""
         if earlier is not None:
             return cls.from_about(config, earlier)
-        relations = {t.relation for split in splits.values() for d in split for t in d.triples}
         words = Words.train(
             (document.text for document in splits["train"]),
-            relations,
+            records.relations(itertools.chain.from_iterable(splits.values())),
             min_count=config.tokenizer.min_count,
             # Systems that copy by position need none to be told apart.
             num_unknown=config.tokenizer.get("num_unknown", 0),
@@ -292,12 +292,12 @@ class PointerWriter(base.NetworkWriter[Encoding, Output]):
         """Sentences of like length together, in batches of few shapes."""
         lengths = [len(encoding.ids) for encoding in encodings]
 
-        def start(places: list[int], width: int) -> Any:
+        def start(places: list[int], num_rows: int, width: int) -> Any:
             chosen = [encodings[place] for place in places]
-            length_B = np.zeros(self._batch_size, np.int32)
+            length_B = np.zeros(num_rows, np.int32)
             length_B[: len(places)] = [min(lengths[place], width) for place in places]
-            words_BS = batching.pad([e.ids for e in chosen], self._batch_size, width)
-            chars_BSK = batching.pad([e.chars for e in chosen], self._batch_size, width)
+            words_BS = batching.pad([e.ids for e in chosen], num_rows, width)
+            chars_BSK = batching.pad([e.chars for e in chosen], num_rows, width)
             return self._extract(params, (words_BS, chars_BSK, length_B))[1]
 
         def finish(places: list[int], extracted: Any) -> list[Output]:
@@ -310,11 +310,7 @@ class PointerWriter(base.NetworkWriter[Encoding, Output]):
                 for row, place in enumerate(places)
             ]
 
-        outputs: dict[int, Output] = {}
-        batches = batching.in_batches(lengths, self._batch_size, self._buckets, start, finish)
-        for places, found in batches:
-            outputs.update(zip(places, found, strict=True))
-        return [outputs[place] for place in range(len(encodings))]
+        return batching.in_batches(lengths, self._batch_size, self._buckets, start, finish)
 
     def read(self, text: str, encoding: Encoding, output: Output) -> tuple[list[Triple], Tally]:
         """Names are cut out of the text where they were pointed at."""

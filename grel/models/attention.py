@@ -110,11 +110,13 @@ def attend(
 ) -> jax.Array:
     """Scaled dot-product attention over the keys of all parts together; returns values_BHQK.
 
-    Dropout falls on the attention weights, as in BERT, where a key for it and the numbers of the
-    rows are given; see `dropout`.
+    Dropout falls on the attention weights, as in BERT, where a key for it is given, and with it the
+    numbers of the rows; see `dropout`. Raises ValueError where these are missing.
     """
     drop = None
-    if dropout_rate and dropout_key is not None and row_B is not None:
+    if dropout_rate and dropout_key is not None:
+        if row_B is None:
+            raise ValueError("dropout goes by the rows' numbers: give row_B too")
         drop = functools.partial(dropout, dropout_key, rate=dropout_rate, row_B=row_B)
     if len(parts) == 1 and cudnn_applies(
         jax.default_backend(), query_BHQK, parts[0].key_BHMK, dropout_rate if drop else 0.0

@@ -12,6 +12,7 @@ is relation, head, tail. A stop is `STOP` in all arrays, whatever the padding.
 
 from __future__ import annotations
 
+import abc
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, NamedTuple, TypeVar
@@ -67,7 +68,7 @@ class Scores(NamedTuple):
     stop_B1: jax.Array
 
 
-class Decoder(nn.Module):
+class Decoder(nn.Module, abc.ABC):
     """One decoder; a system says how it scores, and what its decoders share.
 
     Attributes:
@@ -84,17 +85,17 @@ class Decoder(nn.Module):
     starts_again: ClassVar[bool] = True
     hides_head: ClassVar[bool] = True
 
+    @abc.abstractmethod
     def keys(self, outputs_BSD: jax.Array) -> Any:
         """What attention and copying see of the source, the same at every step."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def context(self, state: Carry, source: Source, keys: Any) -> jax.Array:
         """What attention reads of the source before a step: context_BD."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def scores(self, output_BD: jax.Array, keys: Any) -> Scores:
         """What an output of the cell says of all that can be chosen."""
-        raise NotImplementedError
 
     def step(
         self, state: Carry, vector_BX: jax.Array, source: Source, keys: Any

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,8 @@ class Evaluation:
     """One evaluation of a run, a folder below `WORKDIR/eval`, under one protocol.
 
     Its records are read, and judged, when they are first asked for, and then kept: a card needs
-    none of them, and nobody judges them twice. `dataclasses.replace` makes one that starts afresh.
+    none of them, and nobody judges them twice, whatever it is `called` and by which protocols it is
+    looked at. `dataclasses.replace` makes one that starts afresh.
 
     Attributes:
         folder: of this evaluation.
@@ -112,11 +113,27 @@ class Evaluation:
         """The counts of all documents."""
         return total(self.judged)
 
+    def called(self, name: str) -> Evaluation:
+        """The same evaluation by another name."""
+        return self._changed(vars(self).keys() - {"_by_protocol"}, name=name)
+
     def under(self, protocol: str) -> Evaluation:
-        """The same evaluation by another protocol; its records are not read again."""
-        found = dataclasses.replace(self, protocol=protocol)
-        vars(found)["pairs"] = self.pairs
-        return found
+        """The same evaluation by another protocol, the same one whenever it is asked for."""
+        if protocol not in self._by_protocol:
+            other = self._changed(("pairs", "_by_protocol"), protocol=protocol)
+            self._by_protocol[protocol] = other
+        return self._by_protocol[protocol]
+
+    @functools.cached_property
+    def _by_protocol(self) -> dict[str, Evaluation]:
+        return {self.protocol: self}
+
+    def _changed(self, kept: Collection[str], **fields: Any) -> Evaluation:
+        """With other values of some fields, and of what is known already that which is kept."""
+        other = dataclasses.replace(self, **fields)
+        known = {name: value for name, value in vars(self).items() if name in kept}
+        vars(other).update(known | fields)
+        return other
 
     @property
     def by_length(self) -> dict[str, Counts]:
@@ -197,7 +214,7 @@ def told_apart(evaluations: Sequence[Evaluation], places: Iterable[object]) -> l
     """The evaluations, those whose name another has as well called by their places instead."""
     names = [evaluation.name for evaluation in evaluations]
     return [
-        dataclasses.replace(evaluation, name=str(place)) if names.count(name) > 1 else evaluation
+        evaluation.called(str(place)) if names.count(name) > 1 else evaluation
         for evaluation, name, place in zip(evaluations, names, places, strict=True)
     ]
 
@@ -259,7 +276,7 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
 
 
 def _called_after_run(evaluation: Evaluation) -> Evaluation:
-    return dataclasses.replace(evaluation, name=evaluation.workdir.name)
+    return evaluation.called(evaluation.workdir.name)
 
 
 def _folders_with(workdir: Path, name: str) -> list[Path]:

@@ -97,7 +97,7 @@ def _names(groups: Sequence[Sequence[Evaluation]]) -> list[str]:
     """A name for each group that no other has."""
     folders = [_in_common(group) for group in groups]
     heads = [
-        dataclasses.replace(group[0], name=paper_name(group[0]) or folder)
+        group[0].called(paper_name(group[0]) or folder)
         for group, folder in zip(groups, folders, strict=True)
     ]
     all_folders = [", ".join(run.name for run in group) for group in groups]
@@ -125,8 +125,8 @@ def _in_common(runs: Sequence[Evaluation]) -> str:
 
 def _called_by_seed(name: str, runs: Sequence[Evaluation]) -> list[Evaluation]:
     if len(runs) == 1:
-        return [dataclasses.replace(runs[0], name=name)]
-    named = [dataclasses.replace(run, name=f"{name}, seed {_seed(run)}") for run in runs]
+        return [runs[0].called(name)]
+    named = [run.called(f"{name}, seed {_seed(run)}") for run in runs]
     return told_apart(named, [f"{name} ({run.name})" for run in runs])
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import logging
 from collections.abc import Sequence
 
+from grel import records
 from grel.errors import UserError
 from grel.families.base import Prepared, Splits, Trained
 from grel.records import Document
@@ -45,22 +46,24 @@ class TrainingData:
         return [documents[number].id for number in self.train.batches.examples(step - 1)]
 
 
-def prepare(system: Trained, splits: Splits) -> TrainingData:
-    """Batches of "train" and "validation"; raises a UserError where there can be none."""
-    relations = {
-        split: {t.relation for d in documents for t in d.triples}
-        for split, documents in splits.items()
-    }
-    if not relations["train"]:
+def check(splits: Splits) -> None:
+    """Tells of relations that can't be learned; raises ExamplesError where there is none."""
+    learned = records.relations(splits["train"])
+    if not learned:
         raise ExamplesError(
             f"none of the {len(splits['train']):,} training documents has a triple: there is "
             "nothing to learn; check the files, or how they were converted"
         )
-    if new := sorted(relations["validation"] - relations["train"]):
+    if new := sorted(records.relations(splits["validation"]) - learned):
         _LOG.warning(
             "%d relations occur in validation only and can't be learned: %s",
             *(len(new), ", ".join(new)),
         )
+
+
+def prepare(system: Trained, splits: Splits) -> TrainingData:
+    """Batches of "train" and "validation"; raises a UserError where there can be none."""
+    check(splits)
     prepared = system.prepare(splits)
     return TrainingData(
         prepared["train"],

@@ -16,7 +16,7 @@ from grel.runs import record as run_record
 from grel.runs.checkpoint import Checkpoints
 from grel.scoring.corpus import corpus_statistics
 from grel.scoring.seen import SeenTriples
-from grel.training import ownership
+from grel.training import examples, ownership
 from grel.training.log import RunLog, validation_scores
 from grel.training.validation import validate
 
@@ -46,6 +46,7 @@ def train(family: type[Fitted], config: ml_collections.ConfigDict, workdir: str 
         documents = {
             s: sources.load_split(config.data, s, limited=True) for s in ("train", "validation")
         }
+        examples.check(documents)
         fingerprints = {
             run_record.TRAINING_DATA: records.fingerprint(documents["train"]),
             run_record.VALIDATION_DATA: records.fingerprint(documents["validation"]),

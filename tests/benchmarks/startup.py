@@ -12,7 +12,6 @@ quarter of the time of the first.
 
 import argparse
 import collections
-import functools
 import json
 import subprocess
 import sys
@@ -63,14 +62,7 @@ def _start(a: argparse.Namespace) -> None:
     params["bio"]["bias"][O] = 1e3  # the label of the end token
     params = parallel.replicate(params)
     decoder = Decoder(
-        Functions(
-            init=functools.partial(bert_decoding.init_decode, config),
-            decoding_params=bert_decoding.decoding_params,
-            step=functools.partial(bert_decoding.decode_step, config),
-            take_rows=bert_decoding.take_rows,
-            grow=bert_decoding.grow,
-            reorder_beams=bert_decoding.reorder_beams,
-        ),
+        Functions.of(bert_decoding, config),
         Options("on", a.target, a.batch, tuple(a.buckets), structure="on"),
         frame=Frame.packed(workload.PAD_ID, workload.CLS_ID, workload.SEP_ID),
         excluded_ids=workload.EXCLUDED_IDS,

@@ -11,24 +11,36 @@ def test_every_source_is_run_once_beside_others_of_like_length(seed):
     rng = np.random.default_rng(seed)
     lengths = rng.integers(0, 12, rng.integers(0, 9)).tolist()
     buckets, batch_size = (4, 6, 10), int(rng.integers(1, 4))
-    started = []
+    started, finished = [], []
 
-    def start(places, width):
+    def start(places, num_rows, width):
         started.append(places)
+        assert len(places) <= num_rows == batch_size
         longest = max(lengths[place] for place in places)
         assert width == min([b for b in buckets if b >= longest], default=buckets[-1])
         return [lengths[place] for place in places]
 
-    found = {}
-    for number, (places, lengths_found) in enumerate(
-        in_batches(lengths, batch_size, buckets, start, lambda places, given: given)
-    ):
+    def finish(places, given):
+        finished.append(places)
         # The next batch is under way.
-        assert len(started) == min(number + 2, -(-len(lengths) // batch_size))
-        assert len(places) <= batch_size
-        found |= dict(zip(places, lengths_found, strict=True))
-    assert found == dict(enumerate(lengths))
+        assert len(started) == min(len(finished) + 1, -(-len(lengths) // batch_size))
+        return given
+
+    assert in_batches(lengths, batch_size, buckets, start, finish) == lengths
+    assert finished == started
     assert [lengths[place] for places in started for place in places] == sorted(lengths)
+
+
+@pytest.mark.parametrize(("num", "num_rows"), [(1, 32), (32, 32), (33, 64), (65, 64)])
+def test_a_few_sources_take_a_small_batch(num, num_rows):
+    """Of MIN_ROWS on each of the eight devices."""
+
+    def start(places, rows, width):
+        assert rows == num_rows
+        return places
+
+    same = list(range(num))
+    assert in_batches([1] * num, 64, (1,), start, lambda places, given: given) == same
 
 
 def test_rows_are_padded_and_cut():

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grel.decoding import beam, copying, greedy
+from grel.decoding import batching, beam, copying, greedy
 from grel.decoding.structure import Schema
 from grel.text.bio import NUM_LABELS, B, I, O
 from grel.text.linearize import Form
@@ -28,7 +28,7 @@ LAYOUT = reference.Layout(list(RELATIONS.values()), PART_END, TRIPLE_END, END)
 @pytest.fixture(autouse=True)
 def _few_sizes(monkeypatch):
     """Batches halve once, at most: every size is compiled."""
-    monkeypatch.setattr(greedy, "MIN_ROWS", 30)
+    monkeypatch.setattr(batching, "MIN_ROWS", 30)
 
 
 def grammar():
@@ -376,7 +376,7 @@ def test_stops_when_no_beam_can_get_into_the_list():
 
 def test_the_batch_halves_as_examples_are_done(monkeypatch):
     """Those that go on are gathered, wherever they stand, and keep their places."""
-    monkeypatch.setattr(greedy, "MIN_ROWS", 4)
+    monkeypatch.setattr(batching, "MIN_ROWS", 4)
     ends = np.array([1, 5, 16, 1, 1, 9, 1, 5])
     source_BS = np.array([[CLS, 6 + n % 5, END] for n in range(len(ends))])
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grel.decoding import copying, drafts, greedy, structure, trace
+from grel.decoding import batching, copying, drafts, greedy, structure, trace
 from grel.text import bio, linearize
 from grel.text.bio import B, I, O
 from tests.decoding import reference
@@ -216,7 +216,7 @@ def kinds_of_steps(source: list[int], steps: list[reference.Step]) -> collection
 @pytest.fixture(autouse=True)
 def _few_sizes(monkeypatch):
     """Batches halve once, at most: every size is compiled."""
-    monkeypatch.setattr(greedy, "MIN_ROWS", 1000)
+    monkeypatch.setattr(batching, "MIN_ROWS", 1000)
 
 
 @pytest.mark.parametrize("mode", copying.CHOICES["copy"])
@@ -264,7 +264,7 @@ def structured():
     """Rows that were written with structure="on", and what the reference writes."""
     cases = random_cases(2500, seed=10)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(greedy, "MIN_ROWS", 1000)
+        patch.setattr(batching, "MIN_ROWS", 1000)
         generated, _ = search(cases, copying.Rules(SCHEMA.grammar()))
     return cases, generated, [decode_row(cases, row, layout=layout()) for row in range(2500)]
 
@@ -544,7 +544,7 @@ def test_rows_without_a_source_are_not_waited_for():
 
 def test_the_batch_halves_with_its_rows(monkeypatch):
     """The rows that go on are gathered, wherever they stand, and keep their places."""
-    monkeypatch.setattr(greedy, "MIN_ROWS", 2)
+    monkeypatch.setattr(batching, "MIN_ROWS", 2)
     ends = [1, 5, 16, 1, 1, 9, 1, 5]
     generated, sizes = search(scripted(ends))
     assert generated.length_B.tolist() == ends

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from grel.decoding import beam, copying, greedy
+from grel.decoding import batching, beam, copying, greedy
 
 START, END, EXCLUDED = 9, 3, (0, 3, 4, 5)
 VOCAB, STEPS = 12, 16
@@ -23,7 +23,7 @@ VOCAB, STEPS = 12, 16
     ],
 )
 def test_stages(monkeypatch, num_rows, num_steps, stages):
-    monkeypatch.setattr(greedy, "MIN_ROWS", 4)
+    monkeypatch.setattr(batching, "MIN_ROWS", 4)
     assert list(greedy.stages(num_rows, num_steps)) == stages
 
 
@@ -127,7 +127,7 @@ def test_what_was_written_is_remembered_when_the_state_grows(monkeypatch, num_be
 def test_what_rows_that_go_on_apart_have_written_is_remembered(monkeypatch):
     """A model that depends on all it was fed, and on no draft that was dropped."""
     monkeypatch.setattr(greedy, "FIRST_ROOM", 4)
-    monkeypatch.setattr(greedy, "MIN_ROWS", 4)
+    monkeypatch.setattr(batching, "MIN_ROWS", 4)
     num_rows, num_drafted = 32, 2
     rng = np.random.default_rng(0)
     token_table, bio_table = (jnp.array(rng.normal(size=(31, n))) for n in (VOCAB, 3))

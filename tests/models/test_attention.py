@@ -6,6 +6,7 @@ import re
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from grel.models.attention import Keys, attend, cudnn_applies, seq2seq_mask, twin_mask
 from tests.models import literal
@@ -111,6 +112,8 @@ def test_attention_dropout_needs_a_key_and_falls_on_weights():
         lambda k: attend(query_BHQK, [part], dropout_rate=0.5, dropout_key=k, row_B=row_B)
     )(keys)
     assert not np.allclose(dropped[0], plain)
+    with pytest.raises(ValueError, match="dropout goes by the rows' numbers: give row_B too"):
+        attend(query_BHQK, [part], dropout_rate=0.5, dropout_key=keys[0])
     np.testing.assert_allclose(dropped.mean(0), plain, atol=0.15)
 
 

@@ -208,15 +208,7 @@ def test_a_state_goes_on_with_its_dropout(params):
 
 def make_decoder(config, copy: str, bucket=7, max_target=9, schema=SCHEMA, **settings):
     return driver.Decoder(
-        driver.Functions(
-            init=functools.partial(worddec.init_decode, config),
-            decoding_params=worddec.decoding_params,
-            step=functools.partial(worddec.decode_step, config),
-            take_rows=worddec.take_rows,
-            grow=worddec.grow,
-            reorder_beams=worddec.reorder_beams,
-            attended=worddec.attended,
-        ),
+        driver.Functions.of(worddec, config),
         driver.Options(copy, max_target, 8, (bucket,), **settings),
         frame=driver.Frame(PAD, (), (), SOS, EOS),
         excluded_ids=EXCLUDED,

@@ -139,6 +139,12 @@ def test_another_protocol_judges_the_same_records(tmp_path):
     found = exact.under("partial_last")
     assert (found.protocol, found.total.correct, exact.total.correct) == ("partial_last", 3, 2)
     assert found == dataclasses.replace(exact, protocol="partial_last")
+    assert exact.under("partial_last") is found
+    assert found.under("exact") is exact
+    renamed = exact.called("other")
+    assert renamed == dataclasses.replace(exact, name="other")
+    assert renamed.judged is exact.judged
+    assert renamed.under("partial_last").name == "other"
 
 
 def test_triples_seen_in_training_are_known_under_the_protocol_evaluated_with(tmp_path):

@@ -85,7 +85,10 @@ def test_the_first_of_equal_words_counts_and_words_may_have_blanks(tmp_path):
         (binary_of(ROWS)[:-3], "vectors: ends in row 3, and its first line promises 3"),
         (binary_of(ROWS) + b"x", "vectors: goes on after the 3 rows"),
         (binary_of({"of": [1, np.inf, 2]}), "vectors:1: 'of': a number is not finite"),
-        (gzip.compress(text_of(ROWS), mtime=0)[:-12], "vectors: the compressed data ends too early"),
+        (
+            gzip.compress(text_of(ROWS), mtime=0)[:-12],
+            "vectors: the compressed data ends too early",
+        ),
         (b"PK\x03\x04", "a zip archive; unpack it"),
     ],
 )

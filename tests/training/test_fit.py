@@ -19,6 +19,7 @@ from grel.runs import record as run_record
 from grel.runs.checkpoint import CheckpointError, Checkpoints
 from grel.scoring.seen import SeenTriples
 from grel.training import fit
+from grel.training.examples import ExamplesError
 from grel.training.trainer import Trainer
 from tests import tiny
 
@@ -124,6 +125,19 @@ def test_it_goes_on_only_as_it_began(folder, run_dir, tmp_path):
     train.write_text(train.read_text().replace("Oslo", "Bern"))
     with pytest.raises(CheckpointError, match="the training data changed"):
         fit.train(System, other, run_dir)
+
+
+def test_what_can_not_be_learned_is_told(folder, tmp_path, caplog):
+    corpus = tiny.write_corpus(tmp_path / "corpus")
+    where = {"data.manual_dir": str(corpus), "data.data_dir": str(tmp_path / "tfds")}
+    bare = json.dumps({"id": "1", "text": "Ann sleeps .", "triples": []}) + "\n"
+    train = (corpus / "train.jsonl").read_text()
+    (corpus / "train.jsonl").write_text(bare)
+    with pytest.raises(ExamplesError, match="none of the 1 training documents has a triple"):
+        fit.train(System, _config(folder, **where), tmp_path / "bare")
+    (corpus / "train.jsonl").write_text(train.replace("place_of_birth", "place_lived"))
+    fit.train(System, _config(folder, **where), tmp_path / "run")
+    assert "1 relations occur in validation only and can't be learned: /people" in caplog.text
 
 
 def test_the_trainer_is_for_systems_that_learn_from_batches(folder, tmp_path):
