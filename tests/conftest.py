@@ -1,21 +1,38 @@
 """Settings of all tests: eight fake devices, and a rank promotion is an error."""
 
+import importlib.metadata
 import os
 import tempfile
 from pathlib import Path
 
-os.environ["JAX_NUM_CPU_DEVICES"] = "8"
-
 import hypothesis
-import jax
 import pytest
 
-jax.config.update("jax_numpy_rank_promotion", "raise")
 # A machine that is busy with something else makes no test fail.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
-# Tests run each program once: compiling fast matters, running fast does not.
-jax.config.update("jax_disable_most_optimizations", True)
+
+# For the commands that tests run too. Tests run each program a few times: compiling fast matters,
+# running fast does not.
+_ENVIRONMENT = {
+    "JAX_NUM_CPU_DEVICES": "8",
+    "JAX_NUMPY_RANK_PROMOTION": "raise",
+    "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.05",
+    "XLA_FLAGS": "--xla_cpu_parallel_codegen_split_count=1",
+}
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    # Later ones have the other emitters only.
+    _ENVIRONMENT["XLA_FLAGS"] += " --xla_cpu_use_fusion_emitters=false"
+
+
+def pytest_configure(config):
+    """Before anything imports JAX; what one process has compiled none of the others need to."""
+    os.environ.update(_ENVIRONMENT)
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        compiled = tempfile.TemporaryDirectory()
+        config.add_cleanup(compiled.cleanup)
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = compiled.name
 
 
 # Those that take longest begin first, so that none is at work alone in the end.
@@ -32,15 +49,6 @@ def pytest_collection_modifyitems(items):
         return _LONGEST.index(name) if name in _LONGEST else len(_LONGEST)
 
     items.sort(key=rank)
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _compile_each_program_once():
-    """Runs that differ only in what they do with a program share its compilation."""
-    with tempfile.TemporaryDirectory() as folder:
-        jax.config.update("jax_compilation_cache_dir", folder)
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

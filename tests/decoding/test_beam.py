@@ -209,7 +209,7 @@ def assert_found(best, row: int, expected):
         ("on", True, "argmax", "raw", 3, 1.0, "vocabulary"),
         pytest.param(*("on", False, "joint", "raw", 3, 0.7, "pointer"), marks=SLOW),
         ("on", True, "argmax", "renormalized", 3, 1.0, "pointer"),
-        ("words", False, "argmax", "renormalized", 3, 1.0, "vocabulary"),
+        pytest.param(*("words", False, "argmax", "renormalized", 3, 1.0, "vocabulary"), marks=SLOW),
     ],
 )
 def test_equal_to_a_literal_beam_search(copy, structured, label, scores, width, power, head):

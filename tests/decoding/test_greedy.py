@@ -244,7 +244,12 @@ def test_equals_the_reference(mode):
 
 
 @pytest.mark.parametrize(
-    ("mode", "scores"), [("on", "raw"), ("su", "renormalized"), ("words", "renormalized")]
+    ("mode", "scores"),
+    [
+        ("on", "raw"),
+        ("su", "renormalized"),
+        pytest.param("words", "renormalized", marks=pytest.mark.slow),
+    ],
 )
 def test_joint_choice_equals_the_reference(mode, scores):
     """The likeliest pair of label and token, which is often not that of the likeliest label."""

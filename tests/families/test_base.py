@@ -114,7 +114,15 @@ def test_examples_come_in_batches(case):
             assert num_rows == {case.system.config.train.batch_size}
 
 
-@pytest.mark.parametrize("case", TRAINED, indirect=True)
+# Of these `tests/models/` has the same.
+COVERED = ("copymtl", "copyre", "mrmep")
+
+
+@pytest.mark.parametrize(
+    "case",
+    [pytest.param(n, marks=pytest.mark.slow) if n in COVERED else n for n in TRAINED],
+    indirect=True,
+)
 def test_the_loss_has_gradients_and_leaves_empty_rows_out(case):
     batch = case.system.prepare(case.splits)["validation"].batches[0]
 

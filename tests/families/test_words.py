@@ -167,7 +167,16 @@ def test_numbered_words_are_read_where_they_were_copied():
     assert (triple.key, triple.head_span) == (("Zoe", "lives", "Bonn"), (15, 18))
 
 
-@pytest.mark.parametrize("family", ["copymtl", "copyre", "mrmep", "ptdec", "worddec"])
+@pytest.mark.parametrize(
+    "family",
+    [
+        "ptdec",
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("copymtl", "copyre", "mrmep", "worddec")
+        ),
+    ],
+)
 def test_word_vectors_come_from_a_file(family, tmp_path):
     path = tmp_path / "vectors.txt"
     path.write_text("Moore 1 2 3 4 5 6 7 8\n[UNK] 9 9 9 9 9 9 9 9\nelse 1 1 1 1 1 1 1 1\n")

@@ -257,7 +257,7 @@ def test_cached_decoding_equals_encoding_anew(
 @pytest.mark.parametrize(
     ("objective", "head"),
     [
-        ("mlm", "vocabulary"),
+        pytest.param("mlm", "vocabulary", marks=pytest.mark.slow),
         pytest.param("causal", "vocabulary", marks=pytest.mark.slow),
         ("causal", "pointer"),
         pytest.param("pseudo", "pointer", marks=pytest.mark.slow),
@@ -316,7 +316,7 @@ def test_drafts_may_go_beyond_the_last_position(params):
     [
         ("mlm", "vocabulary"),
         pytest.param("causal", "vocabulary", marks=pytest.mark.slow),
-        ("causal", "pointer"),
+        pytest.param("causal", "pointer", marks=pytest.mark.slow),
     ],
 )
 def test_beams_that_change_places_equal_encoding_anew(params, objective, head):

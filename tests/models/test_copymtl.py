@@ -44,7 +44,7 @@ def with_tags(batch, seed=0):
 
 
 CASES = [
-    ("one", "paper", "off"),
+    pytest.param("one", "paper", "off", marks=pytest.mark.slow),
     ("one", "authors", "on"),
     ("multi", "paper", "off"),
     ("multi", "authors", "off"),

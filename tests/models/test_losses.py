@@ -79,7 +79,7 @@ def test_every_maskable_position_gets_its_turn(mask_fn):
     np.testing.assert_array_equal(hidden_BL, losses.maskable(batch))
 
 
-@pytest.mark.parametrize(("source_rate", "target_rate"), [(0.0, 0.7), (0.15, 0.6), (0.15, 0.15)])
+@pytest.mark.parametrize(("source_rate", "target_rate"), [(0.0, 0.7), (0.15, 0.6)])
 def test_each_side_is_hidden_at_its_own_rate(source_rate, target_rate):
     """Both rates come out on average, and so many are hidden in each row."""
     mask_fn = _mask_fn(source_rate, target_rate)

@@ -25,6 +25,7 @@ TINY = mrmep.Config(
 )
 PARA = dataclasses.replace(TINY, decoder="para")
 AUTHORS = dataclasses.replace(TINY, quirks="authors")
+BOTH = [pytest.param(TINY, id="paper"), pytest.param(AUTHORS, id="authors", marks=pytest.mark.slow)]
 MASK_KEY = jax.random.PRNGKey(0)
 # Of each row: the sentence, its relation, all relations of the sentence, four pointers a pair.
 ROWS = [
@@ -248,7 +249,7 @@ def test_a_stop_costs_a_fifth_of_a_word_of_the_same_probability(params, batch):
     assert pointer_loss(3) == pytest.approx(5 * math.log(9) / 12)
 
 
-@pytest.mark.parametrize("config", [TINY, AUTHORS], ids=["paper", "authors"])
+@pytest.mark.parametrize("config", BOTH)
 def test_a_row_feels_its_own_sentence_only(config, params, batch):
     """And by the quirk the first one of the batch, of which all relation vectors are made."""
     # No word stands in two rows, so that a word's gradient is that of its row.
@@ -307,7 +308,7 @@ def _favoring_yes(params):
     return {**params, "holds_bias": params["holds_bias"] + np.array([0, 1.5], np.float32)}
 
 
-@pytest.mark.parametrize("config", [TINY, AUTHORS], ids=["paper", "authors"])
+@pytest.mark.parametrize("config", BOTH)
 def test_a_sentence_is_the_same_alone_and_padded_otherwise(config, params, batch):
     """Rows of eight positions, and on their own with six."""
     params = _favoring_yes(params)

@@ -101,7 +101,7 @@ def test_one_that_is_killed_ends_the_others_at_once(pod, lost):
     assert time.monotonic() - begin < 5
 
 
-@pytest.mark.parametrize("hung", [0, 1])
+@pytest.mark.parametrize("hung", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_one_that_hangs_ends_the_others_within_the_bound(pod, hung):
     group = pod(timeout=2.0)
     time.sleep(2.5)  # all are alive, so nothing happens
