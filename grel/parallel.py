@@ -162,7 +162,8 @@ def unreplicate(tree: Any) -> Any:
 
 def sum_over_devices(tree: Any) -> Any:
     """Inside a mapped function: the sum over all devices of all processes."""
-    return jax.lax.psum(tree, _AXIS)
+    # On one device it would be a copy.
+    return tree if jax.lax.axis_size(_AXIS) == 1 else jax.lax.psum(tree, _AXIS)
 
 
 def wait_for_all(name: str) -> None:

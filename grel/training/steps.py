@@ -98,38 +98,48 @@ def train_step(
             sums = loss(params, batch, mask_key, dropout_key)
             return sums["loss"][0], sums
 
-        def add_slice(total, batch):
-            gradient, sums = jax.grad(sums_of, has_aux=True)(state.params, batch)
-            return jax.tree.map(jnp.add, total, (gradient, sums)), None
-
-        slices = jax.tree.map(lambda x: x.reshape(accumulation, -1, *x.shape[1:]), batch)
-        first = jax.tree.map(lambda x: x[0], slices)
-        zeros = jax.tree.map(
-            lambda x: jnp.zeros(x.shape, x.dtype),
-            jax.eval_shape(jax.grad(sums_of, has_aux=True), state.params, first),
-        )
-        total, _ = jax.lax.scan(add_slice, zeros, slices)
+        total = _over_slices(jax.grad(sums_of, has_aux=True), state.params, batch, accumulation)
         gradient, sums = parallel.sum_over_devices(total)
         count = jnp.maximum(sums["loss"][1], 1)
         gradient = jax.tree.map(lambda g: g / count, gradient)
         metrics = means(sums) | {"grad_norm": optax.tree.norm(gradient)}
-        updates, opt_state = tx.update(gradient, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
-        average = state.average
-        if average is not None:
-            step = state.step.astype(jnp.float32)
-            rate = 1 - jnp.minimum(ema_decay, (1 + step) / (10 + step))
-            average = optax.incremental_update(params, average, rate)
-        state_after = dataclasses.replace(
-            state, params=params, opt_state=opt_state, average=average
-        )
+
+        def updated(state: TrainState) -> TrainState:
+            updates, opt_state = tx.update(gradient, state.opt_state, state.params)
+            params = optax.apply_updates(state.params, updates)
+            average = state.average
+            if average is not None:
+                step = state.step.astype(jnp.float32)
+                rate = 1 - jnp.minimum(ema_decay, (1 + step) / (10 + step))
+                average = optax.incremental_update(params, average, rate)
+            return dataclasses.replace(state, params=params, opt_state=opt_state, average=average)
+
         is_finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"])
-        state = jax.tree.map(lambda new, old: jnp.where(is_finite, new, old), state_after, state)
+        # Choosing between new and old entry by entry would copy all of the state.
+        state = jax.lax.cond(is_finite, updated, lambda state: state, state)
         state = dataclasses.replace(state, step=state.step + 1)
         metrics["skipped"] = 1 - is_finite.astype(jnp.int32)
         return state, metrics
 
     return step_fn
+
+
+def _over_slices(
+    gradient_of: Callable[[Any, Any], Any], params: Any, batch: Any, accumulation: int
+) -> Any:
+    """What `gradient_of` gives for the slices of a batch, one after the other, added up."""
+    if accumulation == 1:  # a loop of one would copy all that it adds to
+        return gradient_of(params, batch)
+    slices = jax.tree.map(lambda x: x.reshape(accumulation, -1, *x.shape[1:]), batch)
+    first = jax.tree.map(lambda x: x[0], slices)
+    zeros = jax.tree.map(
+        lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(gradient_of, params, first)
+    )
+
+    def add_slice(total, batch):
+        return jax.tree.map(jnp.add, total, gradient_of(params, batch)), None
+
+    return jax.lax.scan(add_slice, zeros, slices)[0]
 
 
 def loss_step(loss: LossFn, seed: int) -> Callable:
