@@ -10,7 +10,7 @@ Source: paper section 3.4; METHOD section 5.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -179,6 +179,122 @@ def vocabulary_scores(
     return TokenScores(loss_BP, right_BP, jnp.ones_like(right_BP))
 
 
+class TokenSums(NamedTuple):
+    """`TokenScores` added up.
+
+    Attributes:
+        loss, num_right: over the tokens that are asked for and can be predicted.
+        num_scored: how many these are; num_asked: how many are asked for.
+    """
+
+    loss: jax.Array
+    num_right: jax.Array
+    num_scored: jax.Array
+    num_asked: jax.Array
+
+
+# Positions whose logits are held at once.
+_PART = 128
+
+
+def vocabulary_sums(
+    hidden_BPD: jax.Array, kernel_DV: jax.Array, bias_V: jax.Array, targets: Targets
+) -> TokenSums:
+    """Sums of `vocabulary_scores` over what counts, of logits that are never held all at once.
+
+    Positions go through the head in parts, those that count first, and the rest is left out: of
+    targets of many lengths most are padding. The gradient of a sum is made together with it, so
+    that logits are computed once.
+    """
+    counts_N = targets.counts_BP.reshape(-1)
+    num = counts_N.sum()
+    # Counted positions in their order, and any behind them to fill up the last part.
+    index_N = jnp.argsort(~counts_N, stable=True)
+    index_N = jnp.pad(index_N, (0, -len(index_N) % _PART))
+    hidden_ND = hidden_BPD.reshape(-1, hidden_BPD.shape[-1])[index_N]
+    token_N = targets.token_BP.reshape(-1)[index_N]
+    loss, num_right = _sums_by_parts(hidden_ND, kernel_DV, bias_V, token_N, num)
+    return TokenSums(loss, num_right, *[num.astype(jnp.float32)] * 2)
+
+
+@jax.custom_vjp
+def _sums_by_parts(
+    hidden_ND: jax.Array,
+    kernel_DV: jax.Array,
+    bias_V: jax.Array,
+    token_N: jax.Array,
+    num: jax.Array,
+) -> tuple[jax.Array, jax.Array]:
+    """Cross entropy of the first `num` positions added up, and how many of them are right."""
+
+    def add_part(n: jax.Array, total: tuple[jax.Array, jax.Array]) -> Any:
+        hidden_nD = jax.lax.dynamic_slice_in_dim(hidden_ND, n * _PART, _PART)
+        part = _part(hidden_nD @ kernel_DV + bias_V[None], token_N, num, n)
+        return jax.tree.map(jnp.add, total, part[:2])
+
+    return jax.lax.fori_loop(0, -(-num // _PART), add_part, (jnp.float32(0), jnp.int32(0)))
+
+
+def _sums_and_gradient(
+    hidden_ND: jax.Array,
+    kernel_DV: jax.Array,
+    bias_V: jax.Array,
+    token_N: jax.Array,
+    num: jax.Array,
+) -> tuple[tuple[jax.Array, jax.Array], Any]:
+    """`_sums_by_parts`, and the gradient of the first sum by hidden states, kernel and bias."""
+
+    def add_part(n: jax.Array, carry: tuple[Any, Any]) -> tuple[Any, Any]:
+        total, (to_hidden_ND, to_kernel_DV, to_bias_V) = carry
+        hidden_nD = jax.lax.dynamic_slice_in_dim(hidden_ND, n * _PART, _PART)
+        *sums, to_logits_nV = _part(hidden_nD @ kernel_DV + bias_V[None], token_N, num, n)
+        gradient = (
+            jax.lax.dynamic_update_slice_in_dim(
+                to_hidden_ND, to_logits_nV @ kernel_DV.T, n * _PART, axis=0
+            ),
+            to_kernel_DV + hidden_nD.T @ to_logits_nV,
+            to_bias_V + to_logits_nV.sum(0),
+        )
+        return jax.tree.map(jnp.add, total, tuple(sums)), gradient
+
+    zeros = (
+        (jnp.float32(0), jnp.int32(0)),
+        jax.tree.map(jnp.zeros_like, (hidden_ND, kernel_DV, bias_V)),
+    )
+    return jax.lax.fori_loop(0, -(-num // _PART), add_part, zeros)
+
+
+def _scaled(gradient: Any, to_sums: tuple[jax.Array, Any]) -> tuple[Any, ...]:
+    """The gradient of what the sum goes into; words and numbers have none."""
+    return (*jax.tree.map(lambda x: to_sums[0] * x, gradient), None, None)
+
+
+_sums_by_parts.defvjp(_sums_and_gradient, _scaled)
+
+
+def _part(
+    logits_nV: jax.Array, token_N: jax.Array, num: jax.Array, n: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Of the n-th part: the loss, how many are right, the gradient of the loss by the logits.
+
+    The likeliest word is the first of equals. So the word that is asked for is it if those before
+    it have less, and those behind it no more: a comparison that needs no search.
+    """
+    counts_n = n * _PART + jnp.arange(_PART) < num
+    token_n1 = jax.lax.dynamic_slice_in_dim(token_N, n * _PART, _PART)[:, None]
+    word_1V = jnp.arange(logits_nV.shape[1])[None]
+    logit_n1 = jnp.take_along_axis(logits_nV, token_n1, axis=1)
+    norm_n = jax.nn.logsumexp(logits_nV, axis=-1)
+    is_less_nV = (logits_nV < logit_n1) | ((logits_nV == logit_n1) & (word_1V >= token_n1))
+    right_n = is_less_nV.all(-1)
+    to_logits_nV = jnp.exp(logits_nV - norm_n[:, None]) - (word_1V == token_n1)
+    return (
+        jnp.where(counts_n, norm_n - logit_n1[:, 0], 0).sum(),
+        (right_n & counts_n).sum(),
+        jnp.where(counts_n[:, None], to_logits_nV, 0),
+    )
+
+
 def _cross_entropy(logits_BPV: jax.Array, target_BP: jax.Array) -> jax.Array:
     """Negative log-probability of one class of V at each place."""
     # optax has it too, but is slow to import, and a model that extracts has no other use for it.
@@ -226,25 +342,36 @@ def sums(
     counts_BP = targets.counts_BP
     asked_BP = counts_BP if written_BP is None else counts_BP & written_BP
     scored_BP = asked_BP & tokens.found_BP
-    num, num_scored, num_asked = (
-        which.sum().astype(jnp.float32) for which in (counts_BP, scored_BP, asked_BP)
-    )
 
-    def total(value_BP, which_BP=counts_BP):
-        return jnp.where(which_BP, value_BP, 0).sum()
+    def total(value_BP: jax.Array) -> jax.Array:
+        return jnp.where(scored_BP, value_BP, 0).sum()
 
-    token_loss = total(tokens.loss_BP, scored_BP)
+    num_scored, num_asked = (which.sum().astype(jnp.float32) for which in (scored_BP, asked_BP))
+    token_sums = TokenSums(total(tokens.loss_BP), total(tokens.right_BP), num_scored, num_asked)
+    return with_labels(token_sums, bio_logits_BPC, targets, alpha)
+
+
+def with_labels(
+    tokens: TokenSums, bio_logits_BPC: jax.Array | None, targets: Targets, alpha: float
+) -> Sums:
+    """`sums` of tokens that are added up."""
+    counts_BP = targets.counts_BP
+    num = counts_BP.sum().astype(jnp.float32)
+
+    def total(value_BP: jax.Array) -> jax.Array:
+        return jnp.where(counts_BP, value_BP, 0).sum()
+
     parts = {
-        "token_loss": (token_loss, num_scored),
-        "token_accuracy": (total(tokens.right_BP, scored_BP), num_scored),
+        "token_loss": (tokens.loss, tokens.num_scored),
+        "token_accuracy": (tokens.num_right, tokens.num_scored),
         "overflow": (targets.num_overflow, num),
-        "unwritable": (num_asked - num_scored, num),
+        "unwritable": (tokens.num_asked - tokens.num_scored, num),
     }
     if bio_logits_BPC is None:
-        return {"loss": (token_loss, num), **parts}
+        return {"loss": (tokens.loss, num), **parts}
     bio_loss = total(_cross_entropy(bio_logits_BPC, targets.label_BP))
     return {
-        "loss": (alpha * token_loss + (1 - alpha) * bio_loss, num),
+        "loss": (alpha * tokens.loss + (1 - alpha) * bio_loss, num),
         **parts,
         "bio_loss": (bio_loss, num),
         "bio_accuracy": (total(bio_logits_BPC.argmax(-1) == targets.label_BP), num),

@@ -157,7 +157,11 @@ class Model(nn.Module):
 
     def heads(self, h_BXD: jax.Array) -> tuple[jax.Array, jax.Array | None]:
         """Logits of words, and of labels where there is the head."""
-        return self.token(h_BXD), self.bio(h_BXD) if self.config.label_head else None
+        return self.token(h_BXD), self.labels(h_BXD)
+
+    def labels(self, h_BXD: jax.Array) -> jax.Array | None:
+        """Logits of labels where there is the head."""
+        return self.bio(h_BXD) if self.config.label_head else None
 
     def write(
         self,
@@ -181,6 +185,17 @@ class Model(nn.Module):
         row_B: jax.Array | None = None,
     ) -> tuple[jax.Array, jax.Array | None]:
         """Logits of the word after each that is fed, logits_BTV, and bio_logits_BTC or None."""
+        return self.heads(self.states(words_BS, chars_BSK, length_B, fed_BT, row_B))
+
+    def states(
+        self,
+        words_BS: jax.Array,
+        chars_BSK: jax.Array,
+        length_B: jax.Array,
+        fed_BT: jax.Array,
+        row_B: jax.Array | None = None,
+    ) -> jax.Array:
+        """The decoder's state behind each word that is fed, which predicts the next: h_BTD."""
         outputs_BSD, keys_BSD = self.encode(words_BS, chars_BSK, length_B, row_B)
 
         def step(model, carry, word_BX):
@@ -196,7 +211,7 @@ class Model(nn.Module):
         )
         carry = self.cell.zeros(outputs_BSD[:, 0])
         _, h_BTD = steps(self, carry, self.encoder.word_vectors(fed_BT, row_B))
-        return self.heads(h_BTD)
+        return h_BTD
 
 
 @functools.partial(jax.jit, static_argnums=0)
@@ -223,14 +238,14 @@ def loss(
     targets_BT, labels_BT, target_length_B = map(
         jnp.asarray, (batch.targets_BT, batch.labels_BT, batch.target_length_B)
     )
-    logits_BTV, bio_logits_BTC = apply(
-        Model(config),
-        params,
+    model = functools.partial(apply, Model(config), params)
+    h_BTD = model(
         batch.words_BS,
         batch.chars_BSK,
         batch.length_B,
         _shifted(targets_BT, config.sos_id),
         batch.row_B,
+        method=Model.states,
         dropout_key=dropout_key,
     )
     num_steps = targets_BT.shape[1]
@@ -243,8 +258,9 @@ def loss(
         counts_BP=inside(target_length_B, num_steps),
         num_overflow=jnp.int32(0),
     )
-    scores = losses.vocabulary_scores(logits_BTV, targets_BT)
-    return losses.sums(scores, bio_logits_BTC, targets, config.alpha)
+    token = params["token"]
+    tokens = losses.vocabulary_sums(h_BTD, token["kernel"], token["bias"], targets)
+    return losses.with_labels(tokens, model(h_BTD, method=Model.labels), targets, config.alpha)
 
 
 def _shifted(targets_BT: jax.Array, sos_id: int) -> jax.Array:

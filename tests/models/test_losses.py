@@ -248,3 +248,64 @@ def test_smoothing_spreads_a_share_over_the_vocabulary(targets):
     log_probs = logits - np.logaddexp.reduce(logits, axis=-1, keepdims=True)
     target = 0.9 * np.eye(9)[np.array(targets.token_BP)] + 0.1 / 9
     np.testing.assert_allclose(scores.loss_BP, -(target * log_probs).sum(-1), rtol=1e-5)
+
+
+def _counted(num_counted, num_rows=2, num_places=150, vocab=11, width=2):
+    """States, kernel and bias of small whole numbers, whose logits are often equal, and targets."""
+    rng = np.random.default_rng(num_counted)
+    shape = num_rows, num_places
+    arrays = [
+        rng.integers(-1, 2, of).astype(np.float32)
+        for of in ((*shape, width), (width, vocab), vocab)
+    ]
+    counts_BP = np.zeros(num_rows * num_places, bool)
+    counts_BP[rng.permutation(counts_BP.size)[:num_counted]] = True
+    nowhere_BP = jnp.zeros(shape, int)
+    token_BP = jnp.array(rng.integers(0, vocab, shape))
+    counts_BP = jnp.array(counts_BP.reshape(shape))
+    return arrays, losses.Targets(nowhere_BP, nowhere_BP, token_BP, nowhere_BP, counts_BP, 0)
+
+
+def _logits(hidden_BPD, kernel_DV, bias_V):
+    return hidden_BPD @ kernel_DV + bias_V[None, None]
+
+
+@pytest.mark.parametrize("num_counted", [0, 1, 128, 129, 256, 300])
+def test_sums_over_the_vocabulary_need_no_more_than_what_counts(num_counted):
+    """The sums of the definition, position by position, in parts of which some are not full.
+
+    Of equal logits the first is the likeliest; what does not count is not read.
+    """
+    arrays, targets = _counted(num_counted)
+    logits_BPV = _logits(*(x.astype(np.float64) for x in arrays))
+    loss = num_right = num_tied = 0
+    for row, place in np.argwhere(np.array(targets.counts_BP)):
+        logits, token = logits_BPV[row, place], int(targets.token_BP[row, place])
+        loss += np.log(np.exp(logits).sum()) - logits[token]
+        num_right += next(n for n, x in enumerate(logits) if x == max(logits)) == token
+        num_tied += (logits == max(logits)).sum() > 1 and logits[token] == max(logits)
+    assert (num_tied > 10) == (num_counted > 100)
+    arrays[0][~np.array(targets.counts_BP)] = np.nan
+    got = jax.jit(losses.vocabulary_sums)(*arrays, targets)
+    np.testing.assert_allclose(got.loss, loss, rtol=1e-5)
+    assert (got.num_right, got.num_scored, got.num_asked) == (num_right, num_counted, num_counted)
+
+
+@pytest.mark.parametrize("num_counted", [0, 7, 250])
+def test_gradients_of_sums_over_the_vocabulary(num_counted):
+    """Those of logits that are held all at once, of a loss that the sum is a part of."""
+    arrays, targets = _counted(num_counted)
+
+    def by_parts(arrays):
+        sums = losses.vocabulary_sums(*arrays, targets)
+        return jnp.square(sums.loss) + sums.num_right
+
+    def at_once(arrays):
+        scores = losses.vocabulary_scores(_logits(*arrays), targets.token_BP)
+        return jnp.square(jnp.where(targets.counts_BP, scores.loss_BP, 0).sum())
+
+    got, expected = (jax.jit(jax.grad(f))(arrays) for f in (by_parts, at_once))
+    for one, other in zip(got, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=2e-4, atol=2e-3 * num_counted / 250)
+    if num_counted:
+        assert all(np.abs(one).max() > 1 for one in got)
