@@ -105,7 +105,7 @@ for seed in "${seeds[@]}"; do
     fi
     left=""
     if ((trained > 0)); then
-      left=", about $(((SECONDS - started) / trained * (total - number + 1) / 60)) minutes left"
+      left=", about $(((SECONDS - started) * (total - number + 1) / trained / 60)) minutes left"
     fi
     echo "paper_tables: $system, seed $seed: $number of $total$left" >&2
     case $system in

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
 # Makes .venv in the checkout and installs the pinned packages into it.
 #
-#   bash launch/setup.sh [--tests] [--torch] [--jax=cuda12|cuda13|tpu] [--dry_run]
+#   bash launch/setup.sh [--tests] [--torch] [--jax=cuda12|cuda13|tpu] [--uv] [--dry_run]
 #
 # --tests adds what the tests need, --torch the PyTorch that benchmarks and some tests compare with,
 # --jax the accelerator's part of the pinned JAX. A new .venv is made with $PYTHON, or else with the
-# first of python3, python3.13, python3.12, python3.11 that is 3.11 or newer.
+# first of python3, python3.13, python3.12, python3.11 that is 3.11 or newer. Where none is, --uv
+# has uv bring Python 3.12, and an older Python's pip uv.
 #
 # .venv/.complete lists what is installed. It is written last, and removed before anything changes:
 # a .venv without it was left half-finished and is made anew, as is one whose Python is gone or
@@ -20,12 +21,17 @@ fail() {
 }
 
 parts=(requirements.txt)
+uv=false by_uv=false
 for arg; do
   case $arg in
+    --uv) uv=true ;;
     --tests) parts+=(tests/requirements.txt) ;;
     --torch) parts+=(tests/benchmarks/requirements.txt) ;;
     --jax=cuda12 | --jax=cuda13 | --jax=tpu) parts+=("jax[${arg#--jax=}]") ;;
-    *) fail "unknown argument $arg; there are --tests, --torch, --jax=cuda12|cuda13|tpu and --dry_run" ;;
+    *)
+      fail "unknown argument $arg; there are --tests, --torch, --jax=cuda12|cuda13|tpu, --uv and" \
+        "--dry_run"
+      ;;
   esac
 done
 
@@ -56,8 +62,13 @@ find_python() {
 if sys.version_info < (3, 11): sys.exit(1)
 print(os.path.realpath(sys.executable))' 2>/dev/null) && return
   done
-  fail "no Python 3.11 or newer: tried ${candidates[*]}; install one or name it, as in" \
-    "PYTHON=/path/to/python3 bash launch/setup.sh"
+  # One of any version can take the lock, and install uv.
+  if $uv && python=$(command -v python3); then
+    by_uv=true
+    return
+  fi
+  fail "no Python 3.11 or newer: tried ${candidates[*]}; install one, name it, as in" \
+    "PYTHON=/path/to/python3 bash launch/setup.sh, or let --uv bring one"
 }
 
 # Waits for other runs of this script. The lock belongs to the open file, which the shell and the
@@ -74,7 +85,14 @@ except BlockingIOError:
 
 make_venv() {
   local pip=(-m pip --python .venv/bin/python install --quiet --disable-pip-version-check pip)
-  if "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+  if $by_uv; then
+    local uv_in=$HOME/.cache/grel/uv
+    # Into a folder of its own, since a system's Python may not want packages beside its own.
+    run "$python" -m pip install --quiet --disable-pip-version-check --upgrade \
+      --target="$uv_in" uv || fail "pip cannot install uv, for the reason above"
+    run env PYTHONPATH="$uv_in" "$python" -m uv venv --quiet --clear --seed --python=3.12 .venv ||
+      fail "uv cannot bring Python 3.12, for the reason above"
+  elif "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     run rm -rf .venv
     run "$python" -m venv .venv
   elif "$python" -c 'import pip, venv' 2>/dev/null; then

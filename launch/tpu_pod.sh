@@ -1,38 +1,189 @@
 #!/usr/bin/env bash
-# Trains on all workers of a TPU VM pod: sends them the committed checkout, sets it up and starts
-# the same command on each.
+# Trains on the workers of TPU VMs: from the request for them to the end of the run.
 #
-#   bash launch/tpu_pod.sh --tpu=NAME --zone=ZONE [--project=ID] [--dry_run] \
-#     --config=configs/bert.py:nyt24 --workdir=/mnt/shared/runs/nyt24 [--config.FIELD=VALUE ...]
+#   bash launch/tpu_pod.sh create --tpu=NAME --zone=ZONE [--project=ID]
+#     --accelerator-type=v5litepod-16 --runtime-version=v2-alpha-tpuv5-lite
+#     [--spot | --reserved] [--slices=2]
+#   bash launch/tpu_pod.sh start --tpu=NAME --zone=ZONE --config=configs/bert.py:nyt24
+#     --workdir=/mnt/shared/nyt24 [--prepare=FILE] [--config.FIELD=VALUE ...]
+#   bash launch/tpu_pod.sh logs|status|stop|delete --tpu=NAME --zone=ZONE [--node=0] [--worker=0]
+#   bash launch/tpu_pod.sh watch, with the arguments of create and start
 #
-# The work directory must be on storage that all workers mount, such as Filestore or a mounted
-# bucket, and corpora that a recipe reads must be at the same path on each. Workers need Python 3.11
-# or newer; where the image has an older one, install it first with the same kind of command.
+# create requests a queued resource and waits until it is active. start sends all workers the
+# committed checkout and sets them up, with a Python by uv where the image's is older than 3.11; the
+# run belongs to systemd there, outlives the connection, and starts again when it ends otherwise
+# than well (20 times an hour at most) and when its machine has been restarted. Spot VMs that were
+# preempted are gone for good: watch requests them anew and starts the run again, until it has
+# ended. It may itself be ended and started at any time, from any machine.
+#
+# The work folder must be on storage that all workers mount, such as Filestore, and the corpora that
+# a recipe reads at the same path on each. FILE is a bash script that every worker runs before each
+# start, to mount them. --slices=2 requests so many of the type (multislice). --internal-ip and
+# --tunnel-through-iap say how workers are reached; --internal-ips, --network, --subnetwork,
+# --service-account, --data-disk, --labels and --valid-until-duration go to the request. With
+# --dry_run commands are printed and not run.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/dry_run.sh
 
-tpu=""
-where=()
+fail() {
+  echo "tpu_pod: error: $1" >&2
+  exit "${2:-2}"
+}
+
+actions="create, start, watch, logs, status, stop or delete"
+action=${1:-}
+case $action in
+  create | start | watch | logs | status | stop | delete) shift ;;
+  *) fail "the first argument is '$action'; it must be $actions" ;;
+esac
+
+tpu="" slices=1 prepare="" node=0 worker=0
+where=() reach=() request=()
 for arg; do
   shift
   case $arg in
     --tpu=*) tpu=${arg#*=} ;;
+    --slices=*) slices=${arg#*=} ;;
+    --prepare=*) prepare=${arg#*=} ;;
+    --node=*) node=${arg#*=} ;;
+    --worker=*) worker=${arg#*=} ;;
     --zone=* | --project=*) where+=("$arg") ;;
+    --internal-ip | --tunnel-through-iap) reach+=("$arg") ;;
+    --accelerator-type=* | --runtime-version=* | --spot | --reserved | --internal-ips | \
+      --network=* | --subnetwork=* | --service-account=* | --data-disk=* | --labels=* | \
+      --valid-until-duration=*) request+=("$arg") ;;
     *) set -- "$@" "$arg" ;;
   esac
 done
-if [[ -z $tpu || ${#where[@]} == 0 ]]; then
-  echo "tpu_pod: error: --tpu=NAME and --zone=ZONE say which pod" >&2
-  exit 2
+[[ $tpu && " ${where[*]-}" == *" --zone="* ]] || fail "--tpu=NAME and --zone=ZONE say which pod"
+[[ $slices =~ ^[1-9][0-9]*$ ]] || fail "--slices=$slices: it must be a number from 1 on"
+[[ ! $prepare || -f $prepare ]] || fail "--prepare=$prepare: there is no such file"
+if [[ $action == create || $action == watch ]]; then
+  for flag in --accelerator-type --runtime-version; do
+    [[ " ${request[*]-}" == *" $flag="* ]] || fail "$flag=... is missing; see --help"
+  done
+fi
+if [[ $action != start && $action != watch && $# != 0 ]]; then
+  fail "unknown argument $1; see --help"
 fi
 
-train="rm -rf grel/grel grel/configs && mkdir -p grel && tar -xzf grel.tar.gz -C grel && cd grel &&\
- bash launch/setup.sh --jax=tpu &&\
- .venv/bin/python -m grel.main --mode=train --distributed${1:+$(printf ' %q' "$@")}"
+queued=(gcloud compute tpus queued-resources)
+staging=runs/tpu_pod/$tpu
 
-git diff --quiet HEAD || echo "tpu_pod: note: changes that are not committed are not sent" >&2
-run mkdir -p runs
-run git archive --format=tar.gz --output=runs/grel.tar.gz HEAD
-run gcloud compute tpus tpu-vm scp runs/grel.tar.gz "$tpu:" "${where[@]}" --worker=all
-run gcloud compute tpus tpu-vm ssh "$tpu" "${where[@]}" --worker=all --command="$train"
+# Runs a command on all workers, or on those that flags name.
+on_workers() {
+  local command=$1
+  shift
+  [[ $# != 0 ]] || set -- --node=all --worker=all
+  run "${queued[@]}" ssh "$tpu" "${where[@]}" ${reach[@]+"${reach[@]}"} "$@" --command="$command"
+}
+
+# The state of the request; empty where there is none, and UNKNOWN where nobody says.
+ask=("${queued[@]}" list "${where[@]}" --filter="name~/$tpu\$" --format="value(state.state)")
+state() {
+  "${ask[@]}" 2>/dev/null || echo UNKNOWN
+}
+
+request() {
+  local nodes=(--node-id="$tpu")
+  [[ $slices == 1 ]] || nodes=(--node-count="$slices" --node-prefix="$tpu")
+  run "${queued[@]}" create "$tpu" "${where[@]}" "${nodes[@]}" "${request[@]}"
+}
+
+wait_until_active() {
+  local state before=""
+  until $dry_run; do
+    state=$(state)
+    case $state in
+      ACTIVE) return ;;
+      FAILED | SUSPENDING | SUSPENDED) fail "$tpu is $state; delete it, and create it anew" 1 ;;
+    esac
+    [[ $state == "$before" ]] || echo "tpu_pod: $tpu is $state, waiting" >&2
+    before=$state
+    sleep 30
+  done
+  show "${ask[@]}"
+}
+
+# The arguments of the run are a file with a zero byte after each: no shell reads them again.
+start() {
+  local files=("$staging/grel.tar.gz" "$staging/grel.args")
+  git diff --quiet HEAD || echo "tpu_pod: note: changes that are not committed are not sent" >&2
+  run mkdir -p "$staging"
+  run git archive --format=tar.gz --output="$staging/grel.tar.gz" HEAD
+  # shellcheck disable=SC2016 # the inner shell is to expand these
+  run bash -c 'printf "%s\0" "${@:2}" >"$1"' - "$staging/grel.args" "$@"
+  if [[ $prepare ]]; then
+    run cp "$prepare" "$staging/grel.prepare"
+    files+=("$staging/grel.prepare")
+  fi
+  # One that is there from another start must not go on under the new files.
+  on_workers "sudo systemctl stop grel 2>/dev/null; rm -rf grel/grel grel/configs grel.prepare;\
+ mkdir -p grel"
+  run "${queued[@]}" scp "${files[@]}" "$tpu:" "${where[@]}" ${reach[@]+"${reach[@]}"} \
+    --node=all --worker=all
+  on_workers "tar -xzf grel.tar.gz -C grel && bash grel/launch/tpu_node.sh start"
+}
+
+delete() {
+  run "${queued[@]}" delete "$tpu" "${where[@]}" --force --quiet
+}
+
+# What the first worker says of the run; nothing where it has no files of it yet.
+state_of_run() {
+  on_workers "[ ! -e grel ] || bash grel/launch/tpu_node.sh state" --node=0 --worker=0 \
+    2>/dev/null || echo unreachable
+}
+
+# Until the run has ended: by status 0, or by one after which systemd starts it no more.
+watch() {
+  local state before=""
+  while true; do
+    state=$(state)
+    if [[ $state == ACTIVE ]]; then state="ACTIVE, its run $(state_of_run)"; fi
+    [[ $state == "$before" ]] || echo "tpu_pod: $tpu is ${state:-to be requested}" >&2
+    before=$state
+    case $state in
+      "") request ;;
+      FAILED | SUSPENDED) delete ;;
+      *finished) return ;;
+      *ended*) fail "$tpu is $state; see bash launch/tpu_pod.sh logs" 1 ;;
+      "ACTIVE, its run " | *none)
+        # A worker may be lost meanwhile: then the state says so, or it is tried again.
+        start "$@" || echo "tpu_pod: could not start the run; trying again" >&2
+        ;;
+    esac
+    sleep 60
+  done
+}
+
+case $action in
+  create)
+    request
+    wait_until_active
+    ;;
+  start) start "$@" ;;
+  watch)
+    if $dry_run; then
+      request
+      wait_until_active
+      start "$@"
+      on_workers "bash grel/launch/tpu_node.sh state" --node=0 --worker=0
+      delete
+    else
+      watch "$@"
+    fi
+    ;;
+  logs)
+    on_workers "sudo journalctl --unit=grel --output=cat --lines=100 --follow" \
+      --node="$node" --worker="$worker"
+    ;;
+  status)
+    run "${queued[@]}" describe "$tpu" "${where[@]}"
+    on_workers "bash grel/launch/tpu_node.sh state"
+    ;;
+  # Not `systemctl stop` alone: a machine that is restarted would go on.
+  stop) on_workers "sudo systemctl disable --now grel" ;;
+  delete) delete ;;
+esac

@@ -130,7 +130,7 @@ def test_rooms_import_from_lower_rooms_only():
 
 # What is tested here is no file of its own, but how several go together.
 TOGETHER = {
-    *("test_layout.py", "test_docs.py", "test_launch.py", "test_multiprocess.py"),
+    *("test_layout.py", "test_docs.py", "test_multiprocess.py", "launch/test_scripts.py"),
     *("decoding/test_stages.py", "pretrained/test_recipes.py"),
 }
 
@@ -142,6 +142,7 @@ def test_tests_mirror_the_code():
         str(path.relative_to(ROOT / "grel").with_name(f"test_{path.stem.strip('_')}.py"))
         for path in files
     }
+    named |= {f"launch/test_{path.stem}.py" for path in (ROOT / "launch").iterdir()}
     assert tests - TOGETHER <= named
     assert tests >= TOGETHER
 
