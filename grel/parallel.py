@@ -132,7 +132,7 @@ def on_rows(fn: Callable, *, devices: Devices | None = None, donate: bool = Fals
 
     Raises ValueError where the rows do not divide over the devices.
     """
-    mapped = jax.pmap(fn, axis_name=_AXIS, devices=devices, donate_argnums=(0,) if donate else ())
+    mapped = _mapped(fn, devices, donate)
     num_devices = len(devices or own_devices())
 
     def divide(x: np.ndarray) -> np.ndarray:
@@ -141,6 +141,32 @@ def on_rows(fn: Callable, *, devices: Devices | None = None, donate: bool = Fals
         return x.reshape(num_devices, -1, *x.shape[1:])
 
     return lambda replicated, rows: mapped(replicated, jax.tree.map(divide, rows))
+
+
+def _mapped(fn: Callable, devices: Devices | None, donate: bool) -> Any:
+    return jax.pmap(fn, axis_name=_AXIS, devices=devices, donate_argnums=(0,) if donate else ())
+
+
+def compiled_for(
+    fn: Callable, devices: Devices, replicated: Any, rows: Any, *, donate: bool = False
+) -> jax.stages.Compiled:
+    """What `on_rows` would run on these devices, which need not be there.
+
+    `replicated` and `rows` are trees of shapes (`jax.ShapeDtypeStruct`): of one copy, and of all
+    rows.
+    """
+    num_devices = len(devices)
+
+    def divided(x: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((num_devices, x.shape[0] // num_devices, *x.shape[1:]), x.dtype)
+
+    def copied(x: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((num_devices, *x.shape), x.dtype)
+
+    lowered = _mapped(fn, devices, donate).lower(
+        jax.tree.map(copied, replicated), jax.tree.map(divided, rows)
+    )
+    return lowered.compile()
 
 
 def merge_rows(tree: Any) -> Any:

@@ -14,6 +14,8 @@ LAYERS = """
 errors
 pods.aborts
 pods.watch
+devices.kinds devices.hlo
+devices.topologies
 files.textio files.locks
 files.folders files.journal
 records
@@ -54,7 +56,7 @@ models.dropout models.losses models.pointer
 models.attention models.recurrent
 models.cache models.choices models.crf
 models.bert models.worddec models.ptdec models.mrmep models.copyre
-models.bert_decoding models.copymtl
+models.bert_decoding models.copymtl models.flops
 pretrained.fetch pretrained.foreign pretrained.report
 pretrained.port pretrained.similarity
 fields
@@ -73,9 +75,9 @@ extraction.extractor extraction.evaluate extraction.predict
 extraction.sharing
 training.optimizer training.steps training.examples training.validation
 training.log training.signals training.skipped training.ownership
-training.fit training.trainer
+training.fit training.trainer training.ahead
 recipes
-main convert score stats compare card checkpoint
+main aot convert score stats compare card checkpoint
 corpora.__main__ tables.__main__ report.__main__ pretrained.__main__
 """
 LEVEL = {name: n for n, line in enumerate(LAYERS.split("\n")) for name in line.split()}
@@ -85,7 +87,7 @@ MODULES = {
 }
 # Packages whose __init__ says nothing but what they are.
 BARE = {"", "__init__"} | {
-    *("corpora", "data", "decoding", "extraction", "families", "files", "models", "pods"),
+    *("corpora", "data", "decoding", "devices", "extraction", "families", "files", "models", "pods"),
     *("pretrained", "report", "runs", "scoring", "tables", "text", "training"),
 }
 

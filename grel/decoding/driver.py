@@ -346,6 +346,7 @@ class Decoder:
             )
             return (), search(model=model, options=options)
 
+        self._decode_fn = decode
         self._decode = parallel.on_rows(decode, devices=parallel.own_devices())
         self._restrict(relations)
         self._end_bias = parallel.replicate(np.float32(end_bias))
@@ -382,6 +383,22 @@ class Decoder:
     def max_source(self) -> int:
         """Tokens of the longest source that is not cut."""
         return self._options.buckets[-1] - self._frame.width
+
+    def compiled_for(
+        self, devices: parallel.Devices, params: Any, num_rows: int, width: int
+    ) -> jax.stages.Compiled:
+        """What decodes a batch of sources on these devices, which need not be there.
+
+        Args:
+            params: shapes of the parameters.
+            num_rows, width: of the batch; sources that come with characters are not known here.
+        """
+        grammar, end_bias = parallel.unreplicate((self._grammar, self._end_bias))
+        rows = (
+            jax.ShapeDtypeStruct((num_rows, width), np.int32),
+            jax.ShapeDtypeStruct((num_rows,), np.int32),
+        )
+        return parallel.compiled_for(self._decode_fn, devices, (params, grammar, end_bias), rows)
 
     def __call__(
         self,

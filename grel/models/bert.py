@@ -331,16 +331,11 @@ def init(config: Config, key: jax.Array) -> Any:
     return Model(config).init(key, one[:, None], one, one)["params"]
 
 
-def loss(
-    config: Config,
-    params: Any,
-    batch: Batch,
-    mask_key: jax.Array,
-    dropout_key: jax.Array | None = None,
-) -> losses.Sums:
-    """Sums and counts of METHOD section 5's loss over a batch; dropout where it has a key."""
-    model = functools.partial(apply, Model(config), params)
-    tokens_BL, num_twins = jnp.asarray(batch.tokens_BL), 0
+def supervised(
+    config: Config, batch: Batch, mask_key: jax.Array
+) -> tuple[jax.Array, losses.Targets, int]:
+    """What an objective makes of a batch: the tokens to read, the targets, and twins of a row."""
+    tokens_BL = jnp.asarray(batch.tokens_BL)
     if config.objective == "mlm":
         tokens_BL, targets = losses.mask_tokens(
             mask_key,
@@ -350,10 +345,22 @@ def loss(
             mask_id=config.mask_id,
             vocab=config.vocab_size,
         )
-    elif config.objective == "pseudo":
-        targets, num_twins = losses.twin_tokens(batch), batch.num_targets
-    else:
-        targets = losses.next_tokens(batch)
+        return tokens_BL, targets, 0
+    if config.objective == "pseudo":
+        return tokens_BL, losses.twin_tokens(batch), batch.num_targets
+    return tokens_BL, losses.next_tokens(batch), 0
+
+
+def loss(
+    config: Config,
+    params: Any,
+    batch: Batch,
+    mask_key: jax.Array,
+    dropout_key: jax.Array | None = None,
+) -> losses.Sums:
+    """Sums and counts of METHOD section 5's loss over a batch; dropout where it has a key."""
+    model = functools.partial(apply, Model(config), params)
+    tokens_BL, targets, num_twins = supervised(config, batch, mask_key)
     hidden_BLD = model(
         tokens_BL,
         batch.source_length_B,

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import ml_collections
 import optax
 
 
@@ -67,6 +68,22 @@ def make(config: OptimizerConfig) -> optax.GradientTransformation:
             weight_decay=config.weight_decay,
             mask=decayed,
         ),
+    )
+
+
+def configured(train: ml_collections.ConfigDict, num_steps: int) -> optax.GradientTransformation:
+    """The optimizer of a run of so many steps, as `config.train` says."""
+    return make(
+        OptimizerConfig(
+            learning_rate=train.learning_rate,
+            warmup_steps=round(train.warmup_fraction * num_steps),
+            num_steps=num_steps,
+            schedule=train.schedule,
+            weight_decay=train.weight_decay,
+            clip_norm=train.clip_norm,
+            b1=train.adam_b1,
+            b2=train.adam_b2,
+        )
     )
 
 

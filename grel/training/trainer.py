@@ -71,18 +71,7 @@ class Trainer:
         c = config.train
         self.num_steps = max(1, math.ceil(c.num_epochs * self.data.train.batches.num_batches))
         self._eval_every = c.eval_every or self.data.train.batches.num_batches
-        self._tx = optimizer.make(
-            optimizer.OptimizerConfig(
-                learning_rate=c.learning_rate,
-                warmup_steps=round(c.warmup_fraction * self.num_steps),
-                num_steps=self.num_steps,
-                schedule=c.schedule,
-                weight_decay=c.weight_decay,
-                clip_norm=c.clip_norm,
-                b1=c.adam_b1,
-                b2=c.adam_b2,
-            )
-        )
+        self._tx = optimizer.configured(c, self.num_steps)
         self._loss_fn = parallel.on_rows(steps.loss_step(self.system.loss, self.config.seed))
         self._writer = self.system.writer()
         self._best_score = self._recorded_score()

@@ -23,7 +23,7 @@ import numpy as np
 from grel.decoding import copying
 from grel.models import bert
 from grel.models.attention import Keys, attend
-from tests.benchmarks import flops, workload
+from tests.benchmarks import workload
 from tests.benchmarks.timing import in_turn, machine, report
 
 GROWTH = 16
@@ -173,7 +173,7 @@ def main() -> None:
             "grel": functools.partial(grel, *case.rows),
             "UniLM's scheme": functools.partial(unilm, *case.rows),
         }
-        needed = dict.fromkeys(runs, flops.decode(config, case))
+        needed = dict.fromkeys(runs, workload.decode_flops(config, case))
         print(report(in_turn(runs, a.rounds), "grel", needed, here.peak[a.dtype]))
 
 

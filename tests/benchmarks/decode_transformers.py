@@ -30,7 +30,7 @@ from transformers.modeling_outputs import CausalLMOutputWithCrossAttentions
 from grel.decoding import copying
 from grel.models import bert
 from grel.text.bio import NUM_LABELS, B, I, O
-from tests.benchmarks import flops, workload
+from tests.benchmarks import workload
 from tests.benchmarks.timing import in_turn, machine, report
 
 
@@ -199,7 +199,7 @@ def main() -> None:
         num_same = (ours_BT == theirs_BT).all(-1).sum()
         print(f"{name}: {case.num_tokens} tokens; the same outputs: {num_same}/{a.batch}")
         seconds = in_turn(runs, a.rounds)
-        needed = dict.fromkeys(runs, flops.decode(config, case))
+        needed = dict.fromkeys(runs, workload.decode_flops(config, case))
         print(report(seconds, "grel", needed, here.peak[a.dtype]))
         print(f"grel: {a.batch / statistics.median(seconds['grel']):,.0f} examples/s")
 

@@ -17,9 +17,9 @@ import numpy as np
 from grel import parallel
 from grel.data.pipeline import Batch
 from grel.decoding import copying
-from grel.models import bert
+from grel.models import bert, flops
 from grel.training import optimizer, steps
-from tests.benchmarks import flops, workload
+from tests.benchmarks import workload
 from tests.benchmarks.timing import in_turn, machine, report
 
 RELATION_IDS = tuple(range(3, 27))
@@ -96,7 +96,7 @@ def main() -> None:
     print(f"train step\n{report(seconds, 'pointer', needed, here.peak[a.dtype])}")
     for name, case in workload.cases(a).items():
         decoders = {head: _decode(a, config, case) for head, config in configs.items()}
-        needed = {head: flops.decode(config, case) for head, config in configs.items()}
+        needed = {head: workload.decode_flops(config, case) for head, config in configs.items()}
         seconds = in_turn(decoders, a.rounds)
         print(f"decoding, {name}\n{report(seconds, 'pointer', needed, here.peak[a.dtype])}")
 

@@ -13,7 +13,7 @@ from grel.decoding import copying
 from grel.decoding.structure import Schema
 from grel.text.bio import B
 from grel.text.linearize import Form
-from tests.benchmarks import flops, workload
+from tests.benchmarks import workload
 from tests.benchmarks.timing import in_turn, machine, report
 
 NUM_RELATIONS, WORDS_IN_RELATION = 24, 3
@@ -57,7 +57,7 @@ def main() -> None:
     here = machine()
     print(f"{here}\n{vars(a)}, mlm decoding")
     runs = {name: run_of(rules) for name, rules in alternatives.items()}
-    needed = dict.fromkeys(runs, flops.decode(config, case))
+    needed = dict.fromkeys(runs, workload.decode_flops(config, case))
     print(report(in_turn(runs, a.rounds), "no masks", needed, here.peak[a.dtype]))
 
 

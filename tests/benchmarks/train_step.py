@@ -17,9 +17,8 @@ from transformers import BertConfig, BertForMaskedLM
 
 from grel import parallel
 from grel.data.pipeline import Batch
-from grel.models import bert
+from grel.models import bert, flops
 from grel.training import optimizer, steps
-from tests.benchmarks import flops
 from tests.benchmarks.timing import in_turn, machine, report
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from grel.data import features
 from grel.decoding import copying, greedy
-from grel.models import bert, bert_decoding
+from grel.models import bert, bert_decoding, flops
 from grel.records import read_jsonl
 from grel.text.bio import B, I, O
 from grel.text.wordpiece import Wordpiece, read_vocabulary
@@ -52,6 +52,13 @@ class Case(NamedTuple):
     def num_tokens(self) -> int:
         """Tokens to write, end tokens included."""
         return int(self.rows[2].clip(max=self.num_steps).sum())
+
+
+def decode_flops(config: bert.Config, case: Case) -> float:
+    """Operations of decoding a case, at its mean lengths."""
+    num_sources = len(case.rows[0])
+    source = float(case.rows[1].mean())
+    return flops.decode(config, num_sources, source, case.num_tokens / num_sources)
 
 
 def add_case_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,8 +5,9 @@ that have ended are not counted, nor what is computed a second time. What is no 
 (softmax, norms, the optimizer) is left out, as is the label head, of three columns.
 """
 
+from __future__ import annotations
+
 from grel.models import bert
-from tests.benchmarks.workload import Case
 
 
 def _layers(config: bert.Config, num_tokens: float, num_keys: float, num_layers: int) -> float:
@@ -31,17 +32,27 @@ def _keys_of_places(config: bert.Config, num_places: float) -> float:
     return 2 * num_places * config.hidden_size**2 if config.head == "pointer" else 0
 
 
-def train_step(config: bert.Config, num_rows: int, length: int, num_predicted: int) -> float:
-    """Of rows of `length` with `num_predicted` predicted positions; backward is twice forward."""
-    layers = _layers(config, num_rows * length, length, config.num_layers)
+def train_step(
+    config: bert.Config, num_rows: int, length: int, num_predicted: int, num_twins: int = 0
+) -> float:
+    """Of rows of `length` with `num_predicted` predicted positions; backward is twice forward.
+
+    Twins are positions behind a row, in the "pseudo" objective.
+    """
+    with_twins = length + num_twins
+    layers = _layers(config, num_rows * with_twins, with_twins, config.num_layers)
     head = _head(config, num_rows * num_predicted, length)
     return 3 * (layers + head + _keys_of_places(config, num_rows * length))
 
 
-def decode(config: bert.Config, case: Case) -> float:
-    """Of greedy decoding with cached keys and values, at the mean lengths of the case."""
-    _, source_length_B, _ = case.rows
-    num_sources, source = len(source_length_B), source_length_B.mean()
+def decode(config: bert.Config, num_sources: int, source: float, written: float) -> float:
+    """Of greedy decoding with cached keys and values.
+
+    Args:
+        num_sources: how many are read.
+        source: mean length of one, with [CLS] and [SEP].
+        written: mean number of tokens that are written for one, the end token included.
+    """
     reads = num_sources * source
     read = _keys_of_places(config, reads)
     if config.head == "pointer":
@@ -50,6 +61,6 @@ def decode(config: bert.Config, case: Case) -> float:
         read += _layers(config, reads, source, config.num_layers - 1)
         read += 2 * reads * 2 * config.hidden_size**2
     num_fed = 1 if config.objective == "causal" else 2  # [MASK] too
-    written = case.num_tokens / num_sources
-    steps = _layers(config, case.num_tokens * num_fed, source + written / 2, config.num_layers)
-    return read + steps + _head(config, case.num_tokens, source)
+    num_tokens = num_sources * written
+    steps = _layers(config, num_tokens * num_fed, source + written / 2, config.num_layers)
+    return read + steps + _head(config, num_tokens, source)

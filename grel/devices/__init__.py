@@ -1,0 +1,1 @@
+"""Kinds of accelerators, as far as a machine without them can know them."""
