@@ -39,7 +39,7 @@ tables.render tables.published
 tables.systems
 tables.paper
 tables.details
-report.trace report.confusion report.review report.svg
+report.trace report.confusion report.review report.svg report.assets
 report.runs
 report.figures report.content
 report.page

@@ -1,20 +1,18 @@
 """The HTML file: everything in one, nothing fetched, nothing run but its own script.
 
-A report shows texts that nobody vouches for, so all of them are escaped, twice guarded by a
-Content-Security-Policy that allows exactly the page's own script and style, by their hashes.
+A report shows texts that nobody vouches for, so all of them are escaped, twice guarded by the
+policy of `assets`.
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
 import json
 import string
 from collections.abc import Iterable, Sequence
-from importlib import resources
 from typing import Any
 
+from grel.report import assets
 from grel.report.figures import Plot
 
 # `<` ends scripts and opens comments, the separators end lines in old scripts.
@@ -38,12 +36,9 @@ def page(
         plots: each with HTML of its numbers.
         data: see `content.data_block`.
     """
-    style, script = _resource("style.css"), _resource("browser.js")
-    return string.Template(_resource("template.html")).substitute(
-        policy=(
-            f"default-src 'none'; script-src '{_hash(script)}'; style-src '{_hash(style)}'; "
-            "base-uri 'none'; form-action 'none'"
-        ),
+    style, script = assets.read("style.css"), assets.read("trace.js", "browser.js")
+    return string.Template(assets.read("template.html")).substitute(
+        policy=assets.policy(script, style),
         title=html.escape(title),
         facts=html.escape(facts),
         tables="".join(tables),
@@ -93,12 +88,3 @@ def _figure(plot: Plot, numbers: str) -> str:
 def _list(notes: Sequence[str]) -> str:
     items = "".join(f"<li>{html.escape(note)}</li>" for note in notes)
     return f'<ul class="notes" aria-label="Notes">{items}</ul>' if notes else ""
-
-
-def _resource(name: str) -> str:
-    return resources.files("grel.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    digest = hashlib.sha256(text.encode()).digest()
-    return f"sha256-{base64.b64encode(digest).decode()}"

@@ -87,7 +87,7 @@ def read_traces(path: str | Path) -> Iterator[Trace]:
     ids: set[str] = set()
     for item in textio.json_lines(path):
         try:
-            trace = _trace(parse_object(item.data))
+            trace = parse_trace(parse_object(item.data))
             if trace.id in ids:
                 raise Fault(f"id {quote(trace.id)} stands on a line before already")
         except Fault as fault:
@@ -96,7 +96,8 @@ def read_traces(path: str | Path) -> Iterator[Trace]:
         yield trace
 
 
-def _trace(record: dict[str, Any]) -> Trace:
+def parse_trace(record: dict[str, Any]) -> Trace:
+    """The trace of a JSON object, as `Extractor.traces` gives it; raises Fault."""
     source_ids, excluded_ids = (
         tuple(parse_members(record, name, int, int)) for name in ("source_ids", "excluded_ids")
     )
