@@ -30,10 +30,8 @@ from grel.extraction import evaluate, opening, predict, sharing, texts, tuning
 from grel.extraction.extractor import Extractor
 from grel.families.base import Fitted
 from grel.families.registry import FAMILIES
-from grel.fields import leaves
 from grel.files.textio import INPUT_FORMATS
 from grel.runs import layout
-from grel.runs import record as run_record
 from grel.runs.checkpoint import Checkpoints
 
 _MODE = flags.DEFINE_enum(
@@ -235,15 +233,7 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
 
 
 def _default_recipe(argv: Sequence[str]) -> str:
-    """All fields of the family that the run in --workdir is of; without a run, of the default."""
-    workdir, _ = recipes.take("workdir", argv)
-    family = ""
-    if workdir is not None:
-        with contextlib.suppress(records.RecordError):
-            facts = run_record.read(Path(workdir))
-            config = ml_collections.ConfigDict(facts.get("config", {}))
-            family = leaves(config).get("model.family", "")
-    return config_lib.__file__ + (f":{family}" if family in FAMILIES else "")
+    return opening.recipe_of(recipes.take("workdir", argv)[0])
 
 
 def main() -> int:

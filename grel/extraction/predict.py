@@ -25,7 +25,7 @@ from typing import Any, BinaryIO, NamedTuple, Protocol
 import tqdm
 
 from grel import records
-from grel.extraction.reading import Extraction
+from grel.extraction.reading import REMARKS, Extraction, as_record, without_places
 from grel.families.writer import Tally
 from grel.files import journal, textio
 from grel.files.textio import Fault, Item, RecordError, member
@@ -37,8 +37,6 @@ CHUNK = 2048
 _CHUNK_BYTES = 1 << 22
 # Longer ones are refused: with its triples a record must still be a line that can be read.
 MAX_RECORD_BYTES = 1 << 22
-# What is told of a record beside its triples, by the count of the tally that it comes from.
-_REMARKS = {"truncated": "cut", "windowed": "windowed", "unknown_tokens": "unknown_tokens"}
 
 
 class Extracts(Protocol):
@@ -264,20 +262,11 @@ def _to_line(extraction: Extraction) -> tuple[bytes, bool]:
     The places of one name can be as many as the text has words, and every triple that has the name
     repeats them, so that a text far from too long can make a record that is.
     """
-    document, tally = extraction.document, extraction.tally
-    remarks = {
-        name: count if name == "unknown_tokens" else True
-        for name, counted in _REMARKS.items()
-        if (count := getattr(tally, counted))
-    }
-    document = dataclasses.replace(document, other={**document.other, **remarks})
+    document = as_record(extraction)
     try:
         return records.to_line(document), True
     except Fault:
-        triples = (
-            dataclasses.replace(triple, head_spans=(), tail_spans=()) for triple in document.triples
-        )
-        return records.to_line(dataclasses.replace(document, triples=tuple(triples))), False
+        return records.to_line(without_places(document)), False
 
 
 class _Reader:
@@ -354,7 +343,7 @@ def _document(record: Any, number: int) -> Document:
         str(id) if type(id) is int else member(record, "id", str),
         member(record, "text", str),
         # What was told of an earlier extraction is not true of this one.
-        other={name: value for name, value in other.items() if name not in _REMARKS},
+        other={name: value for name, value in other.items() if name not in REMARKS},
     )
 
 

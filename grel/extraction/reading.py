@@ -13,6 +13,9 @@ from grel import records
 from grel.families.writer import Encoding, Tally, Writer
 from grel.records import Document, Span, Triple
 
+# What is told of a record beside its triples, by the count of the tally that it comes from.
+REMARKS = {"truncated": "cut", "windowed": "windowed", "unknown_tokens": "unknown_tokens"}
+
 
 class Part(NamedTuple):
     """A document as the model read it, or a window of it, and what was written."""
@@ -72,6 +75,37 @@ def read_document(
     )
     placed = tuple(with_all_places(document.text, kept))
     return Extraction(dataclasses.replace(document, triples=placed), tally, tuple(parts))
+
+
+def at_least(extraction: Extraction, min_score: float) -> Extraction:
+    """An extraction that was made with a lower `min_score`, as it would be with this one."""
+    triples = extraction.document.triples
+    kept = tuple(triple for triple in triples if _score(triple) >= min_score)
+    dropped = Tally(below_min_score=len(triples) - len(kept))
+    return dataclasses.replace(
+        extraction,
+        document=dataclasses.replace(extraction.document, triples=kept),
+        tally=extraction.tally + dropped,
+    )
+
+
+def as_record(extraction: Extraction) -> Document:
+    """The document with what is told of it beside its triples as further fields of its record."""
+    document, tally = extraction.document, extraction.tally
+    remarks = {
+        name: count if name == "unknown_tokens" else True
+        for name, counted in REMARKS.items()
+        if (count := getattr(tally, counted))
+    }
+    return dataclasses.replace(document, other={**document.other, **remarks})
+
+
+def without_places(document: Document) -> Document:
+    """The document without `head_spans` and `tail_spans`; the entities meant keep their places."""
+    triples = (
+        dataclasses.replace(triple, head_spans=(), tail_spans=()) for triple in document.triples
+    )
+    return dataclasses.replace(document, triples=tuple(triples))
 
 
 def _score(triple: Triple) -> float:
