@@ -76,8 +76,12 @@ extraction.sharing
 training.optimizer training.steps training.examples training.validation
 training.log training.signals training.skipped training.ownership
 training.fit training.trainer training.ahead
+serving.limits serving.metrics serving.batcher serving.model
+serving.requests serving.answers serving.openapi serving.page
+serving.app
+serving.listening
 recipes
-main aot convert score stats compare card checkpoint
+main serve aot convert score stats compare card checkpoint
 corpora.__main__ tables.__main__ report.__main__ pretrained.__main__
 """
 LEVEL = {name: n for n, line in enumerate(LAYERS.split("\n")) for name in line.split()}
@@ -88,7 +92,7 @@ MODULES = {
 # Packages whose __init__ says nothing but what they are.
 BARE = {"", "__init__"} | {
     *("corpora", "data", "decoding", "devices", "extraction", "families", "files", "models", "pods"),
-    *("pretrained", "report", "runs", "scoring", "tables", "text", "training"),
+    *("pretrained", "report", "runs", "scoring", "serving", "tables", "text", "training"),
 }
 
 
