@@ -234,8 +234,13 @@ def _host(scope: Scope) -> str:
 
 async def _refused(request: Request, refused: Exception) -> Response:
     assert isinstance(refused, Refused)
-    wait = {} if refused.retry_after is None else {"retry-after": str(refused.retry_after)}
-    return _error(refused.status, refused.reason, wait)
+    headers = {}
+    if refused.retry_after is not None:
+        headers["retry-after"] = str(refused.retry_after)
+    if refused.status == 408:
+        # The rest of the body is not waited for either.
+        headers["connection"] = "close"
+    return _error(refused.status, refused.reason, headers)
 
 
 async def _http_error(request: Request, error: Exception) -> Response:
