@@ -7,6 +7,7 @@ const graph = (() => {
   const CENTER = { x: WIDTH / 2, y: HEIGHT / 2 };
   const RADIUS = { x: 200, y: 150 };
   const BEND = 46;
+  const LABEL = 9;
 
   function svg(tag, attributes, ...children) {
     const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
@@ -60,7 +61,9 @@ const graph = (() => {
     const [x, y] = [(from.x + to.x) / 2 + (bend * dy) / length, (from.y + to.y) / 2 - (bend * dx) / length];
     return {
       d: `M ${from.x} ${from.y} Q ${x} ${y} ${to.x} ${to.y}`,
-      x: (from.x + to.x) / 4 + x / 2, y: (from.y + to.y) / 4 + y / 2,
+      // Beside the middle of the arrow, on its outer side.
+      x: (from.x + to.x) / 4 + x / 2 + (LABEL * dy) / length,
+      y: (from.y + to.y) / 4 + y / 2 - (LABEL * dx) / length + 4,
     };
   }
 

@@ -38,7 +38,17 @@ class Browser:
             return json.load(response)["value"]
 
     def open(self, path):
-        self._call("POST", "/url", {"url": path.resolve().as_uri()})
+        self.visit(path.resolve().as_uri())
+
+    def visit(self, url):
+        self._call("POST", "/url", {"url": url})
+
+    def wait_for(self, code):
+        """Until an expression of JavaScript is true; a page that never gets there has failed."""
+        self.script(
+            "return new Promise(done => { const look = () => "
+            f"({code}) ? done() : setTimeout(look, 10); look(); }})"
+        )
 
     def _find(self, selector):
         query = {"using": "css selector", "value": selector}
