@@ -1,6 +1,6 @@
-"""Command line: from the raw format of a public corpus to records.
+"""Command line: from the raw format of a corpus or of an annotation tool to records.
 
-    python -m grel.convert --format=NAME --input=PATH --output=FILE.jsonl
+    python -m grel.convert --input=PATH --output=FILE.jsonl
 
 Converting once, strictly, is what lets everything after it trust its input. What was left out or
 bent on the way is counted on standard error, so that no corpus shrinks unnoticed.
@@ -11,12 +11,15 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+import textwrap
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from grel.corpora import inputs
 from grel.corpora.drafts import Note, NoteKind
-from grel.corpora.formats import READERS, files_of
+from grel.corpora.formats import FORMATS
+from grel.corpora.recognition import Format
 from grel.errors import run_command
 from grel.files.textio import Fault, RecordError, decode, numbered_lines, quote, refuse_overwriting
 from grel.records import Document, even_blanks, write_jsonl
@@ -24,33 +27,48 @@ from grel.records import Document, even_blanks, write_jsonl
 _NUM_EXAMPLES = 5
 
 _EPILOG = """\
-formats (all but ptrnet: JSON objects, one a line, in one list, or pretty-printed):
-  ptrnet    PATH.sent, PATH.tup and, if there, PATH.pointer; PATH is the stem, such as DIR/dev, or
-            one of the files
-  copyre    sentText, relationMentions of em1Text, em2Text, label; also SPN4RE
-  casrel    text, triple_list of [head, relation, tail]; also PRGC
-  spert     tokens, entities, relations; also PFN
-  hrl       sentext, relations of rtext, em1, em2, tags (HRL-RE)
-  tplinker  text, relation_list of subject, predicate, object and spans
-  jointer   tokens, spo_list and, if there, spo_details; also ETL-Span
-  jsonl     records of grel itself, to check them and to fill in spans
+formats (of JSON objects, one a line, in one list, or pretty-printed, where fields are named):
+{formats}
 
-Files compressed with gzip are read as they are. A faulty record is reported with file, line and
-reason. The output appears complete or not at all.
+Files compressed with gzip are read as they are. Of a folder all files are read that are of the
+format, those in folders below it too. A faulty record is reported with file, line and reason. The
+output appears complete or not at all. docs/FORMATS.md shows every format.
 Exit status: 0 done, 1 error, 2 wrong usage.
 """
+
+
+def _listed(formats: Mapping[str, Format]) -> str:
+    width = max(map(len, formats)) + 2
+    return "\n".join(
+        textwrap.fill(
+            format.about,
+            width=100,
+            initial_indent=f"  {name:<{width}}",
+            subsequent_indent=" " * (width + 2),
+            break_on_hyphens=False,
+        )
+        for name, format in formats.items()
+    )
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m grel.convert",
         description="Convert a corpus from its raw format to grel's records (JSONL).",
-        epilog=_EPILOG,
+        epilog=_EPILOG.format(formats=_listed(FORMATS)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("--format", required=True, choices=READERS, help="see below")
-    parser.add_argument("--input", required=True, metavar="PATH", help="the corpus; - is stdin")
+    parser.add_argument(
+        "--format",
+        default=inputs.AUTO,
+        choices=(inputs.AUTO, *FORMATS),
+        metavar="NAME",
+        help="see below; by default the input is recognised by its content",
+    )
+    parser.add_argument(
+        "--input", required=True, metavar="PATH", help="a file, or a folder of files; - is stdin"
+    )
     parser.add_argument(
         "--output", required=True, metavar="FILE.jsonl", help="where to write; - is stdout"
     )
@@ -104,7 +122,10 @@ class _Summary:
         for kind in NoteKind:
             if kind is NoteKind.MISSING or self.notes[kind]:
                 yield f"{kind}: {self.notes[kind]:,}"
-            yield from (f"  line {n.line}: {n.detail}" for n in self.examples if n.kind is kind)
+            for note in self.examples:
+                if note.kind is kind:
+                    place = f"{note.file}:{note.line}" if note.file else f"line {note.line}"
+                    yield f"  {place}: {note.detail}"
             if (more := self.notes[kind] - _NUM_EXAMPLES) > 0:
                 yield f"  and {more:,} more"
         yield from self._alike()
@@ -122,24 +143,40 @@ class _Summary:
 
 
 def _run(args: argparse.Namespace) -> None:
-    sources = [*files_of(args.format, args.input), *([args.relations] if args.relations else [])]
+    found = inputs.find(args.input, args.format)
+    sources = [*found.files, *([args.relations] if args.relations else [])]
     refuse_overwriting(sources, [args.output])
+    for line in _about(found):
+        print(line, file=sys.stderr)
     summary = _Summary()
-    write_jsonl(args.output, _convert(args, summary))
+    write_jsonl(args.output, _convert(args, found, summary))
     for line in summary.lines():
         print(line, file=sys.stderr)
 
 
-def _convert(args: argparse.Namespace, summary: _Summary) -> Iterator[Document]:
-    documents = READERS[args.format](
-        args.input,
+def _about(found: inputs.Input) -> Iterator[str]:
+    """What is read, as far as the user did not say it."""
+    if found.why:
+        yield f"format: {found.format} ({found.why})"
+    if found.sources[0].name is not None:
+        yield f"files: {len(found.sources):,}"
+    if found.others:
+        more = f" and {len(found.others) - _NUM_EXAMPLES:,} more"
+        shown = ", ".join(found.others[:_NUM_EXAMPLES])
+        yield f"files of another kind: {shown}{more if len(found.others) > _NUM_EXAMPLES else ''}"
+
+
+def _convert(
+    args: argparse.Namespace, found: inputs.Input, summary: _Summary
+) -> Iterator[Document]:
+    documents = found.read(
         relations=_read_relations(args.relations) if args.relations else None,
         on_error=summary.skip if args.on_error == "skip" else None,
         on_note=summary.note,
     )
     yield from map(summary.count, documents)
     if summary.skipped and not summary.documents:
-        raise RecordError(args.input, None, f"no record of it is in the format {args.format!r}")
+        raise RecordError(args.input, None, f"no record of it is in the format {found.format!r}")
 
 
 def _read_relations(path: str | Path) -> set[str]:

@@ -299,12 +299,14 @@ def read_jsonl(
 def read_documents(
     path: str | Path,
     items: Iterable[Item],
-    parse: Callable[[Item], Document],
+    parse: Callable[[Item], Document | None],
     *,
     relations: Collection[str] | None = None,
     on_error: OnError | None = None,
 ) -> Iterator[Document]:
     """Parses raw records; what every reader of every format does with faulty ones.
+
+    A record of which `parse` makes None is passed over.
 
     A record is faulty if `parse` raises Fault, or RecordError to name a place of its own, if the
     document fails `check`, if its id was seen before, or if it holds a relation that is not in
@@ -315,6 +317,8 @@ def read_documents(
     for item in items:
         try:
             document = parse(item)
+            if document is None:
+                continue
             check(document)
             if document.id in line_of_id:
                 first = line_of_id[document.id]

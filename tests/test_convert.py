@@ -9,7 +9,7 @@ import pytest
 
 from grel import convert
 from grel.corpora.drafts import NoteKind
-from grel.corpora.formats import READERS
+from grel.corpora.formats import FORMATS
 from grel.records import read_jsonl
 
 REPO = Path(__file__).parents[1]
@@ -166,15 +166,51 @@ def test_help_names_every_format(capsys):
     assert exit_info.value.code == 0
     lines = capsys.readouterr().out.splitlines()
     assert {line.split()[0] for line in lines if line.startswith("  ") and line.split()} >= set(
-        READERS
+        FORMATS
     )
+
+
+def test_the_format_is_recognised_and_told(written, run):
+    status, documents, lines = run(written(RECORD), format="auto")
+    assert (status, [document.id for document in documents]) == (0, ["raw-1"])
+    assert lines[0] == "format: copyre (its records have sentText and relationMentions)"
+    assert lines[1] == "documents: 1"
+
+
+def test_what_is_of_no_format_is_one_line(written, run):
+    status, documents, lines = run(written({"sentence": "x"}), format="auto")
+    assert (status, documents, len(lines)) == (1, None, 1)
+    assert "no format fits it: it is JSON objects with the fields 'sentence'" in lines[0]
+
+
+def test_a_folder_is_told(tmp_path, capsys):
+    folder = tmp_path / "corpus"
+    folder.mkdir()
+    for name in ("a.json", "b.json"):
+        (folder / name).write_text(json.dumps(_with(em1Text="Bob")) + "\n")
+    for number in range(7):
+        (folder / f"{number}.md").write_text("x")
+    output = tmp_path / "out.jsonl"
+    assert convert.main([f"--input={folder}", f"--output={output}"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[1:3] == [
+        "files: 2",
+        "files of another kind: 0.md, 1.md, 2.md, 3.md, 4.md and 2 more",
+    ]
+    assert lines[6:8] == ["  a.json:1: 'Bob'", "  b.json:1: 'Bob'"]
+    assert [document.id for document in read_jsonl(output)] == ["a-1", "b-1"]
+
+
+def test_standard_input_needs_a_format(capsys):
+    assert convert.main(["--input=-", "--output=-"]) == 2
+    assert "say its --format" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     "argv",
     [
         [],
-        ["--format=copyre", "--input=x"],
+        ["--input=x"],
         ["--format=word", "--input=x", "--output=y"],
         ["--format=copyre", "--input=x", "--output=y", "--on_error=ask"],
     ],

@@ -28,7 +28,11 @@ text.linearize text.bio text.windows
 text.wordpiece text.vectors
 text.words text.vocabulary
 corpora.drafts corpora.card corpora.synthetic
+corpora.readers.shapes corpora.readers.ptrnet
+corpora.readers.names corpora.readers.tokens corpora.readers.offsets
+corpora.recognition
 corpora.formats
+corpora.inputs
 corpora.corpus_builder
 corpora.builders
 corpora.sources
@@ -91,8 +95,9 @@ MODULES = {
 }
 # Packages whose __init__ says nothing but what they are.
 BARE = {"", "__init__"} | {
-    *("corpora", "data", "decoding", "devices", "extraction", "families", "files", "models", "pods"),
-    *("pretrained", "report", "runs", "scoring", "serving", "tables", "text", "training"),
+    *("corpora", "corpora.readers", "data", "decoding", "devices", "extraction", "families"),
+    *("files", "models", "pods", "pretrained", "report", "runs", "scoring", "serving", "tables"),
+    *("text", "training"),
 }
 
 

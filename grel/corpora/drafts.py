@@ -12,9 +12,9 @@ import enum
 import functools
 import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
 
 from grel.files.textio import Item, quote
 from grel.records import (
@@ -38,14 +38,19 @@ class NoteKind(enum.StrEnum):
     TRIMMED = "name or position with blanks around it: trimmed"
     NO_RELATION = "pair of entities labeled as not related (None, NA, no_relation, Other): left out"
     REPEATED = "further occurrence of the same triple: left out"
+    SCATTERED = "entity in several pieces: kept, without a span"
+    UNNAMED = "relation without a label: left out"
+    OTHER = "annotation that is neither an entity nor a relation of two: left out"
+    REJECTED = "text that was rejected, ignored or skipped when it was annotated: left out"
 
 
 class Note(NamedTuple):
-    """One such decision, about a record that was read."""
+    """One such decision, about a record that was read; `file` is named where there are several."""
 
     line: int
     kind: NoteKind
     detail: str
+    file: str = ""
 
 
 # Labels that corpora give to pairs that they state no relation of; SemEval-2010 has `Other`.
@@ -55,71 +60,118 @@ OnNote = Callable[[Note], None]
 Remark = Callable[[NoteKind, str], None]
 
 
-class Reader(Protocol):
-    """Reads a corpus file; `relations` and `on_error` are those of `records.read_jsonl`.
+class Options(TypedDict, total=False):
+    """What every reader takes; `relations` and `on_error` are those of `records.read_jsonl`.
 
-    A document's id is the file's where the format has one, else `<file stem>-<line>`; in a file
-    that is one JSON list the place in the list stands for the line. `on_note` is called with the
-    notes on a document right before it is given out.
+    Attributes:
+        on_note: is called with the notes on a document right before it is given out.
+        stem: what ids begin with, by default the name of the file without its ending.
     """
 
-    def __call__(
-        self,
-        path: str | Path,
-        *,
-        relations: Collection[str] | None = None,
-        on_error: OnError | None = None,
-        on_note: OnNote | None = None,
-    ) -> Iterator[Document]: ...
+    relations: Collection[str] | None
+    on_error: OnError | None
+    on_note: OnNote | None
+    stem: str | None
+
+
+class Reader(Protocol):
+    """Reads a corpus file.
+
+    A document's id is the file's where the format has one, else `<stem>-<line>`; in a file that is
+    one JSON list the place in the list stands for the line.
+    """
+
+    def __call__(self, path: str | Path, **options: Unpack[Options]) -> Iterator[Document]: ...
+
+
+class Entity(NamedTuple):
+    """A name with a type; there is no span where it stands in several pieces."""
+
+    text: str
+    type: str
+    span: Span | None
 
 
 class Draft(NamedTuple):
-    """What a file says of one sentence; None stands for what it does not say."""
+    """What a file says of one sentence; None stands for what it does not say.
+
+    Attributes:
+        other: further fields of its record.
+        entities: become the field `entities` of the record, a list of `{"text", "type", "span"}`.
+        scattered: names that are no stretch of the text but several pieces of it; those that come
+            without a span are not searched for.
+    """
 
     text: str
     triples: list[Triple]
     id: str | None = None
     other: Mapping[str, Any] | None = None
+    entities: Sequence[Entity] = ()
+    scattered: Collection[str] = ()
+
+
+def stem_of(path: str | Path, options: Options) -> str:
+    """What the ids of the documents of a file begin with, or are."""
+    return options.get("stem") or ("stdin" if str(path) == "-" else Path(path).stem)
 
 
 def read_drafts(
     path: str | Path,
     items: Iterable[Item],
-    parse: Callable[[Item, Remark], Draft],
-    *,
-    relations: Collection[str] | None,
-    on_error: OnError | None,
-    on_note: OnNote | None,
+    parse: Callable[[Item, Remark], Draft | None],
+    **options: Unpack[Options],
 ) -> Iterator[Document]:
     """A `Reader` of the raw records `items`; `parse` may raise Fault or RecordError.
 
     Names are trimmed. An entity without a span, or with one that does not spell it, gets the first
     place where `locate` finds it. Pairs with a label that says "no relation" are no triples, unless
-    `relations` has that label.
+    `relations` has that label. Where `parse` gives None the record is left out, and what it
+    remarked is told at once.
     """
-    stem = "stdin" if str(path) == "-" else Path(path).stem
+    stem = stem_of(path, options)
+    relations, on_error = options.get("relations"), options.get("on_error")
+    on_note = options.get("on_note") or (lambda note: None)
     notes: list[Note] = []
 
-    def document(item: Item) -> Document:
+    def document(item: Item) -> Document | None:
         notes.clear()
 
         def remark(kind: NoteKind, detail: str) -> None:
             notes.append(Note(item.line, kind, detail))
 
         draft = parse(item, remark)
-        id = f"{stem}-{item.number or item.line}" if draft.id is None else draft.id
-        triples = _settled(draft, frozenset(relations or ()), remark)
-        return Document(id, draft.text, triples, draft.other or {})
-
-    for read in read_documents(path, items, document, relations=relations, on_error=on_error):
-        if on_note is not None:
+        if draft is None:
             for note in notes:
                 on_note(note)
+            return None
+        id = f"{stem}-{item.number or item.line}" if draft.id is None else draft.id
+        triples = _settled(draft, frozenset(relations or ()), remark)
+        entities = _fields(draft, remark)
+        other = {**(draft.other or {}), **({"entities": entities} if entities else {})}
+        return Document(id, draft.text, triples, other)
+
+    for read in read_documents(path, items, document, relations=relations, on_error=on_error):
+        for note in notes:
+            on_note(note)
         yield read
 
 
+def _fields(draft: Draft, remark: Remark) -> list[dict[str, Any]]:
+    """The entities as the record has them; those of blanks alone are left out."""
+    fields = []
+    for entity in dict.fromkeys(draft.entities):
+        if not entity.text.strip():
+            remark(NoteKind.OTHER, f"{quote(entity.type)} on blanks")
+            continue
+        field: dict[str, Any] = {"text": entity.text.strip(), "type": entity.type}
+        if entity.span is not None:
+            field["span"] = list(_without_blank_ends(draft.text, entity.span))
+        fields.append(field)
+    return fields
+
+
 def _settled(draft: Draft, known: Collection[str], remark: Remark) -> tuple[Triple, ...]:
-    place = functools.cache(functools.partial(_place, draft.text, remark))
+    place = functools.cache(functools.partial(_place, draft, remark))
     triples = []
     for triple in draft.triples:
         names = triple.head, triple.relation, triple.tail
@@ -148,9 +200,13 @@ def _settled(draft: Draft, known: Collection[str], remark: Remark) -> tuple[Trip
 
 
 def _place(
-    text: str, remark: Remark, name: str, span: Span | None, spans: tuple[Span, ...]
+    draft: Draft, remark: Remark, name: str, span: Span | None, spans: tuple[Span, ...]
 ) -> tuple[Span | None, tuple[Span, ...]]:
     """Where a name stands, and all its places if they were annotated."""
+    text = draft.text
+    if span is None and name in draft.scattered:
+        remark(NoteKind.SCATTERED, quote(name))
+        return None, ()
     if span is not None:
         tight, *others = (_without_blank_ends(text, one) for one in (span, *spans))
         if all(spells(text, one, name) for one in (tight, *others)):

@@ -23,7 +23,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, NamedTuple, TypeVar
+from typing import IO, Any, BinaryIO, Generic, NamedTuple, TypeVar
 
 from grel.errors import UserError
 
@@ -71,15 +71,15 @@ class RecordError(UserError):
         super().__init__(f"{path}: {reason}" if line is None else f"{path}:{line}: {reason}")
 
 
-class Item(NamedTuple):
+class Item(NamedTuple, Generic[T]):
     """A raw record and where it stands, from 1; `number` is its place in a JSON list."""
 
     line: int
-    data: bytes
+    data: T
     number: int | None = None
 
 
-def numbered_lines(path: str | Path) -> Iterator[Item]:
+def numbered_lines(path: str | Path) -> Iterator[Item[bytes]]:
     """Lines without their ends; `-` is standard input.
 
     A byte order mark is dropped, and of a line over `MAX_LINE_BYTES` all but the start, which is
@@ -89,12 +89,12 @@ def numbered_lines(path: str | Path) -> Iterator[Item]:
         yield from guarded(path, _lines(file))
 
 
-def json_lines(path: str | Path) -> Iterator[Item]:
+def json_lines(path: str | Path) -> Iterator[Item[bytes]]:
     """`numbered_lines` without blank ones at the end; others are left to be found faulty."""
     return _without_blank_end(numbered_lines(path))
 
 
-def json_items(path: str | Path) -> Iterator[Item]:
+def json_items(path: str | Path) -> Iterator[Item[bytes]]:
     """The records of a JSON file, one a line or however it is laid out; none is parsed yet.
 
     A file that is one list has its items as records, and one whose first line does not end a value
@@ -109,7 +109,7 @@ def json_items(path: str | Path) -> Iterator[Item]:
 class Input(NamedTuple):
     """The items of a file, and whether it was taken for "jsonl" or "text", by a guess or not."""
 
-    items: Iterator[Item]
+    items: Iterator[Item[bytes]]
     format: str
     is_guess: bool
 
@@ -132,8 +132,11 @@ def text_or_json(path: str | Path, format: str = "auto") -> Iterator[Input]:
 
 
 @contextlib.contextmanager
-def opened(path: str | Path) -> Iterator[Opened]:
-    """The file, decompressed, and closed in the end; RecordError where it can't be read."""
+def opened(path: str | Path, *, any_content: bool = False) -> Iterator[Opened]:
+    """The file, decompressed, and closed in the end; RecordError where it can't be read.
+
+    Unless `any_content` is welcome, what is no text in UTF-8 by its first bytes is refused.
+    """
     with contextlib.ExitStack() as stack:
         try:
             file = stack.enter_context(open(path, "rb")) if str(path) != "-" else _stdin()
@@ -141,7 +144,7 @@ def opened(path: str | Path) -> Iterator[Opened]:
         except OSError as error:
             raise _cannot_read(path, error) from None
         for mark, what in _FOREIGN.items():
-            if start.startswith(mark):
+            if start.startswith(mark) and not any_content:
                 raise RecordError(path, None, f"not UTF-8 text but {what}")
         yield gzip.GzipFile(mode="rb", fileobj=file) if start.startswith(_GZIP) else file
 
@@ -188,7 +191,7 @@ def _raw_lines(file: Opened) -> Iterator[bytes]:
     return iter(functools.partial(file.readline, _LONGEST_READ), b"")
 
 
-def _lines(file: Opened, head: Sequence[bytes] = ()) -> Iterator[Item]:
+def _lines(file: Opened, head: Sequence[bytes] = ()) -> Iterator[Item[bytes]]:
     for line, data in enumerate(itertools.chain(head, _raw_lines(file)), start=1):
         rest = data
         while len(rest) == _LONGEST_READ and not rest.endswith(b"\n"):
@@ -198,8 +201,8 @@ def _lines(file: Opened, head: Sequence[bytes] = ()) -> Iterator[Item]:
         yield Item(line, data.removesuffix(b"\n").removesuffix(b"\r"))
 
 
-def _without_blank_end(items: Iterator[Item]) -> Iterator[Item]:
-    blank: list[Item] = []
+def _without_blank_end(items: Iterator[Item[bytes]]) -> Iterator[Item[bytes]]:
+    blank: list[Item[bytes]] = []
     for item in items:
         if not item.data.strip():
             # One stands for all that follow it, or a file of line ends would fill the memory.
@@ -210,7 +213,7 @@ def _without_blank_end(items: Iterator[Item]) -> Iterator[Item]:
         blank = []
 
 
-def _json_items(path: str | Path, file: Opened, head: Sequence[bytes]) -> Iterator[Item]:
+def _json_items(path: str | Path, file: Opened, head: Sequence[bytes]) -> Iterator[Item[bytes]]:
     first = _first_line(head)
     is_list = first.lstrip().startswith(b"[")
     if is_list or _UNFINISHED.search(first):
@@ -219,7 +222,7 @@ def _json_items(path: str | Path, file: Opened, head: Sequence[bytes]) -> Iterat
         yield from _lines(file, head)
 
 
-def _split(path: str | Path, data: bytes, *, is_list: bool) -> Iterator[Item]:
+def _split(path: str | Path, data: bytes, *, is_list: bool) -> Iterator[Item[bytes]]:
     """Splits a JSON list, or values side by side.
 
     The parser forgives, so that each item is judged by itself.

@@ -10,82 +10,10 @@ from grel.corpora.drafts import Note, NoteKind
 from grel.corpora.formats import READERS
 from grel.files.textio import MAX_LINE_BYTES, RecordError, quote
 from grel.records import Document, Triple
+from tests.corpora.samples import MEMBERS, POINTER, SAME, TEXT, TOKENS, TRIPLES, TUP, told
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no corpora at {DATA}")
-
-TEXT = "Time : Ann Moore runs Time Inc. in Medellin"
-TOKENS = TEXT.split()
-TRIPLES = (
-    Triple("Ann Moore", "/business/person/company", "Time Inc.", (7, 16), (22, 31)),
-    Triple("Time Inc.", "located in", "Medellin", (22, 31), (35, 43)),
-)
-MEMBERS = [(t.head, t.relation, t.tail) for t in TRIPLES]
-
-
-def _spo(head_name, relation_name, tail_name, **more):
-    return [{head_name: h, relation_name: r, tail_name: t, **more} for h, r, t in MEMBERS]
-
-
-SAME = {
-    "copyre": {
-        "sentText": TEXT,
-        "articleId": "x",
-        "relationMentions": _spo("em1Text", "label", "em2Text"),
-        "sentId": "1",
-    },
-    "casrel": {"text": TEXT, "triple_list": MEMBERS},
-    "spert": {
-        "tokens": TOKENS,
-        "entities": [
-            {"type": "Org", "start": 5, "end": 7},
-            {"type": "Peop", "start": 2, "end": 4},
-            {"type": "Loc", "start": 8, "end": 9},
-        ],
-        "relations": [
-            {"type": MEMBERS[0][1], "head": 1, "tail": 0},
-            {"type": MEMBERS[1][1], "head": 0, "tail": 2},
-        ],
-    },
-    "hrl": {
-        "sentext": TEXT,
-        "entities": ["Ann Moore"],
-        "relations": [
-            {"em1": h, "rtext": r, "em2": t, "tags": tags}
-            for (h, r, t), tags in zip(
-                MEMBERS, ([6, 0, 4, 1, 0, 5, 2, 0, 6], [0, 0, 6, 3, 0, 4, 1, 0, 5]), strict=True
-            )
-        ],
-    },
-    "tplinker": {
-        "text": TEXT,
-        "relation_list": [
-            {
-                "subject": t.head,
-                "predicate": t.relation,
-                "object": t.tail,
-                "subj_char_span": t.head_span,
-                "obj_char_span": t.tail_span,
-                "subj_tok_span": [0, 1],
-            }
-            for t in TRIPLES
-        ],
-    },
-    "jointer": {
-        "tokens": TOKENS,
-        "spo_list": MEMBERS,
-        "spo_details": [
-            [2, 4, "Peop", MEMBERS[0][1], 5, 7, "Org"],
-            [5, 7, "Org", MEMBERS[1][1], 8, 9, "Loc"],
-        ],
-        "pos_tags": [],
-    },
-    "jsonl": {
-        "id": "data-1",
-        "text": TEXT,
-        "triples": _spo("head", "relation", "tail"),
-    },
-}
 
 
 @pytest.fixture
@@ -121,14 +49,7 @@ def _all(format, path, **options):
 @pytest.mark.parametrize("format", SAME)
 def test_every_format_says_the_same(written, format, as_list):
     path = written([SAME[format]] if as_list else SAME[format])
-    assert _all(format, path) == ([Document("data-1", TEXT, TRIPLES)], [], [])
-
-
-TUP = " | ".join(f"{head} ; {tail} ; {relation}" for head, relation, tail in MEMBERS)
-POINTER = " | ".join(
-    f"{places} {relation}"
-    for places, (_, relation, _) in zip(("2 3 5 6", "5 6 8 8"), MEMBERS, strict=True)
-)
+    assert _all(format, path) == ([told(format)], [], [])
 
 
 @pytest.mark.parametrize("pointer", [None, POINTER + "\n", POINTER + "\r\n"])
@@ -277,7 +198,7 @@ def test_pretty_printed_and_compressed_files_say_the_same(tmp_path, format):
         for compress in (bytes, gzip.compress):
             (tmp_path / "data.json").write_bytes(compress(data.encode()))
             documents, notes, errors = _all(format, tmp_path / "data.json")
-            assert documents == [Document("data-1", TEXT, TRIPLES)]
+            assert documents == [told(format)]
             assert notes == errors == []
 
 

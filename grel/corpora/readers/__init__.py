@@ -1,0 +1,1 @@
+"""Readers of raw formats, grouped by how a format says where an entity stands."""
