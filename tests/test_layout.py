@@ -29,7 +29,7 @@ text.wordpiece text.vectors
 text.words text.vocabulary
 corpora.drafts corpora.card corpora.synthetic
 corpora.readers.shapes corpora.readers.ptrnet
-corpora.readers.names corpora.readers.tokens corpora.readers.offsets
+corpora.readers.names corpora.readers.tokens corpora.readers.offsets corpora.readers.pairs
 corpora.recognition
 corpora.formats
 corpora.inputs

@@ -41,7 +41,8 @@ class NoteKind(enum.StrEnum):
     SCATTERED = "entity in several pieces: kept, without a span"
     UNNAMED = "relation without a label: left out"
     OTHER = "annotation that is neither an entity nor a relation of two: left out"
-    REJECTED = "text that was rejected, ignored or skipped when it was annotated: left out"
+    FURTHER = "further annotation of the same text: left out"
+    REJECTED = "text that was rejected, skipped or never annotated: left out"
 
 
 class Note(NamedTuple):
@@ -85,7 +86,7 @@ class Reader(Protocol):
 
 
 class Entity(NamedTuple):
-    """A name with a type; there is no span where it stands in several pieces."""
+    """A name with a type; one without a span is searched for, unless its pieces are `scattered`."""
 
     text: str
     type: str
@@ -163,9 +164,12 @@ def _fields(draft: Draft, remark: Remark) -> list[dict[str, Any]]:
         if not entity.text.strip():
             remark(NoteKind.OTHER, f"{quote(entity.type)} on blanks")
             continue
-        field: dict[str, Any] = {"text": entity.text.strip(), "type": entity.type}
-        if entity.span is not None:
-            field["span"] = list(_without_blank_ends(draft.text, entity.span))
+        name, span = entity.text.strip(), entity.span
+        if span is None and name not in draft.scattered:
+            span = next(iter(locate(draft.text, name)), None)
+        field: dict[str, Any] = {"text": name, "type": entity.type}
+        if span is not None:
+            field["span"] = list(_without_blank_ends(draft.text, span))
         fields.append(field)
     return fields
 

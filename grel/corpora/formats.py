@@ -14,14 +14,18 @@ that ask for less.
 from __future__ import annotations
 
 from grel.corpora.drafts import Reader
-from grel.corpora.readers import names, offsets, ptrnet, tokens
+from grel.corpora.readers import names, offsets, pairs, ptrnet, tokens
 from grel.corpora.readers.shapes import json_reader
-from grel.corpora.recognition import Format, Head, has_fields
+from grel.corpora.recognition import Format, Head, any_of, begins, has_fields
 
 
 def _is_ptrnet(head: Head) -> str | None:
     return "its name ends as one of parallel files" if head.path.suffix in ptrnet.SUFFIXES else None
 
+
+_is_labelstudio = any_of(
+    has_fields("data", "annotations.result"), has_fields("data", "predictions.result")
+)
 
 FORMATS: dict[str, Format] = {
     "jsonl": Format(
@@ -65,6 +69,66 @@ FORMATS: dict[str, Format] = {
         "JointER, ETL-Span: tokens, spo_list and, if there, spo_details",
         json_reader(tokens.jointer),
         has_fields("tokens", "spo_list"),
+    ),
+    "doccano": Format(
+        "doccano, relations: text, entities of id, start_offset, end_offset, label, relations of "
+        "from_id, to_id, type",
+        json_reader(offsets.doccano),
+        has_fields("text", "entities.start_offset", "relations.from_id"),
+    ),
+    "labelstudio": Format(
+        "Label Studio, JSON: data, annotations or predictions of results: labels and relations",
+        json_reader(offsets.labelstudio),
+        _is_labelstudio,
+    ),
+    "prodigy": Format(
+        "Prodigy, rel.manual: text, tokens, spans, relations of head_span, child_span, label",
+        json_reader(offsets.prodigy),
+        has_fields("text", "tokens.start", "relations.child"),
+    ),
+    "dygie": Format(
+        "DyGIE++, SciERC: doc_key, sentences, ner, relations of [start, end, start, end, label]",
+        json_reader(tokens.dygie),
+        has_fields("sentences", "relations", "doc_key"),
+    ),
+    "docred": Format(
+        "DocRED, Re-DocRED: sents, vertexSet of mentions, labels of h, t, r",
+        json_reader(tokens.docred),
+        has_fields("sents", "vertexSet"),
+    ),
+    "gliner": Format(
+        "GLiNER, GLiREL: tokenized_text, ner of [first, last, type], relations",
+        json_reader(tokens.gliner),
+        has_fields("tokenized_text", "ner", "relations"),
+    ),
+    "tacred": Format(
+        "TACRED and its revisions: token, subj_start, subj_end, obj_start, obj_end, relation; "
+        "records of one sentence are joined, here and in the next two",
+        pairs.pair_reader(pairs.tacred),
+        has_fields("token", "subj_start", "obj_start", "relation"),
+    ),
+    "opennre": Format(
+        "OpenNRE: text or token, h and t with pos, relation",
+        pairs.pair_reader(pairs.opennre),
+        has_fields("h.pos", "t.pos", "relation"),
+    ),
+    "fewrel": Format(
+        "FewRel: one object of relations, with lists of tokens, h, t",
+        pairs.fewrel,
+        begins(
+            r'\{\s*"[^"]*"\s*:\s*\[\s*\{\s*"(tokens|h|t)"\s*:',
+            "it is an object of lists of tokens, h and t",
+        ),
+    ),
+    "duie": Format(
+        "DuIE 1.0, 2.0: text, spo_list of subject, predicate, object and types",
+        json_reader(names.duie),
+        has_fields("text", "spo_list.predicate"),
+    ),
+    "rebel": Format(
+        "REBEL: text, triples of subject, predicate, object; or context, triplets",
+        json_reader(names.rebel),
+        any_of(has_fields("text", "triples.subject"), has_fields("context", "triplets")),
     ),
 }
 

@@ -97,6 +97,15 @@ def has_fields(*names: str) -> Fits:
     return fits
 
 
+def any_of(*choices: Fits) -> Fits:
+    """Fits what one of several fits."""
+
+    def fits(head: Head) -> str | None:
+        return next((why for choice in choices if (why := choice(head))), None)
+
+    return fits
+
+
 def _has(record: Mapping[str, Any], name: str) -> bool:
     first, _, rest = name.partition(".")
     if not rest:
@@ -109,12 +118,12 @@ def _has(record: Mapping[str, Any], name: str) -> bool:
     )
 
 
-def has_line(pattern: str, why: str) -> Fits:
-    """Fits text whose first line that is not blank matches the pattern to its end."""
+def begins(pattern: str, why: str) -> Fits:
+    """Fits text that begins with what the regular expression matches, blanks aside."""
     compiled = re.compile(pattern)
 
     def fits(head: Head) -> str | None:
-        return why if head.lines and compiled.fullmatch(head.lines[0]) else None
+        return why if compiled.match(head.text.lstrip()) else None
 
     return fits
 

@@ -28,6 +28,7 @@ from typing import IO, Any, BinaryIO, Generic, NamedTuple, TypeVar
 from grel.errors import UserError
 
 MAX_LINE_BYTES = 1 << 24
+MAX_FILE_BYTES = 1 << 28
 INPUT_FORMATS = ("auto", "jsonl", "text")
 
 T = TypeVar("T")
@@ -87,6 +88,18 @@ def numbered_lines(path: str | Path) -> Iterator[Item[bytes]]:
     """
     with opened(path) as file:
         yield from guarded(path, _lines(file))
+
+
+def whole(path: str | Path) -> bytes:
+    """A file that is one record, with up to `MAX_FILE_BYTES`; RecordError where it can't be read.
+
+    A byte order mark is dropped.
+    """
+    with opened(path) as file:
+        (data,) = guarded(path, (file.read(MAX_FILE_BYTES + 1) for _ in range(1)))
+    if len(data) > MAX_FILE_BYTES:
+        raise RecordError(path, None, f"longer than {MAX_FILE_BYTES:,} bytes; divide it")
+    return data.removeprefix(_BYTE_ORDER_MARK)
 
 
 def json_lines(path: str | Path) -> Iterator[Item[bytes]]:
@@ -265,11 +278,11 @@ def parse_object(data: bytes) -> dict[str, Any]:
     return expect(parse_json(data), dict, "the record")
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes, max_bytes: int = MAX_LINE_BYTES) -> Any:
     """The one JSON value in `data`; raises Fault, also for a line that is too long or blank."""
     if not data.strip():
         raise Fault("blank line")
-    text = decode(data)
+    text = decode(data, max_bytes)
     try:
         value = _STRICT.decode(text)
         # Half of a surrogate pair can only come from an escape, and could never be written again.
@@ -286,10 +299,10 @@ def parse_json(data: bytes) -> Any:
     return value
 
 
-def decode(data: bytes) -> str:
+def decode(data: bytes, max_bytes: int = MAX_LINE_BYTES) -> str:
     """UTF-8 to text; raises Fault, also for a line that is too long."""
-    if len(data) > MAX_LINE_BYTES:
-        raise Fault(f"longer than {MAX_LINE_BYTES:,} bytes")
+    if len(data) > max_bytes:
+        raise Fault(f"longer than {max_bytes:,} bytes")
     if b"\0" in data:
         raise Fault("holds a zero byte, as UTF-16 does; save the file as UTF-8")
     try:

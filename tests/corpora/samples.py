@@ -84,14 +84,21 @@ SAME = {
 _TYPES = {"Ann Moore": "Peop", "Time Inc.": "Org", "Medellin": "Loc"}
 _SPANS = {t.head: t.head_span for t in TRIPLES} | {t.tail: t.tail_span for t in TRIPLES}
 # Entities of the formats that have types, in the order in which the example has them.
-ENTITIES = {
-    "spert": ["Time Inc.", "Ann Moore", "Medellin"],
-    "jointer": ["Ann Moore", "Time Inc.", "Medellin"],
-}
+NAMES = ["Ann Moore", "Time Inc.", "Medellin"]
+ENTITIES = dict.fromkeys(
+    ["jointer", "doccano", "labelstudio", "prodigy", "dygie", "docred", "gliner", "tacred", "duie"],
+    NAMES,
+)
+ENTITIES["spert"] = ["Time Inc.", "Ann Moore", "Medellin"]
 
 
-def told(format, id="data-1"):
+# Formats whose sample has an id of its own.
+OWN_IDS = {"jsonl": "data-1", "doccano": "7", "labelstudio": "7", "dygie": "d", "rebel": "d"}
+
+
+def told(format):
     """The document that the example is."""
+    id = OWN_IDS.get(format, "data-1")
     entities = [
         {"text": name, "type": _TYPES[name], "span": list(_SPANS[name])}
         for name in ENTITIES.get(format, [])
@@ -105,8 +112,193 @@ POINTER = " | ".join(
     for places, (_, relation, _) in zip(("2 3 5 6", "5 6 8 8"), MEMBERS, strict=True)
 )
 
+_TOKENS = {"Ann Moore": (2, 4), "Time Inc.": (5, 7), "Medellin": (8, 9)}
+_PAIRS = [(0, MEMBERS[0][1], 1), (1, MEMBERS[1][1], 2)]
+
+# Formats of JSON objects that say where an entity stands, or have one relation a record.
+PLACED = {
+    "doccano": {
+        "id": 7,
+        "text": TEXT,
+        "entities": [
+            {
+                "id": 10 + number,
+                "label": _TYPES[name],
+                "start_offset": _SPANS[name][0],
+                "end_offset": _SPANS[name][1],
+            }
+            for number, name in enumerate(NAMES)
+        ],
+        "relations": [
+            {"id": number, "from_id": 10 + head, "to_id": 10 + tail, "type": label}
+            for number, (head, label, tail) in enumerate(_PAIRS)
+        ],
+        "Comments": [],
+    },
+    "labelstudio": {
+        "id": 7,
+        "data": {"text": TEXT},
+        "annotations": [
+            {
+                "id": 1,
+                "was_cancelled": False,
+                "result": [
+                    {
+                        "id": name,
+                        "type": "labels",
+                        "from_name": "label",
+                        "to_name": "text",
+                        "value": {
+                            "start": _SPANS[name][0],
+                            "end": _SPANS[name][1],
+                            "text": name,
+                            "labels": [_TYPES[name]],
+                        },
+                    }
+                    for name in NAMES
+                ]
+                + [
+                    {
+                        "type": "relation",
+                        "from_id": NAMES[head],
+                        "to_id": NAMES[tail],
+                        "direction": "right",
+                        "labels": [label],
+                    }
+                    for head, label, tail in _PAIRS
+                ],
+            }
+        ],
+        "predictions": [],
+    },
+    "prodigy": {
+        "text": TEXT,
+        "tokens": [{"text": token, "start": 0, "end": 4, "id": 0} for token in TOKENS],
+        "spans": [
+            {"start": _SPANS[name][0], "end": _SPANS[name][1], "label": _TYPES[name]}
+            for name in NAMES
+        ],
+        "relations": [
+            {
+                "head": _TOKENS[NAMES[head]][1] - 1,
+                "child": _TOKENS[NAMES[tail]][1] - 1,
+                "head_span": {"start": _SPANS[NAMES[head]][0], "end": _SPANS[NAMES[head]][1]},
+                "child_span": {"start": _SPANS[NAMES[tail]][0], "end": _SPANS[NAMES[tail]][1]},
+                "label": label,
+            }
+            for head, label, tail in _PAIRS
+        ],
+        "answer": "accept",
+    },
+    "dygie": {
+        "doc_key": "d",
+        "sentences": [TOKENS[:2], TOKENS[2:]],
+        "ner": [[], [[_TOKENS[n][0], _TOKENS[n][1] - 1, _TYPES[n]] for n in NAMES]],
+        "relations": [
+            [],
+            [
+                [
+                    *(_TOKENS[NAMES[head]][0], _TOKENS[NAMES[head]][1] - 1),
+                    *(_TOKENS[NAMES[tail]][0], _TOKENS[NAMES[tail]][1] - 1),
+                    *(label, 0.9),
+                ]
+                for head, label, tail in _PAIRS
+            ],
+        ],
+        "clusters": [],
+    },
+    "docred": {
+        "sents": [TOKENS[:2], TOKENS[2:]],
+        "vertexSet": [
+            [
+                {
+                    "name": name,
+                    "sent_id": 1,
+                    "pos": [place - 2 for place in _TOKENS[name]],
+                    "type": _TYPES[name],
+                }
+            ]
+            for name in NAMES
+        ],
+        "labels": [{"h": h, "t": t, "r": label, "evidence": [1]} for h, label, t in _PAIRS],
+    },
+    "gliner": {
+        "tokenized_text": TOKENS,
+        "ner": [[_TOKENS[n][0], _TOKENS[n][1] - 1, _TYPES[n], n] for n in NAMES],
+        "relations": [[head, tail, label] for head, label, tail in _PAIRS],
+    },
+    "duie": {
+        "text": TEXT,
+        "spo_list": [
+            {
+                "subject": NAMES[head],
+                "predicate": label,
+                "object": {"@value": NAMES[tail]},
+                "subject_type": _TYPES[NAMES[head]],
+                "object_type": {"@value": _TYPES[NAMES[tail]]},
+            }
+            for head, label, tail in _PAIRS
+        ],
+    },
+    "rebel": {
+        "docid": "d",
+        "text": TEXT,
+        "triples": [
+            {
+                "subject": {"surfaceform": NAMES[head], "boundaries": _SPANS[NAMES[head]]},
+                "predicate": {"surfaceform": label, "boundaries": None},
+                "object": {"surfaceform": NAMES[tail], "boundaries": None},
+            }
+            for head, label, tail in _PAIRS
+        ],
+    },
+}
+ROWS = {
+    "tacred": [
+        {
+            "id": f"{number}",
+            "token": TOKENS,
+            "relation": label,
+            "subj_start": _TOKENS[NAMES[head]][0],
+            "subj_end": _TOKENS[NAMES[head]][1] - 1,
+            "subj_type": _TYPES[NAMES[head]],
+            "obj_start": _TOKENS[NAMES[tail]][0],
+            "obj_end": _TOKENS[NAMES[tail]][1] - 1,
+            "obj_type": _TYPES[NAMES[tail]],
+        }
+        for number, (head, label, tail) in enumerate(_PAIRS)
+    ],
+    "opennre": [
+        {
+            "text": TEXT,
+            "relation": label,
+            "h": {"name": NAMES[head], "id": "Q1", "pos": _SPANS[NAMES[head]]},
+            "t": {"name": NAMES[tail], "id": "Q2", "pos": _SPANS[NAMES[tail]]},
+        }
+        for head, label, tail in _PAIRS
+    ],
+}
+FEWREL = {
+    label: [
+        {
+            "tokens": TOKENS,
+            "h": [NAMES[head], "Q1", [list(range(*_TOKENS[NAMES[head]]))]],
+            "t": [NAMES[tail], "Q2", [list(range(*_TOKENS[NAMES[tail]]))]],
+        }
+    ]
+    for head, label, tail in _PAIRS
+}
+
+
+def _lines(*records):
+    return "".join(json.dumps(record) + "\n" for record in records)
+
+
 FILES = {name: ("data.json", {"data.json": json.dumps(record)}) for name, record in SAME.items()}
+FILES |= {name: ("data.json", {"data.json": _lines(record)}) for name, record in PLACED.items()}
+FILES |= {name: ("data.json", {"data.json": _lines(*rows)}) for name, rows in ROWS.items()}
 FILES |= {
+    "fewrel": ("data.json", {"data.json": json.dumps(FEWREL)}),
     "ptrnet": ("data", {"data.sent": TEXT, "data.tup": TUP, "data.pointer": POINTER}),
 }
 
@@ -119,7 +311,3 @@ def write(folder, format):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return folder / name
-
-
-# Formats whose sample has an id of its own.
-OWN_IDS = {"jsonl"}

@@ -68,6 +68,18 @@ def own_id(record: Mapping[str, Any], name: str) -> str | None:
     return str(id) if type(id) is int else expect(id, str, f"field {name!r}")
 
 
+def key_member(raw: Mapping[str, Any], name: str) -> int | str:
+    """What an entity is called by: a number or a string."""
+    if type(raw.get(name)) is int:
+        return raw[name]
+    return member(raw, name, str)
+
+
+def optional_text(raw: Mapping[str, Any], name: str) -> str:
+    """The string under a name, empty where there is none, or null."""
+    return "" if raw.get(name) is None else member(raw, name, str)
+
+
 def members_of(raw: list[Any], *kinds: type) -> list[Any]:
     """The first members of a list, which must be of these kinds; what follows is of no concern."""
     if [type(value) for value in raw[: len(kinds)]] != list(kinds):

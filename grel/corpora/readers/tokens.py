@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,7 @@ from grel.corpora.readers.shapes import (
     triple_of_names,
     word_entity,
 )
-from grel.files.textio import Fault, member, parse_members
+from grel.files.textio import Fault, expect, member, parse_members
 from grel.records import Span, Triple
 
 
@@ -91,3 +92,109 @@ def jointer(record: dict[str, Any], remark: Remark) -> Draft:
         if span is not None
     ]
     return Draft(words.text, triples, entities=entities)
+
+
+def dygie(record: dict[str, Any], remark: Remark) -> Draft:
+    """DyGIE++ and SciERC: sentences of a document, whose words are counted through, ends included.
+
+    `ner` has for each sentence lists of `[start, end, type]`, `relations` of `[start, end, start,
+    end, label]`; models add scores behind them.
+    """
+    sentences = parse_members(record, "sentences", list, _strings)
+    words = Words.join([token for sentence in sentences for token in sentence])
+
+    def entity(first: int, last: int, type: str) -> Entity:
+        return word_entity(words, (first, last + 1), type)
+
+    def triple(raw: list[Any]) -> Triple:
+        *places, label = members_of(raw, int, int, int, int, str)
+        ends = {0: entity(places[0], places[1], ""), 1: entity(places[2], places[3], "")}
+        return link(ends, (0, 1), label)
+
+    entities = [] if "ner" not in record else _nested(record, "ner")
+    typed = [entity(*members_of(raw, int, int, str)) for raw in entities]
+    triples = [triple(raw) for raw in _nested(record, "relations")]
+    return graph(words.text, typed, triples, own_id(record, "doc_key"))
+
+
+def _strings(raw: list[Any]) -> list[str]:
+    return [expect(value, str, "each") for value in raw]
+
+
+def _nested(record: dict[str, Any], name: str) -> list[list[Any]]:
+    """The lists in the list of each sentence."""
+
+    def lists(raw: list[Any]) -> list[list[Any]]:
+        return [expect(value, list, "each") for value in raw]
+
+    return [value for sentence in parse_members(record, name, list, lists) for value in sentence]
+
+
+def docred(record: dict[str, Any], remark: Remark) -> Draft:
+    """DocRED and Re-DocRED: `vertexSet` has the mentions of each entity, `labels` pairs of these.
+
+    A name is that of the first mention; all mentions become entities. Without `labels`, as in the
+    test split, there are no triples.
+    """
+    sentences = parse_members(record, "sents", list, _strings)
+    words = Words.join([token for sentence in sentences for token in sentence])
+    starts = [0, *itertools.accumulate(map(len, sentences))][:-1]
+
+    def mention(raw: dict[str, Any]) -> Entity:
+        number = member(raw, "sent_id", int)
+        if not 0 <= number < len(starts):
+            raise Fault(f"sentence {number} is not among the {len(starts)} sentences")
+        first, end = members_of(member(raw, "pos", list), int, int)
+        tokens = starts[number] + first, starts[number] + end
+        return word_entity(words, tokens, member(raw, "type", str))
+
+    def mentions(raw: list[Any]) -> list[Entity]:
+        if not raw:
+            raise Fault("an entity without mentions")
+        return parse_members({"mentions": raw}, "mentions", dict, mention)
+
+    vertices = parse_members(record, "vertexSet", list, mentions)
+    entities = {number: vertex[0] for number, vertex in enumerate(vertices)}
+
+    def triple(raw: dict[str, Any]) -> Triple:
+        ends = member(raw, "h", int), member(raw, "t", int)
+        return link(entities, ends, member(raw, "r", str))
+
+    triples = parse_members(record, "labels", dict, triple) if "labels" in record else []
+    draft = graph(words.text, [one for vertex in vertices for one in vertex], triples)
+    return draft._replace(other={"title": record["title"]} if "title" in record else None)
+
+
+def gliner(record: dict[str, Any], remark: Remark) -> Draft:
+    """GLiNER and GLiREL: `ner` of `[first, last, type]`, in tokens, ends included.
+
+    `relations` are `[head, tail, label]`, by numbers in `ner`, or objects with `head`, `tail`, each
+    with a `position`, and `relation_text`.
+    """
+    words = Words.join(parse_members(record, "tokenized_text", str, str))
+
+    def entity(raw: list[Any]) -> Entity:
+        first, last, type = members_of(raw, int, int, str)
+        return word_entity(words, (first, last + 1), type)
+
+    entities = dict(enumerate(parse_members(record, "ner", list, entity)))
+
+    def end(raw: dict[str, Any]) -> Entity:
+        first, last = members_of(member(raw, "position", list), int, int)
+        return word_entity(words, (first, last + 1), "")
+
+    def triple(raw: Any) -> Triple:
+        if isinstance(raw, list):
+            head, tail, label = members_of(raw, int, int, str)
+            return link(entities, (head, tail), label)
+        raw = expect(raw, dict, "it")
+        ends = {name: end(member(raw, name, dict)) for name in ("head", "tail")}
+        return link(ends, ("head", "tail"), member(raw, "relation_text", str))
+
+    triples = []
+    for index, raw in enumerate(member(record, "relations", list)):
+        try:
+            triples.append(triple(raw))
+        except Fault as fault:
+            raise Fault(f"relations[{index}]: {fault}") from None
+    return graph(words.text, entities.values(), triples)
