@@ -30,6 +30,8 @@ text.words text.vocabulary
 corpora.drafts corpora.card corpora.synthetic
 corpora.readers.shapes corpora.readers.ptrnet
 corpora.readers.names corpora.readers.tokens corpora.readers.offsets corpora.readers.pairs
+corpora.readers.brat corpora.readers.webanno corpora.readers.columns corpora.readers.tables
+corpora.readers.webnlg corpora.readers.docbin
 corpora.recognition
 corpora.formats
 corpora.inputs

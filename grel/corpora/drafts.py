@@ -86,11 +86,12 @@ class Reader(Protocol):
 
 
 class Entity(NamedTuple):
-    """A name with a type; one without a span is searched for, unless its pieces are `scattered`."""
+    """A name with a type; without a span it is searched for, unless it stands there `in_pieces`."""
 
     text: str
     type: str
     span: Span | None
+    in_pieces: bool = False
 
 
 class Draft(NamedTuple):

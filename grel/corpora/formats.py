@@ -13,14 +13,46 @@ that ask for less.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from grel.corpora.drafts import Reader
-from grel.corpora.readers import names, offsets, pairs, ptrnet, tokens
+from grel.corpora.readers import (
+    brat,
+    columns,
+    docbin,
+    names,
+    offsets,
+    pairs,
+    ptrnet,
+    tables,
+    tokens,
+    webanno,
+    webnlg,
+)
 from grel.corpora.readers.shapes import json_reader
 from grel.corpora.recognition import Format, Head, any_of, begins, has_fields
 
 
 def _is_ptrnet(head: Head) -> str | None:
     return "its name ends as one of parallel files" if head.path.suffix in ptrnet.SUFFIXES else None
+
+
+def _is_brat(head: Head) -> str | None:
+    text_file, *annotation_files = brat.files_of(head.path)
+    others = [*annotation_files] if str(head.path) == text_file else [text_file]
+    there = [Path(other).name for other in others if Path(other).is_file()]
+    is_one = head.path.suffix in (brat.TEXT, *brat.ANNOTATIONS)
+    return f"{there[0]} is beside it" if is_one and there else None
+
+
+def _is_table(head: Head) -> str | None:
+    delimiter = tables.delimiter_of(head.lines[0]) if head.lines else None
+    return tables.described(delimiter) if delimiter else None
+
+
+def _is_docbin(head: Head) -> str | None:
+    start = docbin.unpacked(head.data, 1 << 12)
+    return "it is a compressed DocBin" if b"version" in start and b"attrs" in start else None
 
 
 _is_labelstudio = any_of(
@@ -129,6 +161,43 @@ FORMATS: dict[str, Format] = {
         "REBEL: text, triples of subject, predicate, object; or context, triplets",
         json_reader(names.rebel),
         any_of(has_fields("text", "triples.subject"), has_fields("context", "triplets")),
+    ),
+    "brat": Format(
+        "brat: X.txt and X.ann, or .a1 and .a2; PATH is one of them, X, or a folder of them",
+        brat.read,
+        _is_brat,
+        brat.files_of,
+    ),
+    "webanno": Format(
+        "INCEpTION, WebAnno TSV 3: a token a line, layers in columns",
+        webanno.read,
+        begins(webanno.MARK, f"it begins with {webanno.MARK}"),
+    ),
+    "conll04": Format(
+        "CoNLL04, .corp: tokens in 9 columns, relations in 3",
+        columns.corp,
+        begins(columns.CORP_LINE, "its lines have the 9 columns of .corp"),
+    ),
+    "multihead": Format(
+        "CoNLL04 for multi-head selection: #doc, then number, word, tag, labels, tails",
+        columns.multihead,
+        begins(columns.MULTIHEAD_LINE, "it begins with #doc"),
+    ),
+    "csv": Format(
+        "a table with columns text, head, relation, tail, between commas, tabs or semicolons; if "
+        "there, id, head_start, head_end, head_type, tail_start, tail_end, tail_type, score",
+        tables.read,
+        _is_table,
+    ),
+    "webnlg": Format(
+        "WebNLG, XML: benchmark, entries of modifiedtripleset and lex",
+        webnlg.read,
+        begins(r"<(\?xml[^>]*>\s*<)?(!--.*?-->\s*<)?benchmark\b", "it is XML of a benchmark"),
+    ),
+    "spacy": Format(
+        "spaCy, DocBin: doc.ents, doc.spans and doc._.triples or doc._.rel (needs spaCy)",
+        docbin.read,
+        _is_docbin,
     ),
 }
 

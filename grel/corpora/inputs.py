@@ -15,7 +15,6 @@ from typing import NamedTuple, Unpack
 
 from grel.corpora.drafts import Note, Options
 from grel.corpora.formats import FORMATS
-from grel.corpora.readers import ptrnet
 from grel.corpora.recognition import Head, described
 from grel.errors import UsageError, UserError
 from grel.files.textio import RecordError, quote
@@ -106,8 +105,10 @@ def find(path: str, format: str = AUTO) -> Input:
         return Input(format, "", (Source(path),))
     if path == "-":
         raise UsageError("--input=-: standard input can be read only once; say its --format")
-    if not Path(path).exists() and Path(f"{path}{ptrnet.SUFFIXES[0]}").exists():
-        return Input("ptrnet", "there are files with this stem", (Source(path),))
+    for name, known in FORMATS.items():
+        files = known.files_of(path)
+        if path not in files and all(Path(file).is_file() for file in files):
+            return Input(name, f"there is {Path(files[0]).name}", (Source(path),))
     head = Head.of(path)
     if (recognised := _recognise(head)) is None:
         raise InputError(

@@ -86,7 +86,10 @@ _SPANS = {t.head: t.head_span for t in TRIPLES} | {t.tail: t.tail_span for t in 
 # Entities of the formats that have types, in the order in which the example has them.
 NAMES = ["Ann Moore", "Time Inc.", "Medellin"]
 ENTITIES = dict.fromkeys(
-    ["jointer", "doccano", "labelstudio", "prodigy", "dygie", "docred", "gliner", "tacred", "duie"],
+    [
+        *("jointer", "doccano", "labelstudio", "prodigy", "dygie", "docred", "gliner", "tacred"),
+        *("duie", "brat", "webanno", "conll04", "multihead", "csv"),
+    ],
     NAMES,
 )
 ENTITIES["spert"] = ["Time Inc.", "Ann Moore", "Medellin"]
@@ -94,11 +97,15 @@ ENTITIES["spert"] = ["Time Inc.", "Ann Moore", "Medellin"]
 
 # Formats whose sample has an id of its own.
 OWN_IDS = {"jsonl": "data-1", "doccano": "7", "labelstudio": "7", "dygie": "d", "rebel": "d"}
+OWN_IDS |= {"multihead": "5"}
+# Formats of which a file is one document, which its name is the id of.
+WHOLE_FILES = {"brat", "webanno"}
 
 
 def told(format):
     """The document that the example is."""
-    id = OWN_IDS.get(format, "data-1")
+    default = {"csv": "data-2"} | dict.fromkeys(WHOLE_FILES, "data")
+    id = (default | OWN_IDS).get(format, "data-1")
     entities = [
         {"text": name, "type": _TYPES[name], "span": list(_SPANS[name])}
         for name in ENTITIES.get(format, [])
@@ -294,10 +301,77 @@ def _lines(*records):
     return "".join(json.dumps(record) + "\n" for record in records)
 
 
+BRAT = """\
+T1\tPeop 7 16\tAnn Moore
+T2\tOrg 22 31\tTime Inc.
+R1\t/business/person/company Arg1:T1 Arg2:T2
+T3\tLoc 35 43\tMedellin
+R2\tlocated_in Arg1:T2 Arg2:T3\t
+""".replace("located_in", "located%20in")
+_ANNOTATED = {2: "Peop[1]", 3: "Peop[1]", 5: "Org[2]", 6: "Org[2]", 8: "Loc"}
+_RELATED = {
+    5: "/business/person/company\t1-3[1_2]",
+    8: "located in\t1-6[2_0]",
+}
+WEBANNO = (
+    "#FORMAT=WebAnno TSV 3.3\n#T_SP=webanno.custom.Entity|value\n"
+    "#T_RL=webanno.custom.Relation|label|BT_webanno.custom.Entity\n\n\n"
+    f"#Text={TEXT}\n"
+) + "".join(
+    f"1-{n + 1}\t{start}-{start + len(token)}\t{token}\t"
+    f"{_ANNOTATED.get(n, '_')}\t{_RELATED.get(n, '_' + chr(9) + '_')}\t\n"
+    for n, token in enumerate(TOKENS)
+    for start in [len(" ".join(TOKENS[:n])) + (n > 0)]
+)
+_TYPE_OF_TOKEN = {"Ann": "Peop", "Moore": "Peop", "Inc.": "Org", "Medellin": "Loc"}
+CORP = """\
+9\tO\t0\tO\tNN\tTime\tO\tO\tO
+9\tO\t1\tO\t:\t:\tO\tO\tO
+9\tPeop\t2\tO\tNNP/NNP\tAnn/Moore\tO\tO\tO
+9\tO\t3\tO\tVBZ\truns\tO\tO\tO
+9\tOrg\t4\tO\tNNP/NNP\tTime/Inc.\tO\tO\tO
+9\tO\t5\tO\tIN\tin\tO\tO\tO
+9\tLoc\t6\tO\tNNP\tMedellin\tO\tO\tO
+
+2\t4\t/business/person/company
+4\t6\tlocated in
+
+"""
+_BIO = ["O", "O", "B-Peop", "I-Peop", "O", "B-Org", "I-Org", "O", "B-Loc"]
+_SELECTED = {3: f"['{MEMBERS[0][1]}']\t[6]", 6: "['located in']\t[8]"}
+MULTIHEAD = "#doc 5\n" + "".join(
+    f"{n}\t{token}\t{_BIO[n]}\t" + _SELECTED.get(n, f"['N']\t[{n}]") + "\n"
+    for n, token in enumerate(TOKENS)
+)
+TABLE = "text,head,relation,tail,head_start,head_end,tail_start,tail_end,head_type,tail_type\n" + (
+    "".join(
+        f"{TEXT},{t.head},{t.relation},{t.tail},{t.head_span[0]},{t.head_span[1]},"
+        f"{t.tail_span[0]},{t.tail_span[1]},{_TYPES[t.head]},{_TYPES[t.tail]}\n"
+        for t in TRIPLES
+    )
+)
+WEBNLG = f"""\
+<?xml version="1.0" encoding="utf-8"?>
+<benchmark><entries>
+<entry category="Company" eid="1" size="2">
+<originaltripleset><otriple>x | y | z</otriple></originaltripleset>
+<modifiedtripleset>
+<mtriple>Ann_Moore | /business/person/company | Time_Inc.</mtriple>
+<mtriple>Time_Inc. | located in | "Medellin"</mtriple>
+</modifiedtripleset><lex comment="good" lid="1">{TEXT}</lex>
+</entry></entries></benchmark>
+"""
+
 FILES = {name: ("data.json", {"data.json": json.dumps(record)}) for name, record in SAME.items()}
 FILES |= {name: ("data.json", {"data.json": _lines(record)}) for name, record in PLACED.items()}
 FILES |= {name: ("data.json", {"data.json": _lines(*rows)}) for name, rows in ROWS.items()}
 FILES |= {
+    "brat": ("data.ann", {"data.txt": TEXT, "data.ann": BRAT}),
+    "webanno": ("data.tsv", {"data.tsv": WEBANNO}),
+    "conll04": ("data.corp", {"data.corp": CORP}),
+    "multihead": ("data.txt", {"data.txt": MULTIHEAD}),
+    "csv": ("data.csv", {"data.csv": TABLE}),
+    "webnlg": ("data.xml", {"data.xml": WEBNLG}),
     "fewrel": ("data.json", {"data.json": json.dumps(FEWREL)}),
     "ptrnet": ("data", {"data.sent": TEXT, "data.tup": TUP, "data.pointer": POINTER}),
 }

@@ -6,6 +6,8 @@ contradicts itself.
 
 from __future__ import annotations
 
+import contextlib
+import math
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, Unpack
@@ -75,6 +77,14 @@ def key_member(raw: Mapping[str, Any], name: str) -> int | str:
     return member(raw, name, str)
 
 
+def finite(text: str) -> float:
+    """The number that a text is."""
+    with contextlib.suppress(ValueError):
+        if math.isfinite(number := float(text)):
+            return number
+    raise Fault(f"{quote(text)} is no finite number")
+
+
 def optional_text(raw: Mapping[str, Any], name: str) -> str:
     """The string under a name, empty where there is none, or null."""
     return "" if raw.get(name) is None else member(raw, name, str)
@@ -116,7 +126,7 @@ def scattered_entity(text: str, spans: Sequence[Span], type: str) -> Entity:
     if len(joined) == 1:
         return text_entity(text, joined[0], type)
     name = " ".join(text[start:end].strip() for start, end in joined)
-    return Entity(name, type, None)
+    return Entity(name, type, None, in_pieces=True)
 
 
 def link(entities: Mapping[K, Entity], ends: tuple[K, K], label: str) -> Triple:
@@ -132,7 +142,7 @@ def graph(
 ) -> Draft:
     """The draft of a text, its entities, and the links between them."""
     entities = list(entities)
-    scattered = {entity.text.strip() for entity in entities if entity.span is None}
+    scattered = {entity.text.strip() for entity in entities if entity.in_pieces}
     typed = [entity for entity in entities if entity.type.strip()]
     return Draft(text, triples, id, entities=typed, scattered=scattered)
 

@@ -33,7 +33,7 @@ def test_an_offset_inside_of_a_character_is_a_fault():
     ("spans", "expected"),
     [
         ([(0, 3)], Entity("Ann", "T", (0, 3))),
-        ([(8, 13), (0, 3)], Entity("Ann Moore", "T", None)),
+        ([(8, 13), (0, 3)], Entity("Ann Moore", "T", None, in_pieces=True)),
         ([(0, 3), (4, 7)], Entity("Ann von", "T", (0, 7))),
         ([(0, 2), (1, 3)], Entity("Ann", "T", (0, 3))),
         ([(0, 7), (1, 3)], Entity("Ann von", "T", (0, 7))),

@@ -1,0 +1,122 @@
+"""spaCy's DocBin (`.spacy`), which needs spaCy; it is msgpack, compressed, and no pickle.
+
+Entities are `doc.ents` and all of `doc.spans`. spaCy itself has no relations: they are read from
+where grel writes them, `doc._.triples`, or else from `doc._.rel`, which spaCy's tutorial on
+relations uses: `{(first token of head, of tail): {label: score}}`. A score under one half says
+there that the pair has the label not.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Unpack
+
+from grel.corpora.drafts import Draft, Entity, Options, read_drafts
+from grel.corpora.readers.shapes import graph, link, members_of, text_entity
+from grel.errors import UserError
+from grel.files.textio import MAX_FILE_BYTES, Fault, Item, RecordError, expect, quote, whole
+from grel.records import Document, Triple
+
+# Custom attributes of a document, as `doc.user_data` has them.
+TRIPLES = ("._.", "triples", None, None)
+ID = ("._.", "id", None, None)
+_REL = ("._.", "rel", None, None)
+_LEAST_SCORE = 0.5
+_NAMES = ("head", "relation", "tail")
+
+
+class MissingLibraryError(UserError):
+    """A format that needs a package that is not installed: says which."""
+
+
+def library() -> Any:
+    """spaCy; MissingLibraryError where it is not installed."""
+    try:
+        import spacy.tokens
+        import spacy.vocab
+    except ImportError as error:
+        reason = f"the format 'spacy' needs spaCy: pip install spacy ({error})"
+        raise MissingLibraryError(reason) from None
+    return spacy
+
+
+def unpacked(data: bytes, max_bytes: int) -> bytes:
+    """The first bytes of a DocBin, decompressed; empty where it is none."""
+    try:
+        return zlib.decompressobj().decompress(data, max_bytes)
+    except zlib.error:
+        return b""
+
+
+def read(path: str | Path, **options: Unpack[Options]) -> Iterator[Document]:
+    """The documents of a DocBin."""
+    spacy = library()
+    data = whole(path)
+    size = len(unpacked(data, MAX_FILE_BYTES + 1))
+    if not 0 < size <= MAX_FILE_BYTES:
+        reason = "it is no DocBin" if not size else f"longer than {MAX_FILE_BYTES:,} bytes"
+        raise RecordError(path, None, reason)
+    try:
+        docs = list(spacy.tokens.DocBin().from_bytes(data).get_docs(spacy.vocab.Vocab()))
+    except Exception as error:  # of msgpack, NumPy or spaCy, as it comes
+        reason = f"spaCy cannot read it: {next(iter(str(error).splitlines()), repr(error))}"
+        raise RecordError(path, None, reason) from None
+    items = (Item(number, doc, number) for number, doc in enumerate(docs, start=1))
+    return read_drafts(path, items, lambda item, _: _draft(item.data), **options)
+
+
+def _draft(doc: Any) -> Draft:
+    spans = [*doc.ents, *(span for group in doc.spans.values() for span in group)]
+    entities = [Entity(s.text, s.label_, (s.start_char, s.end_char)) for s in spans if s.text]
+    id = doc.user_data.get(ID)
+    return graph(doc.text, entities, _triples(doc), id if isinstance(id, str) else None)
+
+
+def _triples(doc: Any) -> list[Triple]:
+    if TRIPLES in doc.user_data:
+        return [_stated(doc.text, raw) for raw in _sequence(doc.user_data[TRIPLES])]
+    relations = expect(doc.user_data.get(_REL, {}), dict, "doc._.rel")
+    spans = [*(span for group in doc.spans.values() for span in group), *doc.ents]
+    ends = {s.start: Entity(s.text, s.label_, (s.start_char, s.end_char)) for s in spans}
+    triples = []
+    for pair, labels in relations.items():
+        for label, score in _scores(labels):
+            if score >= _LEAST_SCORE:
+                triples.append(link(ends, _pair(pair), label))
+    return triples
+
+
+def _scores(labels: Any) -> list[tuple[str, float]]:
+    if isinstance(labels, str):
+        return [(labels, 1.0)]
+    scores = expect(labels, dict, "doc._.rel: labels of a pair")
+    return [(expect(name, str, "doc._.rel: a label"), float(s)) for name, s in scores.items()]
+
+
+def _stated(text: str, raw: Any) -> Triple:
+    if not isinstance(raw, Mapping):
+        raise Fault(f"doc._.triples: {quote(raw)} is no triple")
+    head, relation, tail = (
+        expect(raw.get(name), str, f"doc._.triples: {name}")
+        for name in ("head", "relation", "tail")
+    )
+    head_span, tail_span = (
+        None if raw.get(name) is None else text_entity(text, _pair(raw[name]), "").span
+        for name in ("head_span", "tail_span")
+    )
+    score = raw.get("score")
+    score = score if isinstance(score, float) else None
+    return Triple(head, relation, tail, head_span, tail_span, score)
+
+
+def _sequence(value: Any) -> Any:
+    if not isinstance(value, (list, tuple)):
+        raise Fault(f"{quote(value)} is no list")
+    return value
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    first, second = members_of(list(_sequence(value)), int, int)
+    return first, second

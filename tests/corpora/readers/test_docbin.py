@@ -1,0 +1,89 @@
+"""spaCy's DocBin, as spaCy itself writes it."""
+
+import importlib.util
+import zlib
+
+import pytest
+
+from grel import convert
+from grel.corpora import inputs
+from grel.corpora.readers import docbin
+from grel.files.textio import RecordError
+from tests.corpora.samples import TEXT, TOKENS, TRIPLES
+
+HAS_SPACY = importlib.util.find_spec("spacy") is not None
+needs_spacy = pytest.mark.skipif(not HAS_SPACY, reason="spaCy is not installed: pip install spacy")
+TYPES = {"Ann Moore": "Peop", "Time Inc.": "Org", "Medellin": "Loc"}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Saves one document with entities and custom attributes."""
+    import spacy
+    from spacy.tokens import Doc, DocBin
+
+    def save(rel, ents=True):
+        doc = Doc(spacy.blank("en").vocab, words=TOKENS)
+        spans = [doc.char_span(*span, label=TYPES[TEXT[slice(*span)]]) for span in PLACES]
+        if ents:
+            doc.ents = spans
+        else:
+            doc.spans["sc"] = spans
+        Doc.set_extension("rel", default={}, force=True)
+        doc._.rel = rel
+        DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "x.spacy")
+        return tmp_path / "x.spacy"
+
+    return save
+
+
+PLACES = [TRIPLES[0].head_span, TRIPLES[0].tail_span, TRIPLES[1].tail_span]
+REL = {
+    (2, 5): {"/business/person/company": 0.9, "located in": 0.1},
+    (5, 8): {"located in": 1.0},
+    (8, 2): {"located in": 0.0},
+}
+
+
+@needs_spacy
+@pytest.mark.parametrize("ents", [True, False])
+def test_relations_of_the_tutorial(saved, ents):
+    found = inputs.find(str(saved(REL, ents=ents)))
+    assert (found.format, found.why) == ("spacy", "it is a compressed DocBin")
+    (document,) = found.read()
+    assert (document.id, document.text.strip(), document.triples) == ("x-1", TEXT, TRIPLES)
+    assert [entity["type"] for entity in document.other["entities"]] == list(TYPES.values())
+
+
+@needs_spacy
+@pytest.mark.parametrize(
+    ("rel", "reason"),
+    [
+        ({(2, 6): {"r": 1.0}}, r"entities \[2, 6\] are not among the 3 entities"),
+        ({2: {"r": 1.0}}, "2 is no list"),
+        ({(2, "x"): {"r": 1.0}}, r"must be \[int, int\], not \[2, 'x'\]"),
+        ({(2, 5): 3}, "labels of a pair must be an object, not 3"),
+        ([1], r"doc\._\.rel must be an object"),
+    ],
+)
+def test_faults(saved, rel, reason):
+    with pytest.raises(RecordError, match=reason):
+        list(docbin.read(saved(rel)))
+
+
+@needs_spacy
+@pytest.mark.parametrize("content", [b"", b"nothing", zlib.compress(b"\x01"), zlib.compress(b"")])
+def test_what_is_no_docbin_is_refused(tmp_path, content):
+    (tmp_path / "x.spacy").write_bytes(content)
+    with pytest.raises(RecordError, match=r"it is no DocBin|spaCy cannot read it"):
+        list(docbin.read(tmp_path / "x.spacy"))
+
+
+@pytest.mark.skipif(HAS_SPACY, reason="spaCy is installed")
+def test_without_spacy_it_is_one_line(tmp_path, capsys):
+    path = tmp_path / "x.spacy"
+    path.write_bytes(zlib.compress(b"version attrs"))
+    assert convert.main([f"--input={path}", f"--output={tmp_path / 'out.jsonl'}"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2
+    assert lines[1].startswith("error: the format 'spacy' needs spaCy: pip install spacy")
