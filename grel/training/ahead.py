@@ -11,6 +11,7 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import ml_collections
@@ -147,8 +148,8 @@ def decoder(system: bert_family.System, target: Target, length: int) -> Program:
 
 def batch_like(num_rows: int, length: int, num_targets: int) -> Batch:
     """Shapes of a batch."""
-    of_rows = jax.ShapeDtypeStruct((num_rows,), np.int32)
-    tokens = jax.ShapeDtypeStruct((num_rows, length), np.int32)
+    of_rows: Any = jax.ShapeDtypeStruct((num_rows,), np.int32)
+    tokens: Any = jax.ShapeDtypeStruct((num_rows, length), np.int32)
     return Batch(tokens, tokens, of_rows, of_rows, of_rows, num_targets)
 
 
@@ -181,7 +182,7 @@ def _compiled(
         reason = reason.rpartition("CompileTimeHbmOom: ")[2].removeprefix("RESOURCE_EXHAUSTED: ")
         raise AheadError(f"{name}: does not fit {target.name}: {reason}; {advice}") from None
     seconds = time.perf_counter() - start
-    memory = compiled.memory_analysis()
+    memory: Any = compiled.memory_analysis()
     program = Program(
         name=name,
         arguments=memory.argument_size_in_bytes,
@@ -190,7 +191,7 @@ def _compiled(
         temporaries=memory.temp_size_in_bytes,
         code=memory.generated_code_size_in_bytes,
         flops=needed,
-        collectives=tuple(hlo.collectives(compiled.as_text())),
+        collectives=tuple(hlo.collectives(compiled.as_text() or "")),
         seconds=seconds,
     )
     if target.memory is not None and program.memory > target.memory:
