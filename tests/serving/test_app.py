@@ -74,9 +74,12 @@ def test_texts_of_one_kind_go_together_and_others_do_not():
 
 
 def _wait_for(look, expected):
-    """For what another thread is about to do; a test that hangs here has failed."""
-    while look() != expected:
+    """For what another thread is about to do; it has a minute, which is forever."""
+    for _ in range(60_000):
+        if look() == expected:
+            return
         time.sleep(0.001)
+    raise AssertionError(f"still {look()}, not {expected}")
 
 
 HOSTILE = {
