@@ -1,5 +1,9 @@
-"""The page on the method: citations find their sections, its fields and drawings are the code's."""
+"""The page on the method: citations find their sections, its fields and drawings are the code's.
 
+And that on serving: its limits, paths, fields and metrics are those of the server.
+"""
+
+import dataclasses
 import re
 from pathlib import Path
 
@@ -9,8 +13,13 @@ from grel.config import get_config
 from grel.families.registry import FAMILIES
 from grel.fields import leaves
 from grel.models.attention import seq2seq_mask, twin_mask
+from grel.serving import openapi, requests
+from grel.serving.limits import Limits
+from grel.serving.metrics import Metrics
+from tests.serving.served import FakeModel
 
 ROOT = Path(__file__).parent.parent
+SERVING = (ROOT / "docs" / "SERVING.md").read_text()
 METHOD = (ROOT / "docs" / "METHOD.md").read_text()
 SECTIONS = set(map(int, re.findall(r"^## (\d+)\. ", METHOD, re.MULTILINE)))
 FILES = [path for folder in ("grel", "tests") for path in (ROOT / folder).rglob("*.py")]
@@ -64,3 +73,26 @@ def test_the_masks_are_drawn_as_in_the_docstrings(mask):
     drawn = drawing(mask.__doc__)
     text = METHOD if mask is seq2seq_mask else METHOD.partition("## 5.")[2]
     assert drawing(text) == drawn
+
+
+def test_the_limits_of_a_server_are_as_told():
+    told = dict(re.findall(r"^\| `--max_(\w+)` \| ([\d.]+) \|", SERVING, re.MULTILINE))
+    assert {name: float(value) for name, value in told.items()} == dataclasses.asdict(Limits())
+
+
+def test_the_paths_fields_statuses_and_metrics_of_a_server_are_as_told():
+    paths = openapi.document(FakeModel(), Limits())["paths"]
+    told = re.findall(r"^\| `(GET|POST) (/\S*)` \|", SERVING, re.MULTILINE)
+    assert {(path, method.lower()) for method, path in told} == {
+        (path, method) for path, methods in paths.items() for method in methods
+    }
+    asked = SERVING.partition("## Ask it")[2].partition("The answer")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", asked, re.MULTILINE)) == set(requests.FIELDS)
+    statuses = {
+        s for row in re.findall(r"^\| ([45]\d\d.*?) \|", SERVING, re.M) for s in row.split(", ")
+    }
+    answers = paths["/extract"]["post"]["responses"].keys() - {"200"}
+    assert statuses == answers | {"404", "405", "421"}
+    metrics = set(re.findall(r"`(grel_\w+)`", SERVING))
+    shown = set(re.findall(r"^# TYPE (\w+)", Metrics().text(), re.MULTILINE))
+    assert shown | {"grel_requests_under_way", "grel_texts_waiting"} == metrics
