@@ -1,6 +1,7 @@
-"""Command line: from the raw format of a corpus or of an annotation tool to records.
+"""Command line: from the format of a corpus or an annotation tool to records, and back.
 
     python -m grel.convert --input=PATH --output=FILE.jsonl
+    python -m grel.convert --input=predictions.jsonl --to=brat --output=FOLDER
 
 Converting once, strictly, is what lets everything after it trust its input. What was left out or
 bent on the way is counted on standard error, so that no corpus shrinks unnoticed.
@@ -19,16 +20,21 @@ from pathlib import Path
 from grel.corpora import inputs
 from grel.corpora.drafts import Note, NoteKind
 from grel.corpora.formats import FORMATS
+from grel.corpora.outputs import OUTPUTS, Output
 from grel.corpora.recognition import Format
+from grel.corpora.writers.shapes import Loss
 from grel.errors import run_command
 from grel.files.textio import Fault, RecordError, decode, numbered_lines, quote, refuse_overwriting
-from grel.records import Document, even_blanks, write_jsonl
+from grel.records import Document, even_blanks
 
 _NUM_EXAMPLES = 5
 
 _EPILOG = """\
-formats (of JSON objects, one a line, in one list, or pretty-printed, where fields are named):
+formats to read (where fields are named: JSON objects, one a line, in a list, or pretty-printed):
 {formats}
+
+formats to write:
+{outputs}
 
 Files compressed with gzip are read as they are. Of a folder all files are read that are of the
 format, those in folders below it too. A faulty record is reported with file, line and reason. The
@@ -37,7 +43,7 @@ Exit status: 0 done, 1 error, 2 wrong usage.
 """
 
 
-def _listed(formats: Mapping[str, Format]) -> str:
+def _listed(formats: Mapping[str, Format | Output]) -> str:
     width = max(map(len, formats)) + 2
     return "\n".join(
         textwrap.fill(
@@ -54,8 +60,9 @@ def _listed(formats: Mapping[str, Format]) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m grel.convert",
-        description="Convert a corpus from its raw format to grel's records (JSONL).",
-        epilog=_EPILOG.format(formats=_listed(FORMATS)),
+        description="Convert a corpus, or annotations of a tool, to grel's records (JSONL), and "
+        "records to formats of tools and graphs.",
+        epilog=_EPILOG.format(formats=_listed(FORMATS), outputs=_listed(OUTPUTS)),
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -70,7 +77,14 @@ def _parser() -> argparse.ArgumentParser:
         "--input", required=True, metavar="PATH", help="a file, or a folder of files; - is stdin"
     )
     parser.add_argument(
-        "--output", required=True, metavar="FILE.jsonl", help="where to write; - is stdout"
+        "--output", required=True, metavar="PATH", help="where to write; - is stdout"
+    )
+    parser.add_argument(
+        "--to",
+        default="jsonl",
+        choices=OUTPUTS,
+        metavar="NAME",
+        help="the format to write, see below; by default jsonl, grel's records",
     )
     parser.add_argument(
         "--on_error",
@@ -97,6 +111,7 @@ class _Summary:
     relations: Counter[str] = dataclasses.field(default_factory=Counter)
     notes: Counter[NoteKind] = dataclasses.field(default_factory=Counter)
     examples: list[Note] = dataclasses.field(default_factory=list)
+    losses: Counter[Loss] = dataclasses.field(default_factory=Counter)
 
     def count(self, document: Document) -> Document:
         self.documents += 1
@@ -115,6 +130,9 @@ class _Summary:
         if self.notes[note.kind] <= _NUM_EXAMPLES:
             self.examples.append(note)
 
+    def lose(self, loss: Loss, id: str) -> None:
+        self.losses[loss] += 1
+
     def lines(self) -> Iterator[str]:
         yield f"documents: {self.documents:,}"
         yield f"triples: {self.triples:,} ({self.distinct:,} without duplicates)"
@@ -128,6 +146,9 @@ class _Summary:
                     yield f"  {place}: {note.detail}"
             if (more := self.notes[kind] - _NUM_EXAMPLES) > 0:
                 yield f"  and {more:,} more"
+        for loss in Loss:
+            if self.losses[loss]:
+                yield f"not written: {loss}: {self.losses[loss]:,}"
         yield from self._alike()
         yield f"skipped records: {self.skipped:,}"
 
@@ -149,7 +170,7 @@ def _run(args: argparse.Namespace) -> None:
     for line in _about(found):
         print(line, file=sys.stderr)
     summary = _Summary()
-    write_jsonl(args.output, _convert(args, found, summary))
+    OUTPUTS[args.to].write(args.output, _convert(args, found, summary), summary.lose)
     for line in summary.lines():
         print(line, file=sys.stderr)
 

@@ -10,6 +10,7 @@ import pytest
 from grel import convert
 from grel.corpora.drafts import NoteKind
 from grel.corpora.formats import FORMATS
+from grel.corpora.outputs import OUTPUTS
 from grel.records import read_jsonl
 
 REPO = Path(__file__).parents[1]
@@ -165,9 +166,8 @@ def test_help_names_every_format(capsys):
         convert.main(["--help"])
     assert exit_info.value.code == 0
     lines = capsys.readouterr().out.splitlines()
-    assert {line.split()[0] for line in lines if line.startswith("  ") and line.split()} >= set(
-        FORMATS
-    )
+    named = {line.split()[0] for line in lines if line.startswith("  ") and line.split()}
+    assert named >= {*FORMATS, *OUTPUTS}
 
 
 def test_the_format_is_recognised_and_told(written, run):
@@ -201,6 +201,21 @@ def test_a_folder_is_told(tmp_path, capsys):
     assert [document.id for document in read_jsonl(output)] == ["a-1", "b-1"]
 
 
+def test_records_go_back_into_a_tool_and_come_again(written, run, tmp_path, capsys):
+    run(written(RECORD, _with(em1Text="Bob")))
+    folder = tmp_path / "brat"
+    records = tmp_path / "out.jsonl"
+    assert convert.main([f"--input={records}", "--to=brat", f"--output={folder}"]) == 0
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == "format: jsonl (its records have id, text and triples)"
+    assert lines[-2] == "not written: triple with a name that is not in its text: left out: 1"
+    assert (folder / "raw-1.txt").read_text() == RECORD["sentText"]
+    assert convert.main([f"--input={folder}", "--output=-"]) == 0
+    first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())
+    assert (first["id"], first["triples"][0]["head_span"]) == ("raw-1", [0, 9])
+    assert (second["id"], second["triples"]) == ("raw-2", [])
+
+
 def test_standard_input_needs_a_format(capsys):
     assert convert.main(["--input=-", "--output=-"]) == 2
     assert "say its --format" in capsys.readouterr().err
@@ -213,6 +228,7 @@ def test_standard_input_needs_a_format(capsys):
         ["--input=x"],
         ["--format=word", "--input=x", "--output=y"],
         ["--format=copyre", "--input=x", "--output=y", "--on_error=ask"],
+        ["--to=word", "--input=x", "--output=y"],
     ],
 )
 def test_wrong_usage_exits_with_two(argv, capsys):

@@ -35,6 +35,10 @@ corpora.readers.webnlg corpora.readers.docbin
 corpora.recognition
 corpora.formats
 corpora.inputs
+corpora.writers.shapes
+corpora.writers.tools corpora.writers.brat corpora.writers.tables corpora.writers.graphs
+corpora.writers.docbin
+corpora.outputs
 corpora.corpus_builder
 corpora.builders
 corpora.sources
@@ -97,9 +101,9 @@ MODULES = {
 }
 # Packages whose __init__ says nothing but what they are.
 BARE = {"", "__init__"} | {
-    *("corpora", "corpora.readers", "data", "decoding", "devices", "extraction", "families"),
-    *("files", "models", "pods", "pretrained", "report", "runs", "scoring", "serving", "tables"),
-    *("text", "training"),
+    *("corpora", "corpora.readers", "corpora.writers", "data", "decoding", "devices"),
+    *("extraction", "families", "files", "models", "pods", "pretrained", "report", "runs"),
+    *("scoring", "serving", "tables", "text", "training"),
 }
 
 

@@ -90,16 +90,16 @@ def numbered_lines(path: str | Path) -> Iterator[Item[bytes]]:
         yield from guarded(path, _lines(file))
 
 
-def whole(path: str | Path) -> bytes:
+def whole(path: str | Path, *, keep_mark: bool = False) -> bytes:
     """A file that is one record, with up to `MAX_FILE_BYTES`; RecordError where it can't be read.
 
-    A byte order mark is dropped.
+    A byte order mark is dropped, unless it is to be kept, where offsets count it.
     """
     with opened(path) as file:
         (data,) = guarded(path, (file.read(MAX_FILE_BYTES + 1) for _ in range(1)))
     if len(data) > MAX_FILE_BYTES:
         raise RecordError(path, None, f"longer than {MAX_FILE_BYTES:,} bytes; divide it")
-    return data.removeprefix(_BYTE_ORDER_MARK)
+    return data if keep_mark else data.removeprefix(_BYTE_ORDER_MARK)
 
 
 def json_lines(path: str | Path) -> Iterator[Item[bytes]]:

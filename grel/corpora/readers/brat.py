@@ -40,23 +40,27 @@ def files_of(path: str | Path) -> list[str]:
     return [f"{stem}{TEXT}", *([a for a in annotations if Path(a).exists()] or annotations[:1])]
 
 
-def name_of(id: str) -> str:
-    """An id or a label as the name of a file or a type, without blanks; `id_of` undoes it.
+def encoded(label: str) -> str:
+    """A label as the name of a type, without blanks and separators; `id_of` undoes it."""
+    name = percent_encoded(label, safe="")
+    return f"%2E{name[1:]}" if name.startswith(".") else name
 
-    As a file it leads to nowhere but the folder that it is put in.
+
+def name_of(id: str) -> str:
+    """An id as the name of a file, which leads to nowhere but its folder; `id_of` undoes it.
+
+    One that is too long for a file is cut, and then is its own id.
     """
-    name = percent_encoded(id, safe="")
-    if name.startswith("."):
-        name = f"%2E{name[1:]}"
+    name = encoded(id)
     if len(name) > _LONGEST_NAME:
         name = f"{name[: _LONGEST_NAME - 20]}-{hashlib.sha256(name.encode()).hexdigest()[:16]}"
     return name
 
 
 def id_of(name: str) -> str:
-    """What a name of a file or type stands for: itself, unless `name_of` wrote it."""
+    """What a name of a file or type stands for: itself, unless it was written here."""
     id = unquote(name)
-    return id if name_of(id) == name else name
+    return id if encoded(id) == name else name
 
 
 def read(path: str | Path, **options: Unpack[Options]) -> Iterator[Document]:
@@ -76,7 +80,7 @@ def read(path: str | Path, **options: Unpack[Options]) -> Iterator[Document]:
                     raise RecordError(file, line.line, str(fault)) from None
         return standoff.draft(id)
 
-    return read_drafts(text_file, [Item(1, whole(text_file))], parse, **options)
+    return read_drafts(text_file, [Item(1, whole(text_file, keep_mark=True))], parse, **options)
 
 
 class _Standoff:

@@ -22,7 +22,7 @@ from grel.records import Document, Triple
 # Custom attributes of a document, as `doc.user_data` has them.
 TRIPLES = ("._.", "triples", None, None)
 ID = ("._.", "id", None, None)
-_REL = ("._.", "rel", None, None)
+REL = ("._.", "rel", None, None)
 _LEAST_SCORE = 0.5
 _NAMES = ("head", "relation", "tail")
 
@@ -77,7 +77,7 @@ def _draft(doc: Any) -> Draft:
 def _triples(doc: Any) -> list[Triple]:
     if TRIPLES in doc.user_data:
         return [_stated(doc.text, raw) for raw in _sequence(doc.user_data[TRIPLES])]
-    relations = expect(doc.user_data.get(_REL, {}), dict, "doc._.rel")
+    relations = expect(doc.user_data.get(REL, {}), dict, "doc._.rel")
     spans = [*(span for group in doc.spans.values() for span in group), *doc.ents]
     ends = {s.start: Entity(s.text, s.label_, (s.start_char, s.end_char)) for s in spans}
     triples = []

@@ -122,13 +122,11 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
     for line in iter(lambda: text.readline(MAX_LINE_BYTES), ""):
         if len(line) == MAX_LINE_BYTES:
             raise csv.Error(f"a line longer than {MAX_LINE_BYTES:,} characters")
-        if "\0" in line:
-            raise csv.Error("a zero byte")
         yield line
 
 
 def _draft(cells: Mapping[str, str]) -> Draft:
-    id = cells.get("id", "").strip() or None
+    id = cells.get("id") or None
     names = ("head", "relation", "tail")
     empty = [name for name in names if not cells[name].strip()]
     if len(empty) == len(names):

@@ -63,7 +63,6 @@ def test_an_id_of_two_texts_is_a_fault(read):
         (",a,r,b", 2, "text is empty"),
         ('a b,"a"x,r,b', 2, "not a table: "),
         ('a b,a,r,b\n"a', 3, "not a table: "),
-        ("a b,a,r,b\0", 2, "not a table: a zero byte"),
     ],
 )
 def test_faults(read, row, line, reason):

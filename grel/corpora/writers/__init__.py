@@ -1,0 +1,1 @@
+"""Writers of foreign formats: back into annotation tools, and on into tables and graphs."""

@@ -1,0 +1,140 @@
+"""What formats to write share: a document as tools mark it, and files of one piece a document.
+
+A tool knows entities, which are stretches of the text, and relations between them. What of a
+document has no such form is left out, and told, one loss at a time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+from grel.corpora.drafts import Entity
+from grel.files.textio import Fault, RecordError, member, parse_members, quote, replacing
+from grel.records import Document, Span, locate, span_member
+
+UNTYPED = "ENTITY"
+
+
+class Loss(enum.StrEnum):
+    """What a format may be unable to say."""
+
+    UNPLACED = "triple with a name that is not in its text: left out"
+    PIECES = "entity without a span: left out"
+    UNLINKED = "entity that is in no triple: left out"
+    SCORE = "score of a triple: left out"
+
+
+OnLoss = Callable[[Loss, str], None]
+
+
+class Writer(Protocol):
+    """Writes documents to a path; what is lost is told to `on_loss`, with the id of its document.
+
+    The output appears complete or not at all. Raises RecordError where it can't be written, or a
+    document has no form in the format at all.
+    """
+
+    def __call__(
+        self, path: str | Path, documents: Iterable[Document], on_loss: OnLoss
+    ) -> None: ...
+
+
+class Mark(NamedTuple):
+    """An entity where it stands; its type is `UNTYPED` if the document has none for it."""
+
+    text: str
+    type: str
+    span: Span
+
+
+class Link(NamedTuple):
+    """A relation between two of the entities, by their numbers."""
+
+    head: int
+    label: str
+    tail: int
+    score: float | None
+
+
+class Marked(NamedTuple):
+    """A document as tools mark it."""
+
+    entities: list[Mark]
+    links: list[Link]
+
+
+def marked(document: Document, on_loss: OnLoss) -> Marked:
+    """The entities of a document, those of its field `entities` first, and its triples as links.
+
+    An end of a triple is the entity at its span; a name without a span is searched for.
+    """
+    entities: list[Mark] = []
+    for entity in typed_entities(document):
+        if entity.span is None:
+            on_loss(Loss.PIECES, document.id)
+        else:
+            entities.append(Mark(entity.text, entity.type, entity.span))
+    numbers: dict[Span, int] = {}
+    for number, mark in enumerate(entities):
+        numbers.setdefault(mark.span, number)
+
+    def number_of(span: Span) -> int:
+        if span not in numbers:
+            numbers[span] = len(entities)
+            entities.append(Mark(document.text[slice(*span)], UNTYPED, span))
+        return numbers[span]
+
+    links = []
+    for triple in document.triples:
+        head = triple.head_span or next(iter(locate(document.text, triple.head)), None)
+        tail = triple.tail_span or next(iter(locate(document.text, triple.tail)), None)
+        if head is None or tail is None:
+            on_loss(Loss.UNPLACED, document.id)
+        else:
+            links.append(Link(number_of(head), triple.relation, number_of(tail), triple.score))
+    return Marked(entities, links)
+
+
+def typed_entities(document: Document) -> list[Entity]:
+    """The field `entities` of a record, which a stranger may have written; raises Fault."""
+    if "entities" not in document.other:
+        return []
+
+    def entity(raw: dict[str, Any]) -> Entity:
+        text, type = member(raw, "text", str), member(raw, "type", str)
+        span = span_member(raw, "span")
+        if span is not None and not 0 <= span[0] < span[1] <= len(document.text):
+            raise Fault(f"span {list(span)} lies outside the text")
+        return Entity(text, type if type.strip() else UNTYPED, span)
+
+    return list(dict.fromkeys(parse_members(document.other, "entities", dict, entity)))
+
+
+def file_writer(begin: Callable[[], Callable[[Document, OnLoss], str]]) -> Writer:
+    """The writer of one text file.
+
+    `begin` is called once a file and gives what makes the text of each document, so that this can
+    remember what the file has already.
+    """
+
+    def write(path: str | Path, documents: Iterable[Document], on_loss: OnLoss) -> None:
+        render = begin()
+        with replacing(path) as file:
+            for document in documents:
+                with blaming(path, document):
+                    file.write(render(document, on_loss).encode())
+
+    return write
+
+
+@contextlib.contextmanager
+def blaming(path: str | Path, document: Document) -> Iterator[None]:
+    """Says of a Fault, or of a text that UTF-8 has no form for, which document it is of."""
+    try:
+        yield
+    except (Fault, UnicodeEncodeError) as error:
+        raise RecordError(path, None, f"{quote(document.id)}: {error}") from None
