@@ -1,4 +1,8 @@
+<<<<<<< HEAD
 """The page on the method: citations find their sections, its fields and drawings are the code's.
+=======
+"""The pages in docs/: citations find their sections; fields, drawings, formats are the code's."""
+>>>>>>> c51c062 (docs: a page of all formats, with examples that a test reads; how to add one)
 
 And that on serving: its limits, paths, fields and metrics are those of the server.
 """
@@ -10,13 +14,20 @@ from pathlib import Path
 import pytest
 
 from grel.config import get_config
+from grel.corpora import inputs
+from grel.corpora.formats import FORMATS
+from grel.corpora.outputs import OUTPUTS
 from grel.families.registry import FAMILIES
 from grel.fields import leaves
 from grel.models.attention import seq2seq_mask, twin_mask
+<<<<<<< HEAD
 from grel.serving import openapi, requests
 from grel.serving.limits import Limits
 from grel.serving.metrics import Metrics
 from tests.serving.served import FakeModel
+=======
+from grel.records import Triple
+>>>>>>> c51c062 (docs: a page of all formats, with examples that a test reads; how to add one)
 
 ROOT = Path(__file__).parent.parent
 SERVING = (ROOT / "docs" / "SERVING.md").read_text()
@@ -75,6 +86,7 @@ def test_the_masks_are_drawn_as_in_the_docstrings(mask):
     assert drawing(text) == drawn
 
 
+<<<<<<< HEAD
 def test_the_limits_of_a_server_are_as_told():
     told = dict(re.findall(r"^\| `--max_(\w+)` \| ([\d.]+) \|", SERVING, re.MULTILINE))
     assert {name: float(value) for name, value in told.items()} == dataclasses.asdict(Limits())
@@ -96,3 +108,31 @@ def test_the_paths_fields_statuses_and_metrics_of_a_server_are_as_told():
     metrics = set(re.findall(r"`(grel_\w+)`", SERVING))
     shown = set(re.findall(r"^# TYPE (\w+)", Metrics().text(), re.MULTILINE))
     assert shown | {"grel_requests_under_way", "grel_texts_waiting"} == metrics
+=======
+FORMAT_PAGE = (ROOT / "docs" / "FORMATS.md").read_text(encoding="utf-8")
+EXAMPLES = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", FORMAT_PAGE, re.MULTILINE | re.DOTALL))
+
+
+def test_every_format_is_on_its_page():
+    def named(section):
+        table = FORMAT_PAGE.partition(f"## {section}")[2].partition("\n## ")[0]
+        return re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+
+    assert sorted(named("Formats to read")) == sorted(FORMATS)
+    assert named("Formats to write") == list(OUTPUTS)
+    assert {*EXAMPLES, "spacy"} == set(FORMATS)
+
+
+@pytest.mark.parametrize("format", EXAMPLES)
+def test_the_examples_of_formats_say_what_they_should(tmp_path, format):
+    files = re.findall(r"^```(\S+)\n(.*?)\n```$", EXAMPLES[format], re.MULTILINE | re.DOTALL)
+    for name, content in files:
+        (tmp_path / name).write_text(content + "\n", encoding="utf-8")
+    found = inputs.find(str(tmp_path))
+    assert (found.format, found.others, len(files)) == (format, (), len(found.files))
+    notes = []
+    (document,) = found.read(on_note=notes.append)
+    assert document.text.strip() == "Ann Moore lives in Oslo ."
+    assert document.triples == (Triple("Ann Moore", "lives_in", "Oslo", (0, 9), (19, 23)),)
+    assert notes == []
+>>>>>>> c51c062 (docs: a page of all formats, with examples that a test reads; how to add one)

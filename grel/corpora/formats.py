@@ -60,10 +60,15 @@ _is_labelstudio = any_of(
 )
 
 FORMATS: dict[str, Format] = {
+    "rebel": Format(
+        "REBEL: text, triples of subject, predicate, object; or context, triplets",
+        json_reader(names.rebel),
+        any_of(has_fields("docid", "text", "triples.subject"), has_fields("context", "triplets")),
+    ),
     "jsonl": Format(
         "records of grel itself, to check them and to fill in spans",
         json_reader(names.jsonl),
-        has_fields("id", "text", "triples.relation"),
+        has_fields("text", "triples.relation"),
     ),
     "ptrnet": Format(
         "PtrNet, WordDec: PATH.sent, PATH.tup and, if there, PATH.pointer; PATH is the stem, such "
@@ -156,11 +161,6 @@ FORMATS: dict[str, Format] = {
         "DuIE 1.0, 2.0: text, spo_list of subject, predicate, object and types",
         json_reader(names.duie),
         has_fields("text", "spo_list.predicate"),
-    ),
-    "rebel": Format(
-        "REBEL: text, triples of subject, predicate, object; or context, triplets",
-        json_reader(names.rebel),
-        any_of(has_fields("text", "triples.subject"), has_fields("context", "triplets")),
     ),
     "brat": Format(
         "brat: X.txt and X.ann, or .a1 and .a2; PATH is one of them, X, or a folder of them",

@@ -159,3 +159,11 @@ def test_ids_are_those_of_one_corpus(tmp_path):
 def test_a_head_is_short_whatever_the_file(tmp_path):
     (tmp_path / "x").write_bytes(gzip.compress(b"a" * (1 << 24)))
     assert len(Head.of(tmp_path / "x").data) == 1 << 16
+
+
+def test_records_without_ids_are_told_what_they_lack(tmp_path):
+    _lines(tmp_path / "x", {"text": "a b", "triples": []})
+    found = inputs.find(str(tmp_path / "x"))
+    assert found.format == "jsonl"
+    with pytest.raises(RecordError, match="x:1: field 'id' is missing"):
+        list(found.read())
