@@ -23,7 +23,7 @@ from grel.corpora.formats import FORMATS
 from grel.corpora.outputs import OUTPUTS, Output
 from grel.corpora.recognition import Format
 from grel.corpora.writers.shapes import Loss
-from grel.errors import run_command
+from grel.errors import path_argument, run_command
 from grel.files.textio import Fault, RecordError, decode, numbered_lines, quote, refuse_overwriting
 from grel.records import Document, even_blanks
 
@@ -74,10 +74,18 @@ def _parser() -> argparse.ArgumentParser:
         help="see below; by default the input is recognised by its content",
     )
     parser.add_argument(
-        "--input", required=True, metavar="PATH", help="a file, or a folder of files; - is stdin"
+        "--input",
+        required=True,
+        type=path_argument,
+        metavar="PATH",
+        help="a file, or a folder of files; - is stdin",
     )
     parser.add_argument(
-        "--output", required=True, metavar="PATH", help="where to write; - is stdout"
+        "--output",
+        required=True,
+        type=path_argument,
+        metavar="PATH",
+        help="where to write; - is stdout",
     )
     parser.add_argument(
         "--to",

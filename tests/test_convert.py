@@ -229,6 +229,8 @@ def test_standard_input_needs_a_format(capsys):
         ["--format=word", "--input=x", "--output=y"],
         ["--format=copyre", "--input=x", "--output=y", "--on_error=ask"],
         ["--to=word", "--input=x", "--output=y"],
+        ["--input=", "--output=y"],
+        ["--input=x", "--output="],
     ],
 )
 def test_wrong_usage_exits_with_two(argv, capsys):

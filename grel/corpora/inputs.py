@@ -63,12 +63,15 @@ class Input:
         name it. An id that two files have is an error at its second place.
         """
         reader = FORMATS[self.format].reader
+        stems = collections.Counter(_stem(name) for _, name in self.sources if name is not None)
         file_of_id: dict[str, str] = {}
         for path, name in self.sources:
             if name is None:
                 yield from reader(path, **options)
                 continue
-            for document in reader(path, **_inside(options, name)):
+            # Files that differ in their endings only are told apart by these.
+            stem = _stem(name) if stems[_stem(name)] == 1 else name
+            for document in reader(path, **_inside(options, name, stem)):
                 first = file_of_id.setdefault(document.id, name)
                 if first == name:
                     yield document
@@ -80,7 +83,11 @@ class Input:
                 on_error(error)
 
 
-def _inside(options: Options, name: str) -> Options:
+def _stem(name: str) -> str:
+    return str(Path(name).with_suffix(""))
+
+
+def _inside(options: Options, name: str, stem: str) -> Options:
     """The options for a file in a folder."""
     on_note = options.get("on_note")
 
@@ -88,7 +95,7 @@ def _inside(options: Options, name: str) -> Options:
         if on_note is not None:
             on_note(note._replace(file=name))
 
-    return {**options, "on_note": note_of_file, "stem": str(Path(name).with_suffix(""))}
+    return {**options, "on_note": note_of_file, "stem": stem}
 
 
 def find(path: str, format: str = AUTO) -> Input:
@@ -105,9 +112,9 @@ def find(path: str, format: str = AUTO) -> Input:
         return Input(format, "", (Source(path),))
     if path == "-":
         raise UsageError("--input=-: standard input can be read only once; say its --format")
-    for name, known in FORMATS.items():
+    for name, known in FORMATS.items() if not Path(path).exists() else ():
         files = known.files_of(path)
-        if path not in files and all(Path(file).is_file() for file in files):
+        if all(Path(file).is_file() for file in files):
             return Input(name, f"there is {Path(files[0]).name}", (Source(path),))
     head = Head.of(path)
     if (recognised := _recognise(head)) is None:

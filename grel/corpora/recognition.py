@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from grel.corpora.drafts import Reader
-from grel.files.textio import Fault, RecordError, json_items, opened, parse_json, quote
+from grel.files.textio import Fault, RecordError, guarded, json_items, opened, parse_json, quote
 
 _HEAD_BYTES = 1 << 16
 _NUM_RECORDS = 20
@@ -52,7 +52,7 @@ class Head:
     def of(cls, path: str | Path) -> Head:
         """The head of a file; RecordError where it can't be read."""
         with opened(path, any_content=True) as file:
-            data = file.read(_HEAD_BYTES)
+            (data,) = guarded(path, (file.read(_HEAD_BYTES) for _ in range(1)))
         records: list[Any] = []
         if _JSON.match(data.decode(errors="replace").removeprefix("\ufeff")):
             with contextlib.suppress(RecordError):
@@ -130,7 +130,7 @@ def begins(pattern: str, why: str) -> Fits:
 
 def described(head: Head) -> str:
     """What a file that no format fits looks like, in a few words."""
-    if not head.data.strip():
+    if not head.text.strip():
         return "it is empty"
     if any(isinstance(record, Mapping) for record in head.records):
         record = next(record for record in head.records if isinstance(record, Mapping))

@@ -78,6 +78,7 @@ def test_a_faulty_record_does_not_hide_what_the_others_are(tmp_path):
     [
         (b"", "it is empty"),
         (b"\n \n", "it is empty"),
+        (b"\xef\xbb\xbf\x1c", "it is empty"),
         (b'{"sentence": "x", "facts": []}', "JSON objects with the fields 'sentence' and 'facts'"),
         (b"[1, 2]", "it is JSON, but not objects: 1"),
         (b'{"a": ', "it looks like JSON, but does not parse"),
@@ -147,6 +148,20 @@ def test_notes_and_errors_of_a_folder_name_the_file(tmp_path):
     assert notes == [Note(2, NoteKind.MISSING, "'Bob'", "a/x.json")]
     (error,) = errors
     assert (error.path, error.line) == (str(tmp_path / "b.json"), 2)
+
+
+def test_files_that_differ_in_their_endings_have_ids_of_their_own(tmp_path):
+    for name in ("a.json", "a.jsonl", "b.json"):
+        _lines(tmp_path / name, CASREL)
+    ids = [document.id for document in inputs.find(str(tmp_path)).read()]
+    assert ids == ["a.json-1", "a.jsonl-1", "b-1"]
+
+
+def test_damaged_files_are_one_error(tmp_path):
+    (tmp_path / "x.gz").write_bytes(gzip.compress(json.dumps(CASREL).encode(), mtime=0)[:-20])
+    for path in (tmp_path / "x.gz", tmp_path):
+        with pytest.raises(RecordError, match=r"x\.gz: (the compressed data ends|cannot read)"):
+            inputs.find(str(path))
 
 
 def test_ids_are_those_of_one_corpus(tmp_path):

@@ -70,7 +70,8 @@ class _Sheet:
         self._remark = remark
         self._layers: list[_Layer] = []
         self._num_columns = 0
-        self._text, self._units = "", 0
+        self._pieces: list[str] = []
+        self._units = 0
         self._sentence: list[str] = []
         self._tokens: dict[str, tuple[str, Span]] = {}
         # Of an annotation, known by its layer and its number, or its token: places and label.
@@ -123,7 +124,7 @@ class _Sheet:
             raise Fault(f"{quote(form)} does not stand at {start}, by the text of the sentence")
         if gap > _WIDEST_GAP:
             raise Fault(f"{quote(form)} stands {gap:,} characters behind the sentence before")
-        self._text += " " * gap + text
+        self._pieces += [" " * gap, text]
         self._units += gap + _num_units(text)
 
     def _add_cells(self, layer: _Layer, token: str, cells: list[str]) -> None:
@@ -143,16 +144,20 @@ class _Sheet:
             places.append(self._tokens[token][1])
 
     def draft(self, id: str) -> Draft:
-        offsets = UnitOffsets.of(self._text)
+        text = "".join(self._pieces)
+        offsets = UnitOffsets.of(text)
         tokens = {token: offsets.characters(place) for token, (_, place) in self._tokens.items()}
         for token, (form, _) in self._tokens.items():
-            if (stated := self._text[slice(*tokens[token])]) != form:
+            if (stated := text[slice(*tokens[token])]) != form:
                 raise Fault(f"token {token} is {quote(form)}, but the text has {quote(stated)}")
-        entities = {
-            key: scattered_entity(self._text, [offsets.characters(p) for p in places], label)
-            for key, (places, label) in self._spans.items()
-            if any(start < end for start, end in places)
-        }
+        entities = {}
+        for (layer_name, key), (stated_places, label) in self._spans.items():
+            # An annotation may be of no width, between two characters.
+            places = [offsets.characters(place) for place in stated_places if place[0] < place[1]]
+            if places:
+                entities[layer_name, key] = scattered_entity(text, places, label)
+            else:
+                self._remark(NoteKind.OTHER, f"{quote(label)} on nothing")
         triples: list[Triple] = []
         for layer, label, source, target in self._links:
             if not (match := _SOURCE.fullmatch(source)):
@@ -163,11 +168,11 @@ class _Sheet:
                 if place in entities:
                     ends[end] = entities[place]
                 elif _TOKEN in str(layer.base) and token in tokens:
-                    ends[end] = text_entity(self._text, tokens[token], "")
+                    ends[end] = text_entity(text, tokens[token], "")
             if len(ends) < 2:
                 raise Fault(f"relation {quote(source)} at {target} lacks a span at one of its ends")
             triples.append(link(ends, (0, 1), label))
-        return graph(self._text, entities.values(), triples, id)
+        return graph(text, entities.values(), triples, id)
 
 
 def _unescaped(text: str) -> str:

@@ -71,6 +71,13 @@ def test_annotations_without_values_are_called_as_their_layer(read):
     assert notes == []
 
 
+def test_an_annotation_of_no_width_is_left_out_and_told(read):
+    rows = "1-1\t0-3\tAnn\tPer\t\n1-1.1\t3-3\t\tGap[1]\t\n"
+    document, notes = read(f"{HEADER}\n\n#Text=Ann\n{rows}")
+    assert _entities(document) == [("Ann", "Per", (0, 3))]
+    assert notes == [Note(1, NoteKind.OTHER, "'Gap' on nothing")]
+
+
 def test_relations_tell_stacked_ends_apart(read):
     header = HEADER + "#T_RL=webanno.custom.Rel|kind|label|BT_webanno.custom.Span\n"
     rows = (
