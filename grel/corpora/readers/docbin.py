@@ -8,6 +8,7 @@ there that the pair has the label not.
 
 from __future__ import annotations
 
+import math
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -92,22 +93,24 @@ def _scores(labels: Any) -> list[tuple[str, float]]:
     if isinstance(labels, str):
         return [(labels, 1.0)]
     scores = expect(labels, dict, "doc._.rel: labels of a pair")
-    return [(expect(name, str, "doc._.rel: a label"), float(s)) for name, s in scores.items()]
+    return [(expect(name, str, "doc._.rel: a label"), _score(s)) for name, s in scores.items()]
+
+
+def _score(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value):
+        raise Fault(f"{quote(value)} is no finite number")
+    return float(value)
 
 
 def _stated(text: str, raw: Any) -> Triple:
     if not isinstance(raw, Mapping):
         raise Fault(f"doc._.triples: {quote(raw)} is no triple")
-    head, relation, tail = (
-        expect(raw.get(name), str, f"doc._.triples: {name}")
-        for name in ("head", "relation", "tail")
-    )
+    head, relation, tail = (expect(raw.get(name), str, f"doc._.triples: {name}") for name in _NAMES)
     head_span, tail_span = (
         None if raw.get(name) is None else text_entity(text, _pair(raw[name]), "").span
         for name in ("head_span", "tail_span")
     )
-    score = raw.get("score")
-    score = score if isinstance(score, float) else None
+    score = None if raw.get("score") is None else _score(raw["score"])
     return Triple(head, relation, tail, head_span, tail_span, score)
 
 

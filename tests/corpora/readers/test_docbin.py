@@ -63,6 +63,8 @@ def test_relations_of_the_tutorial(saved, ents):
         ({2: {"r": 1.0}}, "2 is no list"),
         ({(2, "x"): {"r": 1.0}}, r"must be \[int, int\], not \[2, 'x'\]"),
         ({(2, 5): 3}, "labels of a pair must be an object, not 3"),
+        ({(2, 5): {"r": "x"}}, "'x' is no finite number"),
+        ({(2, 5): {"r": float("nan")}}, "nan is no finite number"),
         ([1], r"doc\._\.rel must be an object"),
     ],
 )
