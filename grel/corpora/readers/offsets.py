@@ -150,7 +150,7 @@ def _region(result: Mapping[str, Any], offsets: UnitOffsets, remark: Remark) -> 
         remark(NoteKind.OTHER, f"second label {quote(label)}")
     said = value.get("text")
     if isinstance(said, str) and offsets.text[slice(*span)] != said:
-        # Versions before 1.6 count as JavaScript does.
+        # Older versions count as JavaScript does.
         with contextlib.suppress(Fault):
             other = offsets.characters(span)
             span = other if offsets.text[slice(*other)] == said else span
