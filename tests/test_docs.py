@@ -1,8 +1,4 @@
-<<<<<<< HEAD
-"""The page on the method: citations find their sections, its fields and drawings are the code's.
-=======
-"""The pages in docs/: citations find their sections; fields, drawings, formats are the code's."""
->>>>>>> c51c062 (docs: a page of all formats, with examples that a test reads; how to add one)
+"""The pages in docs/: citations find their sections; fields, drawings, formats are the code's.
 
 And that on serving: its limits, paths, fields and metrics are those of the server.
 """
@@ -20,14 +16,11 @@ from grel.corpora.outputs import OUTPUTS
 from grel.families.registry import FAMILIES
 from grel.fields import leaves
 from grel.models.attention import seq2seq_mask, twin_mask
-<<<<<<< HEAD
+from grel.records import Triple
 from grel.serving import openapi, requests
 from grel.serving.limits import Limits
 from grel.serving.metrics import Metrics
 from tests.serving.served import FakeModel
-=======
-from grel.records import Triple
->>>>>>> c51c062 (docs: a page of all formats, with examples that a test reads; how to add one)
 
 ROOT = Path(__file__).parent.parent
 SERVING = (ROOT / "docs" / "SERVING.md").read_text()
@@ -86,7 +79,6 @@ def test_the_masks_are_drawn_as_in_the_docstrings(mask):
     assert drawing(text) == drawn
 
 
-<<<<<<< HEAD
 def test_the_limits_of_a_server_are_as_told():
     told = dict(re.findall(r"^\| `--max_(\w+)` \| ([\d.]+) \|", SERVING, re.MULTILINE))
     assert {name: float(value) for name, value in told.items()} == dataclasses.asdict(Limits())
@@ -108,7 +100,8 @@ def test_the_paths_fields_statuses_and_metrics_of_a_server_are_as_told():
     metrics = set(re.findall(r"`(grel_\w+)`", SERVING))
     shown = set(re.findall(r"^# TYPE (\w+)", Metrics().text(), re.MULTILINE))
     assert shown | {"grel_requests_under_way", "grel_texts_waiting"} == metrics
-=======
+
+
 FORMAT_PAGE = (ROOT / "docs" / "FORMATS.md").read_text(encoding="utf-8")
 EXAMPLES = dict(re.findall(r"^### (\w+)\n(.*?)(?=^### |\Z)", FORMAT_PAGE, re.MULTILINE | re.DOTALL))
 
@@ -135,4 +128,3 @@ def test_the_examples_of_formats_say_what_they_should(tmp_path, format):
     assert document.text.strip() == "Ann Moore lives in Oslo ."
     assert document.triples == (Triple("Ann Moore", "lives_in", "Oslo", (0, 9), (19, 23)),)
     assert notes == []
->>>>>>> c51c062 (docs: a page of all formats, with examples that a test reads; how to add one)
