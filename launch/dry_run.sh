@@ -8,7 +8,8 @@ for arg; do
   case $arg in
     --dry_run) dry_run=true ;;
     --help)
-      awk 'NR > 1 { if (!/^#/ || /^#SBATCH/) exit; sub(/^# ?/, ""); print }' "launch/${0##*/}"
+      cd "$OLDPWD" # where $0 may be relative to
+      awk 'NR > 1 { if (!/^#/ || /^#SBATCH/) exit; sub(/^# ?/, ""); print }' "$0"
       exit
       ;;
     *) set -- "$@" "$arg" ;;

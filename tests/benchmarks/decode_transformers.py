@@ -181,7 +181,7 @@ def main() -> None:
     threads = len(os.sched_getaffinity(0))
     torch.set_num_threads(threads)
     config, params = workload.model(a, "causal")
-    device = "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
+    device = workload.torch_device()
     model = same_model(config, params).to(device, getattr(torch, a.dtype))
     here = machine()
     print(

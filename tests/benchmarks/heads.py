@@ -10,6 +10,7 @@ and the end.
 import argparse
 import dataclasses
 import functools
+import statistics
 
 import jax
 import numpy as np
@@ -99,6 +100,8 @@ def main() -> None:
         needed = {head: workload.decode_flops(config, case) for head, config in configs.items()}
         seconds = in_turn(decoders, a.rounds)
         print(f"decoding, {name}\n{report(seconds, 'pointer', needed, here.peak[a.dtype])}")
+        for head, times in seconds.items():
+            print(f"{head}: {a.batch / statistics.median(times):,.0f} examples/s")
 
 
 if __name__ == "__main__":

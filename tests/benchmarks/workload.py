@@ -126,6 +126,13 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dtype", default="float32", help="of the computation")
 
 
+def torch_device() -> str:
+    """Where PyTorch can work on what JAX works on."""
+    import torch
+
+    return "cuda" if torch.cuda.is_available() and jax.default_backend() == "gpu" else "cpu"
+
+
 def model_config(args: argparse.Namespace, objective: str) -> bert.Config:
     """The configuration that the arguments describe."""
     return bert.Config(
