@@ -54,8 +54,9 @@ def collectives(text: str) -> list[Collective]:
             calls[computation] |= called
             if operation == "while":
                 looped |= called
-            # An asynchronous one is counted where it starts.
-            name = operation.removesuffix("-start")
+            # An asynchronous one is counted where it ends: what starts it may have its operands
+            # among the results.
+            name = operation.removesuffix("-done")
             if name in COLLECTIVES:
                 found.append((computation, name, result))
     inside = _reached(looped, calls)

@@ -84,7 +84,7 @@ def _tpus(name: str) -> Sequence[jax.Device]:
     _need(name, {"libtpu": f"'jax[tpu]=={jax.__version__}'"})
     # There is no machine to ask what it is.
     os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
-    return _topology(name, name, "tpu")
+    return _devices(name, "tpu")
 
 
 def _gpus(name: str, kind: str, count: int) -> Sequence[jax.Device]:
@@ -99,7 +99,7 @@ def _gpus(name: str, kind: str, count: int) -> Sequence[jax.Device]:
         },
     )
     spec = _HOPPER.format(memory=KINDS[kind].memory, **_GPUS[kind])
-    return _topology(name, f"1x1x{count}", "cuda", target_config=spec)
+    return _devices(name, "cuda", topology=f"1x1x{count}", target_config=spec)
 
 
 def _cpus(name: str, count: int) -> Sequence[jax.Device]:
@@ -128,9 +128,9 @@ def _is_there(module: str) -> bool:
         return False
 
 
-def _topology(name: str, topology: str, platform: str, **options: str) -> Sequence[jax.Device]:
+def _devices(name: str, platform: str, **options: str) -> Sequence[jax.Device]:
     try:
-        found = topologies.get_topology_desc(topology, platform, **options)
+        found = topologies.get_topology_desc(name, platform, **options)
     except (RuntimeError, ValueError) as error:
         raise UserError(f"--target={name}: {str(error).splitlines()[0]}") from None
     return found.devices

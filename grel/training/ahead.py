@@ -11,7 +11,6 @@ import dataclasses
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import jax
 import ml_collections
@@ -148,9 +147,13 @@ def decoder(system: bert_family.System, target: Target, length: int) -> Program:
 
 def batch_like(num_rows: int, length: int, num_targets: int) -> Batch:
     """Shapes of a batch."""
-    of_rows: Any = jax.ShapeDtypeStruct((num_rows,), np.int32)
-    tokens: Any = jax.ShapeDtypeStruct((num_rows, length), np.int32)
-    return Batch(tokens, tokens, of_rows, of_rows, of_rows, num_targets)
+
+    def zeros() -> Batch:
+        of_rows = np.zeros(num_rows, np.int32)
+        tokens = np.zeros((num_rows, length), np.int32)
+        return Batch(tokens, tokens, of_rows, of_rows, of_rows, num_targets)
+
+    return jax.eval_shape(zeros)
 
 
 def step_flops(model: bert.Config, batch: Batch) -> float:
@@ -180,9 +183,12 @@ def _compiled(
         if "RESOURCE_EXHAUSTED" not in reason:
             raise
         reason = reason.rpartition("CompileTimeHbmOom: ")[2].removeprefix("RESOURCE_EXHAUSTED: ")
+        reason = reason.partition(". HLO module:")[0]
         raise AheadError(f"{name}: does not fit {target.name}: {reason}; {advice}") from None
     seconds = time.perf_counter() - start
-    memory: Any = compiled.memory_analysis()
+    memory, text = compiled.memory_analysis(), compiled.as_text()
+    if memory is None or text is None:
+        raise AheadError(f"{name}: the compiler of {target.name} does not tell what it takes")
     program = Program(
         name=name,
         arguments=memory.argument_size_in_bytes,
@@ -191,7 +197,7 @@ def _compiled(
         temporaries=memory.temp_size_in_bytes,
         code=memory.generated_code_size_in_bytes,
         flops=needed,
-        collectives=tuple(hlo.collectives(compiled.as_text() or "")),
+        collectives=tuple(hlo.collectives(text)),
         seconds=seconds,
     )
     if target.memory is not None and program.memory > target.memory:
