@@ -20,6 +20,7 @@ from grel.records import Triple
 from grel.serving import openapi, requests
 from grel.serving.limits import Limits
 from grel.serving.metrics import Metrics
+from tests import scale
 from tests.serving.served import FakeModel
 
 ROOT = Path(__file__).parent.parent
@@ -128,3 +129,8 @@ def test_the_examples_of_formats_say_what_they_should(tmp_path, format):
     assert document.text.strip() == "Ann Moore lives in Oslo ."
     assert document.triples == (Triple("Ann Moore", "lives_in", "Oslo", (0, 9), (19, 23)),)
     assert notes == []
+
+
+def test_the_figures_of_scale_are_those_of_its_script():
+    page = scale.PAGE.read_text()
+    assert scale.filled(page, scale.tables(scale.Assumed())) == page
