@@ -156,7 +156,7 @@ class _Summary:
                 yield f"  and {more:,} more"
         for loss in Loss:
             if self.losses[loss]:
-                yield f"not written: {loss}: {self.losses[loss]:,}"
+                yield f"not written as it was: {loss}: {self.losses[loss]:,}"
         yield from self._alike()
         yield f"skipped records: {self.skipped:,}"
 

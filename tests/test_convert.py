@@ -208,7 +208,10 @@ def test_records_go_back_into_a_tool_and_come_again(written, run, tmp_path, caps
     assert convert.main([f"--input={records}", "--to=brat", f"--output={folder}"]) == 0
     lines = capsys.readouterr().err.splitlines()
     assert lines[0] == "format: jsonl (its records have text and triples)"
-    assert lines[-2] == "not written: triple with a name that is not in its text: left out: 1"
+    assert (
+        lines[-2]
+        == "not written as it was: triple with a name that is not in its text: left out: 1"
+    )
     assert (folder / "raw-1.txt").read_text() == RECORD["sentText"]
     assert convert.main([f"--input={folder}", "--output=-"]) == 0
     first, second = (json.loads(line) for line in capsys.readouterr().out.splitlines())

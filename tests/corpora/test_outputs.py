@@ -93,6 +93,15 @@ def test_what_has_no_place_is_left_out_and_told(write, format):
     assert [entity["type"] for entity in read.other["entities"]] == ["ENTITY", "ENTITY"]
 
 
+@pytest.mark.parametrize("format", ["doccano", "labelstudio", "brat"])
+def test_what_the_text_spells_otherwise_is_written_as_it_has_it_and_told(write, format):
+    document = Document("1", "Jose in Oslo", (Triple("José", "r", "Oslo"),))
+    path, losses = write(format, document)
+    assert losses == [(Loss.RESPELLED, "1")]
+    (read,) = inputs.find(str(path)).read()
+    assert read.triples == (Triple("Jose", "r", "Oslo", (0, 4), (8, 12)),)
+
+
 @pytest.mark.parametrize("format", sorted(OUTPUTS.keys() - {"jsonl", "spacy"}))
 @pytest.mark.parametrize(
     ("entities", "reason"),

@@ -23,6 +23,7 @@ class Loss(enum.StrEnum):
     """What a format may be unable to say."""
 
     UNPLACED = "triple with a name that is not in its text: left out"
+    RESPELLED = "name that its text spells otherwise: written as the text has it"
     PIECES = "entity without a span: left out"
     UNLINKED = "entity that is in no triple: left out"
     SCORE = "score of a triple: left out"
@@ -95,6 +96,9 @@ def marked(document: Document, on_loss: OnLoss) -> Marked:
         if head is None or tail is None:
             on_loss(Loss.UNPLACED, document.id)
         else:
+            for name, span in ((triple.head, head), (triple.tail, tail)):
+                if document.text[slice(*span)] != name:
+                    on_loss(Loss.RESPELLED, document.id)
             links.append(Link(number_of(head), triple.relation, number_of(tail), triple.score))
     return Marked(entities, links)
 
