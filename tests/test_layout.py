@@ -147,8 +147,8 @@ def test_rooms_import_from_lower_rooms_only():
 
 # What is tested here is no file of its own, but how several go together.
 TOGETHER = {
-    *("test_layout.py", "test_docs.py", "test_multiprocess.py", "launch/test_scripts.py"),
-    *("decoding/test_stages.py", "pretrained/test_recipes.py"),
+    *("test_layout.py", "test_docs.py", "test_multiprocess.py", "test_benchmarks.py"),
+    *("decoding/test_stages.py", "launch/test_scripts.py", "pretrained/test_recipes.py"),
 }
 
 
