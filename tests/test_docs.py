@@ -13,6 +13,7 @@ from grel.config import get_config
 from grel.corpora import inputs
 from grel.corpora.formats import FORMATS
 from grel.corpora.outputs import OUTPUTS
+from grel.decoding import copying
 from grel.families.registry import FAMILIES
 from grel.fields import leaves
 from grel.models.attention import seq2seq_mask, twin_mask
@@ -26,6 +27,7 @@ from tests.serving.served import FakeModel
 ROOT = Path(__file__).parent.parent
 SERVING = (ROOT / "docs" / "SERVING.md").read_text()
 METHOD = (ROOT / "docs" / "METHOD.md").read_text()
+EXTRACTION = (ROOT / "docs" / "EXTRACTION.md").read_text()
 SECTIONS = set(map(int, re.findall(r"^## (\d+)\. ", METHOD, re.MULTILINE)))
 FILES = [path for folder in ("grel", "tests") for path in (ROOT / folder).rglob("*.py")]
 
@@ -45,9 +47,22 @@ def test_every_field_it_names_exists():
         name: value for family in FAMILIES for name, value in leaves(get_config(family)).items()
     }
     sections = {name.split(".")[0] for name in fields if "." in name}
-    named = set(re.findall(rf"`((?:{'|'.join(sections)})\.\w+)", METHOD))
-    assert len(named) > 30
-    assert named <= fields.keys()
+    for page, at_least in {"METHOD": 30, "RECIPES": 12, "SCALE": 0, "FAULTS": 1}.items():
+        text = (ROOT / "docs" / f"{page}.md").read_text()
+        named = set(re.findall(rf"`((?:{'|'.join(sections)})\.(?!py\b)\w+)", text))
+        assert len(named) >= at_least, page
+        assert named <= fields.keys(), page
+
+
+def test_the_values_of_decoding_begin_with_the_default():
+    table = EXTRACTION.partition("`--config.decoding.`")[2]
+    rows = dict(re.findall(r"^\| `(\w+)=([^`]+)` \|", table, re.MULTILINE))
+    decoding = get_config().decoding
+    assert len(rows) > 7
+    for name, values in rows.items():
+        first, *others = values.split("\\|")
+        assert first == str(decoding[name]).removesuffix(".0"), name
+        assert not others or {first, *others} == set(copying.CHOICES[name]), name
 
 
 def test_the_deviations_have_the_defaults_that_it_says():
