@@ -49,6 +49,8 @@ class SourceToTarget(BertLMHeadModel):
         reads_source = past_key_values is None or not past_key_values.get_seq_length()
         if reads_source:
             length = input_ids.shape[1]
+            if attention_mask is None:  # where no source is padded
+                attention_mask = torch.ones_like(input_ids)
             attention_mask = attention_mask[:, None, None].bool().expand(-1, 1, length, -1)
         read = self.bert(
             input_ids,
