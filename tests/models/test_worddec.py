@@ -333,6 +333,27 @@ def test_an_odd_width_is_refused():
         dataclasses.replace(CONFIG, features=7)
 
 
+@pytest.mark.slow
+def test_the_network_that_it_is_timed_against_is_the_same(monkeypatch, capsys):
+    """The benchmark runs through; both PyTorch programs have its loss, and one its outputs."""
+    pytest.importorskip("torch", reason="pip install -r tests/benchmarks/requirements.txt")
+    from tests.benchmarks import worddec_torch
+
+    sizes = {"vocab": 60, "features": 12, "batch": 8, "source": 5, "target": 6, "rounds": 1}
+    monkeypatch.setattr("sys.argv", ["", *(f"--{name}={n}" for name, n in sizes.items())])
+    monkeypatch.setattr(worddec_torch, "machine", lambda: "anywhere")
+    worddec_torch.main()
+    assert capsys.readouterr().out.count("ratio to grel") == 10
+    config = worddec.Config(60, worddec_torch.NUM_CHARS, SOS, word_features=12, features=12)
+    # Large, so that outputs differ.
+    params = jax.tree.map(lambda x: 8 * x, worddec.init(config, jax.random.PRNGKey(0)))
+    case = worddec_torch.make_case(config, np.array([5, 1, 4, 3]), np.array([6, 2, 7, 1]))
+    losses, num_same = worddec_torch.compare(config, params, case)
+    np.testing.assert_allclose([*losses.values()], losses["grel"], rtol=1e-5)
+    assert len(losses) == 3
+    assert num_same == 4
+
+
 PEOPLE = ("Ann", "Bo", "Eva", "Ian", "Lee", "Max", "Sue", "Tom")
 CITIES = ("Oslo", "Rome", "New Delhi", "Lima")
 
