@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grel.errors import path_argument, run_command
+from grel.errors import path_argument, program, run_command
 from grel.files.textio import replacing
 from grel.runs import layout
 from grel.runs import record as run_record
@@ -43,7 +43,7 @@ the README.md beside the prepared data.
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m grel.card",
+        prog=program("card"),
         description="Write the model and dataset card of a run.",
         epilog="It reads run.json of the folder and metrics.json of every evaluation in it.",
         allow_abbrev=False,

@@ -10,13 +10,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from grel.errors import path_argument, run_command
+from grel.errors import path_argument, program, run_command
 from grel.runs.checkpoint import CheckpointError, faults
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m grel.checkpoint",
+        prog=program("checkpoint"),
         description="Checks the checkpoints of a run: reads all of them and compares every array, "
         "and everything else, with the digests that were stored. Changes nothing.",
         epilog="Exit status: 0 where all are whole; else 1, and a line for each fault.",

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from grel.errors import path_argument, run_command
+from grel.errors import path_argument, program, run_command
 from grel.files.textio import replacing
 from grel.runs.evaluations import read_evaluation, told_apart
 from grel.scoring.contrast import DIFFERENCES, Contrast, contrast
@@ -30,7 +30,7 @@ Exit status: 0 done, 1 error, 2 wrong usage.
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m grel.compare",
+        prog=program("compare"),
         description="List the triples that one system gets right and the other does not.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

@@ -23,7 +23,7 @@ from grel.corpora.formats import FORMATS
 from grel.corpora.outputs import OUTPUTS, Output
 from grel.corpora.recognition import Format
 from grel.corpora.writers.shapes import Loss
-from grel.errors import path_argument, run_command
+from grel.errors import path_argument, program, run_command
 from grel.files.textio import Fault, RecordError, decode, numbered_lines, quote, refuse_overwriting
 from grel.records import Document, even_blanks
 
@@ -59,7 +59,7 @@ def _listed(formats: Mapping[str, Format | Output]) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m grel.convert",
+        prog=program("convert"),
         description="Convert a corpus, or annotations of a tool, to grel's records (JSONL), and "
         "records to formats of tools and graphs.",
         epilog=_EPILOG.format(formats=_listed(FORMATS), outputs=_listed(OUTPUTS)),

@@ -55,6 +55,12 @@ def run_command(command: Callable[[], None]) -> int:
     return status
 
 
+def program(command: str) -> str:
+    """What its usage calls a command, as it was typed: `grel NAME` or `python -m grel.NAME`."""
+    typed = f"grel {command}"
+    return typed if sys.argv[0] == typed else f"python -m grel.{command}"
+
+
 def path_argument(text: str) -> str:
     """`text`, as argparse's `type` of a path: empty, it would mean the folder one happens to be in.
 

@@ -40,18 +40,26 @@ def run(
             None `main` is called without a configuration.
         help: what `--config` is to this command.
     """
+    # --help shows the flags of the file that was called, also where `grel` called it.
+    for flag in flags.FLAGS.get_key_flags_for_module(main.__module__):
+        flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
     return run_command(lambda: main(*_parse(sys.argv, default, help)))
 
 
 def load(recipe: str) -> ml_collections.ConfigDict:
     """What `get_config` of a recipe gives, locked; `recipe` is `PATH` or `PATH:VARIANT`.
 
+    Where there is no file `configs/NAME.py`, it is the recipe NAME that grel was installed with.
     Raises UsageError where there is no such recipe or variant.
     """
     name, *variant = recipe.split(":", 1)
     path = Path(name)
     if not path.is_file():
-        raise UsageError(f"--config={recipe}: there is no file {name!r}")
+        installed = _installed()
+        if name not in installed:
+            others = f"; installed are {', '.join(sorted(installed))}" if installed else ""
+            raise UsageError(f"--config={recipe}: there is no file {name!r}{others}")
+        path = installed[name]
     spec = importlib.util.spec_from_file_location(f"{path.stem}_recipe", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"--config={recipe}: a recipe is a Python file, such as configs/demo.py")
@@ -65,6 +73,17 @@ def load(recipe: str) -> ml_collections.ConfigDict:
         return module.get_config(*variant).lock()
     except ConfigError as error:
         raise UsageError(f"--config={recipe}: {error}") from None
+
+
+def _installed() -> dict[str, Path]:
+    """The recipes in site-packages, by their names in the checkout; in a checkout there are none.
+
+    They are installed below grel (setup.py), as others may have a package `configs` too.
+    """
+    spec = importlib.util.find_spec("grel.configs")
+    folders = [] if spec is None else spec.submodule_search_locations or []
+    paths = (path for folder in folders for path in Path(folder).glob("*.py"))
+    return {f"configs/{path.name}": path for path in paths if path.stem != "__init__"}
 
 
 def _parse(
@@ -82,7 +101,6 @@ def _parse(
         config_flags.DEFINE_config_dict("config", config, help, sys_argv=argv)
     else:
         flags.DEFINE_string("config", None, help)
-    # --help shows the flags of the file that was called.
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])
     try:
         rest = flags.FLAGS(argv)

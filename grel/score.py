@@ -14,7 +14,7 @@ import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 
-from grel.errors import run_command
+from grel.errors import program, run_command
 from grel.records import Document, num_unlike_text, read_jsonl
 from grel.scoring.breakdown import by_seen
 from grel.scoring.errors import ErrorCounts, count_errors
@@ -46,7 +46,7 @@ _LENGTH_LABELS = {"2": "two or more words", "3": "exactly three", "3+": "more th
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m grel.score",
+        prog=program("score"),
         description="Score predicted triples against gold ones; the two files join on `id`.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

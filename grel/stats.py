@@ -13,14 +13,14 @@ import json
 import sys
 from collections.abc import Sequence
 
-from grel.errors import run_command
+from grel.errors import program, run_command
 from grel.records import read_jsonl
 from grel.scoring.corpus import CorpusStatistics, corpus_statistics
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m grel.stats",
+        prog=program("stats"),
         description="Count examples, triples, relations and multi-word entities of a corpus.",
         epilog="Triples that repeat within an example count once. Words are whitespace tokens.",
         allow_abbrev=False,

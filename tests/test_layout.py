@@ -93,6 +93,7 @@ serving.listening
 recipes
 main serve aot convert score stats compare card checkpoint
 corpora.__main__ tables.__main__ report.__main__ pretrained.__main__
+cli
 """
 LEVEL = {name: n for n, line in enumerate(LAYERS.split("\n")) for name in line.split()}
 MODULES = {
@@ -148,7 +149,8 @@ def test_rooms_import_from_lower_rooms_only():
 # What is tested here is no file of its own, but how several go together.
 TOGETHER = {
     *("test_layout.py", "test_docs.py", "test_multiprocess.py", "test_benchmarks.py"),
-    *("decoding/test_stages.py", "launch/test_scripts.py", "pretrained/test_recipes.py"),
+    *("test_package.py", "decoding/test_stages.py", "launch/test_scripts.py"),
+    "pretrained/test_recipes.py",
 }
 
 
@@ -206,7 +208,7 @@ def test_nothing_dangerous_or_private(module):
 
 # Commands from the lightest to the heaviest, and what neither they nor those before them import.
 STARTS = {
-    ("records", "score", "stats", "convert", "compare", "card"): {"numpy", "matplotlib"},
+    ("cli", "records", "score", "stats", "convert", "compare", "card"): {"numpy", "matplotlib"},
     ("tables.__main__", "report.__main__"): {"jax", "flax", "ml_collections"},
     ("checkpoint",): {"transformers", "tokenizers"},
     ("main", "extraction.extractor"): {

@@ -1,5 +1,7 @@
 """Recipes and their fields on a command line: what is set, and how mistakes are told."""
 
+import importlib.machinery
+import importlib.util
 import json
 import subprocess
 import sys
@@ -117,6 +119,32 @@ def test_what_is_no_recipe_is_told(monkeypatch, recipe, message):
         recipes.load(recipe)
     assert str(info.value).startswith(f"--config={recipe}: ")
     assert message in str(info.value)
+
+
+@pytest.fixture
+def installed(tmp_path, monkeypatch):
+    """An empty folder to be in, and another one where recipes are installed."""
+    spec = importlib.machinery.ModuleSpec("grel.configs", None, is_package=True)
+    spec.submodule_search_locations.append(str(ROOT / "configs"))
+    monkeypatch.setattr(importlib.util, "find_spec", {"grel.configs": spec}.__getitem__)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_an_installed_recipe_is_found_by_its_name_in_the_checkout(installed):
+    assert recipes.load("configs/lookup.py:webnlg").data.name == "webnlg"
+    for name in ("configs/none.py", "configs/../configs/demo.py", "demo.py", "configs/__init__.py"):
+        with pytest.raises(
+            UsageError, match=r"there is no file .*; installed are configs/bert\.py, "
+        ):
+            recipes.load(name)
+
+
+def test_a_file_that_is_there_is_taken_before_an_installed_recipe(installed):
+    own = installed / "configs/lookup.py"
+    own.parent.mkdir()
+    own.write_text((ROOT / "configs/demo.py").read_text())
+    assert recipes.load("configs/lookup.py").data.name == "synthetic"
 
 
 def test_a_recipe_is_locked(monkeypatch):

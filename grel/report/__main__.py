@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from grel.errors import path_argument, run_command
+from grel.errors import path_argument, program, run_command
 from grel.files.textio import replacing
 from grel.report.build import build
 from grel.report.runs import read_run
@@ -22,7 +22,7 @@ from grel.runs.evaluations import read_evaluation, told_apart
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m grel.report",
+        prog=program("report"),
         description="Write one HTML file of a run's training, scores, errors and sentences.",
         epilog="Decoding traces are shown where DIR/eval/<split>/trace.jsonl holds them.",
         allow_abbrev=False,

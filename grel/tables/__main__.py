@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from grel.errors import UsageError, path_argument, run_command
+from grel.errors import UsageError, path_argument, program, run_command
 from grel.files.textio import replacing
 from grel.scoring.protocols import PROTOCOLS
 from grel.tables import details, paper
@@ -48,7 +48,7 @@ FORMATS: dict[str, Callable[[Sequence[Table]], str]] = {
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m grel.tables",
+        prog=program("tables"),
         description="Make the paper's tables, and those that it leaves out, from evaluated runs.",
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
