@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Writes the pinned requirement files from the .in files: one set for Python 3.11 to 3.13 and every
-# platform. Pins that still fit are kept; arguments go to uv.
+# platform, with the hashes of all its files. Pins that still fit are kept; arguments go to uv.
 #
 #   bash launch/pin.sh [--upgrade] [--upgrade-package=NAME] [--dry_run]
 set -euo pipefail
@@ -16,6 +16,6 @@ fi
 # out, since they would name the machine and the registry that the files were made with.
 for name in requirements tests/requirements; do
   run uv pip compile --universal --python-version=3.11 --no-header --no-annotate \
-    --no-emit-index-url --no-emit-find-links "$@" \
+    --generate-hashes --no-emit-index-url --no-emit-find-links "$@" \
     "$name.in" --output-file="$name.txt"
 done

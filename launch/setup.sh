@@ -106,6 +106,11 @@ make_venv() {
   fi
 }
 
+install() {
+  run .venv/bin/python -m pip install --quiet --disable-pip-version-check "$@" ||
+    fail "pip failed, for the reason above; mend it and run this again"
+}
+
 if has "${parts[@]}"; then exit; fi
 find_python
 $dry_run || lock
@@ -113,13 +118,19 @@ if has "${parts[@]}"; then exit; fi # the other one has done it
 
 $dry_run || echo "setup: installing ${parts[*]} into .venv, which takes a few minutes" >&2
 if ! has requirements.txt; then make_venv; fi
-install=()
+# pip asks for the hashes of all that one call installs, or of nothing. Files of PyTorch and of the
+# accelerators' parts differ from place to place: they come second, and find the pinned packages.
+pinned=() others=()
 for part in "${parts[@]}"; do
-  if [[ -f $part ]]; then install+=(-r "$part"); else install+=("$part"); fi
+  case $part in
+    tests/benchmarks/requirements.txt) others+=(-r "$part") ;;
+    *.txt) pinned+=(-r "$part") ;;
+    *) others+=("$part") ;;
+  esac
 done
 run rm -f .venv/.complete
-run .venv/bin/python -m pip install --quiet --disable-pip-version-check "${install[@]}" ||
-  fail "pip failed, for the reason above; mend it and run this again"
+install "${pinned[@]}"
+if ((${#others[@]} > 0)); then install "${others[@]}"; fi
 if $dry_run; then exit; fi
 lines "${parts[@]}" >.venv/.complete.new
 mv .venv/.complete.new .venv/.complete

@@ -1,6 +1,7 @@
 """What holds of all launch scripts, and those that are a few lines."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -24,7 +25,15 @@ def test_pin_dry_run():
         ["requirements.in", "--output-file=requirements.txt"],
         ["tests/requirements.in", "--output-file=tests/requirements.txt"],
     ]
-    assert all("--universal" in line and "--upgrade" in line for line in lines)
+    flags = ("--universal", "--generate-hashes", "--upgrade")
+    assert all(flag in line for line in lines for flag in flags)
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "tests/requirements.txt"])
+def test_every_pin_has_hashes_and_names_no_place(name):
+    text = (REPO / name).read_text().replace("\\\n", " ")
+    pin = r"[\w.-]+==[\w.]+(?: ; [^#@]+?)?(?: +--hash=sha256:[0-9a-f]{64})+"
+    assert [line for line in text.splitlines() if not re.fullmatch(pin, line)] == []
 
 
 SCRIPTS = {

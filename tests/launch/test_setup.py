@@ -50,9 +50,10 @@ class Checkout:
 
     def __init__(self, folder: Path):
         self.folder = folder / "a checkout"
-        (self.folder / "tests").mkdir(parents=True)
+        (self.folder / "tests/benchmarks").mkdir(parents=True)
         shutil.copytree(REPO / "launch", self.folder / "launch")
-        for name in ("requirements.txt", "tests/requirements.txt"):
+        for name in ("", "tests/", "tests/benchmarks/"):
+            name += "requirements.txt"
             (self.folder / name).write_text(f"pins of {name}\n")
         tools = folder / "bin"
         tools.mkdir()
@@ -149,7 +150,10 @@ def test_setup_adds_to_a_complete_venv(checkout):
     succeed(checkout.setup("--tests"))
     assert checkout.calls() == []
     succeed(checkout.setup("--jax=tpu"))
-    assert checkout.calls() == [f"{PIP} jax[tpu]"]
+    install = PIP.removesuffix(" -r requirements.txt")
+    assert checkout.calls() == [PIP, f"{install} jax[tpu]"]
+    succeed(checkout.setup("--torch"))
+    assert checkout.calls() == [PIP, f"{install} -r tests/benchmarks/requirements.txt"]
 
 
 def test_setup_with_changed_test_requirements_installs_them(checkout):
