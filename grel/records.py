@@ -24,6 +24,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from grel.drawing import Edge, Span, drawing
 from grel.files.textio import (
     MAX_LINE_BYTES,
     Fault,
@@ -37,7 +38,6 @@ from grel.files.textio import (
     replacing,
 )
 
-Span = tuple[int, int]
 OnError = Callable[[RecordError], None]
 
 
@@ -63,6 +63,10 @@ class Triple:
     head_spans: tuple[Span, ...] = ()
     tail_spans: tuple[Span, ...] = ()
 
+    def __str__(self) -> str:
+        score = "" if self.score is None else f" {self.score:.3f}"
+        return f"({self.head}; {self.relation}; {self.tail}){score}"
+
     @property
     def key(self) -> tuple[str, str, str]:
         """What makes two triples the same one: names and relation, not where they stand.
@@ -75,6 +79,11 @@ class Triple:
     def names(self) -> tuple[str, str]:
         """Head and tail as the key has them, to be compared with names of other triples."""
         return canonical(self.head), canonical(self.tail)
+
+    def places(self, text: str) -> tuple[tuple[Span, ...], tuple[Span, ...]]:
+        """Where to mark head and tail: their spans, or without one wherever the name stands."""
+        head, tail = ((self.head, self.head_span), (self.tail, self.tail_span))
+        return _places(text, *head), _places(text, *tail)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
@@ -97,6 +106,13 @@ class Document:
             first.setdefault(triple.key, triple)
         return dataclasses.replace(self, triples=tuple(first.values()))
 
+    def _repr_html_(self) -> str:
+        """What IPython shows: the text with its entities marked, the triples as graph and table."""
+        edges = [
+            Edge(t.head, t.relation, t.tail, t.score, t.places(self.text)) for t in self.triples
+        ]
+        return drawing(self.text, edges)
+
 
 _TRIPLE = tuple(field.name for field in dataclasses.fields(Triple))
 _DOCUMENT = ("id", "text", "triples")
@@ -115,6 +131,10 @@ def canonical(text: str) -> str:
 def plain(text: str) -> str:
     """Letters alone, without case and accents: `Medellín` becomes `medellin`."""
     return text.lower() if text.isascii() else _letters(text.casefold())[0]
+
+
+def _places(text: str, entity: str, span: Span | None) -> tuple[Span, ...]:
+    return (span,) if span is not None else locate(text, entity)
 
 
 def locate(text: str, entity: str) -> tuple[Span, ...]:
@@ -455,12 +475,14 @@ def _score(record: dict[str, Any], name: str) -> float | None:
 
 def to_json(document: Document) -> str:
     """The record as one line, without its end; what is None or has no members is left out."""
-    triples = [
-        {name: value for name in _TRIPLE if (value := getattr(triple, name)) not in (None, ())}
-        for triple in document.triples
-    ]
+    triples = list(map(fields, document.triples))
     record = {"id": document.id, "text": document.text, "triples": triples, **document.other}
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
+
+
+def fields(triple: Triple) -> dict[str, Any]:
+    """A triple as JSON has it; what is None or has no members is left out."""
+    return {name: value for name in _TRIPLE if (value := getattr(triple, name)) not in (None, ())}
 
 
 def relations(documents: Iterable[Document]) -> set[str]:

@@ -18,6 +18,7 @@ devices.kinds devices.hlo
 devices.topologies
 files.textio files.locks
 files.folders files.journal
+drawing
 records
 scoring.corpus scoring.seen
 scoring.protocols

@@ -95,6 +95,11 @@ def written(tmp_path):
     return write
 
 
+def test_a_triple_prints_its_names_and_its_score():
+    assert str(Triple("Ann Moore", "lives_in", "Oslo", (0, 9))) == "(Ann Moore; lives_in; Oslo)"
+    assert f"{Triple('Zoë', 'born in', 'Oslo', score=0.98765)}" == "(Zoë; born in; Oslo) 0.988"
+
+
 def test_without_duplicates_keeps_the_first_of_each_in_order():
     a, b = Triple("x", "r", "y", (0, 1), (2, 3)), Triple("y", "r", "x")
     again = dataclasses.replace(a, head_span=(4, 5), score=0.5)

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from grel.drawing import marked
 from grel.report.confusion import busiest, relation_confusion
-from grel.report.review import Review, Row, Status, marked, review
+from grel.report.review import Review, Row, Status, review
 from grel.report.trace import Trace
 from grel.runs.evaluations import Evaluation
 from grel.scoring.protocols import PROTOCOLS
@@ -68,11 +69,12 @@ def _sentence(
     reviews: list[Review], relations: dict[str, int], traces: Sequence[Trace]
 ) -> dict[str, Any]:
     first = reviews[0]
+    text = first.document.text
     rows = [*first.gold, *(row for one in reviews for row in one.predicted)]
     of_gold = list(zip(*(one.gold for one in reviews), strict=True))
     sentence = {
         "id": first.document.id,
-        "pieces": marked(first.document, rows),
+        "pieces": marked(text, (row.triple.places(text) for row in rows)),
         "gold": [
             {**_row(same[0], relations), "status": [row.status.value for row in same]}
             for same in of_gold

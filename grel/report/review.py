@@ -1,4 +1,4 @@
-"""What is right and wrong in each sentence: the rows, marks and error classes of the browser.
+"""What is right and wrong in each sentence: the rows and error classes of the browser.
 
 A wrong triple can be wrong in its entities (the classes of Table 3) or, with entities that are all
 gold, in what it says of them. The report filters by these classes, so each is decidable here, and
@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import itertools
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
-from grel.records import Document, Span, Triple, locate
+from grel.records import Document, Triple
 from grel.scoring.errors import classify_entity
 from grel.scoring.judged import Judged
 from grel.scoring.protocols import Protocol
-
-Piece = tuple[str, tuple[int, ...]]
 
 
 class Status(enum.Enum):
@@ -108,36 +105,3 @@ def triple_errors(triple: Triple, gold: Sequence[Triple], text: str) -> tuple[st
     else:
         error = RelationError.PAIR
     return (error.value,)
-
-
-def places(text: str, entity: str, span: Span | None) -> tuple[Span, ...]:
-    """Where to mark an entity: its span, or without one wherever the name stands."""
-    return (span,) if span is not None else locate(text, entity)
-
-
-def pieces(text: str, spans: Iterable[tuple[Span, int]]) -> list[Piece]:
-    """Cuts a text at the ends of all spans; each piece has the marks of the spans that cover it.
-
-    Spans may overlap, nest and repeat: pieces never do, so they can be shown one after the other.
-
-    Example: `New York City` with (0, 13) marked 0 and (4, 8) marked 1 becomes
-    `("New ", (0,)), ("York", (0, 1)), (" City", (0,))`.
-    """
-    spans = list(spans)
-    cuts = sorted({0, len(text)}.union(*(span for span, _ in spans)))
-    return [
-        (text[start:end], tuple(sorted({m for (a, b), m in spans if a <= start and end <= b})))
-        for start, end in itertools.pairwise(cuts)
-    ]
-
-
-def marked(document: Document, rows: Iterable[Row]) -> list[Piece]:
-    """The text in pieces; row i marks its head 2 * i and its tail 2 * i + 1."""
-    text = document.text
-    spans = []
-    for index, triple in enumerate(row.triple for row in rows):
-        for role, (entity, span) in enumerate(
-            ((triple.head, triple.head_span), (triple.tail, triple.tail_span))
-        ):
-            spans += [(place, 2 * index + role) for place in places(text, entity, span)]
-    return pieces(text, spans)

@@ -1,11 +1,9 @@
-"""What is right and wrong in a sentence, and how its text is cut at overlapping spans."""
+"""What is right and wrong in a sentence."""
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from grel.records import Document, Triple
-from grel.report.review import Status, marked, pieces, places, review, triple_errors
+from grel.report.review import Status, review, triple_errors
 from grel.scoring.judged import judge
 from grel.scoring.protocols import PROTOCOLS
 
@@ -61,45 +59,3 @@ def test_the_protocol_decides():
     dropped = _review(WORKS, LIVES, Triple("Ann Moore", "company", "Ann Moore"), protocol="nayak")
     assert [row.status for row in dropped.predicted][2:] == [Status.DROPPED]
     assert dropped.classes == frozenset()
-
-
-def test_spans_that_nest_and_overlap_are_cut_as_the_docstring_says():
-    assert pieces("New York City", [((0, 13), 0), ((4, 8), 1)]) == [
-        ("New ", (0,)),
-        ("York", (0, 1)),
-        (" City", (0,)),
-    ]
-    assert pieces("abcd", [((0, 3), 0), ((1, 4), 1), ((1, 3), 1)]) == [
-        ("a", (0,)),
-        ("bc", (0, 1)),
-        ("d", (1,)),
-    ]
-    assert pieces("abc", []) == [("abc", ())]
-
-
-@given(st.text(min_size=1, max_size=12), st.data())
-def test_pieces_mark_each_character_as_a_literal_loop_does(text, data):
-    offsets = st.integers(0, len(text) - 1).flatmap(
-        lambda start: st.tuples(st.just(start), st.integers(start + 1, len(text)))
-    )
-    spans = data.draw(st.lists(st.tuples(offsets, st.integers(0, 3)), max_size=5))
-    marks = [marks for string, marks in pieces(text, spans) for _ in string]
-    assert marks == [
-        tuple(sorted({mark for (start, end), mark in spans if start <= at < end}))
-        for at in range(len(text))
-    ]
-    assert "".join(string for string, _ in pieces(text, spans)) == text
-
-
-def test_a_name_without_a_span_is_marked_wherever_it_stands():
-    assert places("ana or ana", "ana", None) == ((0, 3), (7, 10))
-    assert places("ana or ana", "ana", (7, 10)) == ((7, 10),)
-    assert places("ana or ana", "bob", None) == ()
-
-
-def test_rows_mark_their_heads_and_tails_by_number():
-    found = _review(WORKS, LIVES)
-    cut = dict(marked(GOLD, found.gold))
-    assert cut["Ann Moore"] == (0, 2)
-    assert cut["Time Inc."] == (1,)
-    assert cut["New York"] == (3,)
