@@ -31,7 +31,8 @@ from flax import traverse_util
 
 from grel.errors import UserError
 from grel.models import bert
-from grel.pretrained import foreign
+from grel.pretrained import foreign, naming
+from grel.pretrained.naming import Row
 from grel.pretrained.report import Report
 from grel.runs import layout
 from grel.runs.checkpoint import Checkpoints
@@ -88,76 +89,11 @@ class TensorReport(Report):
         return "\n".join(line.rstrip() for line in lines) + "\n"
 
 
-# Which tensor fills which parameter: `{}` is the layer's number, which our parameters have as their
-# leading axis. PyTorch keeps a kernel as (outputs, inputs), ours has `num_inputs` input axes first.
-class _Row(NamedTuple):
-    tensor: str
-    parameter: str
-    num_inputs: int = 0
-
-
-def _dense(tensor: str, parameter: str, num_inputs: int = 1) -> list[_Row]:
-    return [
-        _Row(f"{tensor}.weight", f"{parameter}/kernel", num_inputs),
-        _Row(f"{tensor}.bias", f"{parameter}/bias"),
-    ]
-
-
-def _norm(tensor: str, parameter: str) -> list[_Row]:
-    return [
-        _Row(f"{tensor}.weight", f"{parameter}/norm/scale"),
-        _Row(f"{tensor}.bias", f"{parameter}/norm/bias"),
-    ]
-
-
-_WORDS = "embeddings.word_embeddings.weight"
-_POSITIONS = "embeddings.position_embeddings.weight"
-_SEGMENTS = "embeddings.token_type_embeddings.weight"
-_HEAD = "cls.predictions."
-_LAYER = "encoder.layer.{}."
-
-_TABLE = (
-    _Row(_WORDS, "words/embedding"),
-    _Row(_POSITIONS, "positions/embedding"),
-    _Row(_SEGMENTS, "segments/embedding"),
-    *_norm("embeddings.LayerNorm", "embedding_norm"),
-    *_dense(_LAYER + "attention.self.query", "layers/query"),
-    *_dense(_LAYER + "attention.self.key", "layers/key"),
-    *_dense(_LAYER + "attention.self.value", "layers/value"),
-    *_dense(_LAYER + "attention.output.dense", "layers/attention_out", num_inputs=2),
-    *_norm(_LAYER + "attention.output.LayerNorm", "layers/attention_norm"),
-    *_dense(_LAYER + "intermediate.dense", "layers/ff_in"),
-    *_dense(_LAYER + "output.dense", "layers/ff_out"),
-    *_norm(_LAYER + "output.LayerNorm", "layers/ff_norm"),
-    *_dense(_HEAD + "transform.dense", "transform"),
-    *_norm(_HEAD + "transform.LayerNorm", "transform_norm"),
-    _Row(_HEAD + "bias", "token_bias"),
-)
-
-# Which tensors have no part here, and why.
-_UNUSED = (
-    (r"embeddings\.position_ids", "0, 1, 2, ...: not a parameter"),
-    (r"pooler\.dense\.(weight|bias)", "for classifying whole sentences"),
-    (r"cls\.seq_relationship\.(weight|bias)", "for predicting the next sentence"),
-)
-
-# Tensors that are stored twice; a file may hold either or both.
-_COPIES = {_HEAD + "decoder.weight": _WORDS, _HEAD + "decoder.bias": _HEAD + "bias"}
-
 # Rows of BERT's segment table from which UniLM starts its six.
 _UNILM_SEGMENTS = (0, 1, 0, 0, 0, 1)
 _UNILM_LAYER_NORM_EPS = 1e-5
 _BERT_LAYER_NORM_EPS = 1e-12
 
-# Fields of a Hugging Face config.json, and those of our Config that must agree.
-_AGREE = {
-    "num_hidden_layers": "num_layers",
-    "hidden_size": "hidden_size",
-    "num_attention_heads": "num_heads",
-    "intermediate_size": "ff_size",
-    "layer_norm_eps": "layer_norm_eps",
-}
-_EXPECTED = {"hidden_act": "gelu", "position_embedding_type": "absolute"}
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
 
@@ -171,13 +107,14 @@ def load(
     """Parameters from a checkpoint, and a report of every tensor.
 
     Args:
-        path: a `.safetensors`, `.bin` or `.pt` file, a Hugging Face folder with config.json, or a
-            folder with checkpoints of grel's own, of which the best is taken.
+        path: a `.safetensors`, `.bin` or `.pt` file, a Hugging Face folder with config.json, which
+            may be an exported one, or a folder with checkpoints of grel's own, of which the best is
+            taken.
         config: the model that they must fit.
         vocabulary: its tokens; must equal the checkpoint's where that is known.
         key: for what the checkpoint lacks, which can be the heads only, and for reserved rows.
         reserved_ids: rows of the word table that are drawn anew; those of a checkpoint of grel's
-            own were trained and stay.
+            own, or of an exported one, were trained and stay.
 
     Raises foreign.ForeignError or checkpoint.CheckpointError where the file cannot be read,
     PretrainedError where it does not fit the model. None computes anything.
@@ -185,7 +122,8 @@ def load(
     path = Path(path).expanduser()
     if (path / layout.CHECKPOINTS["best"]).is_dir():
         return _load_own(path / layout.CHECKPOINTS["best"], config, vocabulary)
-    file = _find(path, config)
+    exported = (path / naming.SCHEMA).is_file()
+    file = _find(path, config, exported)
     if (path / "vocab.txt").is_file():
         try:
             _check_vocabulary(read_vocabulary(path / "vocab.txt"), vocabulary)
@@ -194,14 +132,14 @@ def load(
     arrays = foreign.read(file)
     try:
         found = _unify(arrays)
-        _check_kind(found, config, epsilon_known=path.is_dir())
+        _check_kind(found, config, path.is_dir(), exported)
         shapes = traverse_util.flatten_dict(_shapes(config), sep="/")
         filled, entries = _fill(found, shapes, config)
     except PretrainedError as error:
         raise PretrainedError(f"{file}: {error}") from None
     fresh = traverse_util.flatten_dict(bert.init(config, key), sep="/")
     params = fresh | filled
-    if reserved_ids:
+    if reserved_ids and not exported:
         words = "words/embedding"
         params[words] = _redrawn(params[words], reserved_ids, jax.random.fold_in(key, 1))
         shape = (len(reserved_ids), config.hidden_size)
@@ -262,7 +200,7 @@ def _check_vocabulary(theirs: Sequence[str], ours: Sequence[str]) -> None:
             )
 
 
-def _find(path: Path, config: bert.Config) -> Path:
+def _find(path: Path, config: bert.Config, exported: bool) -> Path:
     """The file of weights; a folder's config.json must describe our model."""
     if not path.is_dir():
         return path
@@ -273,12 +211,13 @@ def _find(path: Path, config: bert.Config) -> Path:
         raise PretrainedError(f"{described}: not a readable JSON file ({error})") from error
     if not isinstance(fields, dict):
         raise PretrainedError(f"{described}: not a JSON object")
-    expected = {theirs: getattr(config, ours) for theirs, ours in _AGREE.items()} | _EXPECTED
-    if fields.get("type_vocab_size") == len(_UNILM_SEGMENTS):
+    expected = {theirs: getattr(config, ours) for theirs, ours in naming.CONFIG.items()}
+    expected |= naming.CONSTANTS
+    if fields.get("type_vocab_size") == len(_UNILM_SEGMENTS) and not exported:
         del expected["layer_norm_eps"]  # s2s-ft writes BERT's there, and UniLM's code has its own
     for name, value in expected.items():
         if fields.get(name, value) != value:
-            advice = f"; set config.model.{_AGREE[name]}" if name in _AGREE else ""
+            advice = f"; set config.model.{naming.CONFIG[name]}" if name in naming.CONFIG else ""
             raise PretrainedError(
                 f"{described}: {name} is {fields[name]!r} and the model has {value!r}{advice}"
             )
@@ -333,14 +272,17 @@ def _unify(arrays: dict[str, np.ndarray]) -> dict[str, _Found]:
     return found
 
 
-def _check_kind(found: dict[str, _Found], config: bert.Config, epsilon_known: bool) -> None:
+def _check_kind(
+    found: dict[str, _Found], config: bert.Config, in_folder: bool, exported: bool
+) -> None:
     """Refuses weights for a model that runs unlike their own; UniLM's are known by their segments.
 
     The epsilon of the layer norm is in no file of weights: UniLM's code has one, BERT's another.
+    A folder says BERT's, and one that grel has written says what it is.
     """
-    if _SEGMENTS not in found:
+    if naming.SEGMENTS not in found:
         return  # what is missing is named when it is filled in, and so is what does not fit
-    segments = found[_SEGMENTS]
+    segments = found[naming.SEGMENTS]
     num_rows = segments.array.shape[:1]
     if num_rows == (len(_UNILM_SEGMENTS),):
         kind, expected = "UniLM", _UNILM_LAYER_NORM_EPS
@@ -348,11 +290,13 @@ def _check_kind(found: dict[str, _Found], config: bert.Config, epsilon_known: bo
             raise PretrainedError(
                 f"{segments.name} has 6 rows, as UniLM's: set config.model.segments=unilm"
             )
-    elif num_rows == (2,) and not epsilon_known:
+        is_known = exported
+    elif num_rows == (2,):
         kind, expected = "BERT", _BERT_LAYER_NORM_EPS
+        is_known = in_folder
     else:
         return
-    if config.layer_norm_eps != expected:
+    if not is_known and config.layer_norm_eps != expected:
         raise PretrainedError(
             f"these are weights of {kind}, whose layer norm has the epsilon {expected}: set "
             f"config.model.layer_norm_eps={expected}"
@@ -365,7 +309,7 @@ def _fill(
     """Parameters by path, and what became of every tensor and parameter."""
     found = dict(found)
     entries = []
-    for copy, original in _COPIES.items():
+    for copy, original in naming.COPIES.items():
         if copy in found and original in found:
             array, name, *_ = found.pop(copy)
             if not np.array_equal(array, found[original].array):
@@ -379,24 +323,25 @@ def _fill(
         elif copy in found:
             found[original] = found.pop(copy)
     filled = {}
-    for row in _TABLE:
-        per_layer = "{}" in row.tensor
+    for row in naming.TABLE:
+        if row.parameter not in shapes:
+            continue
         shape = shapes[row.parameter].shape
-        names = [row.tensor.format(n) for n in range(config.num_layers if per_layer else 1)]
-        if names[0] not in found and row.tensor.startswith(_HEAD):
+        names = [row.tensor.format(n) for n in range(config.num_layers if row.per_layer else 1)]
+        if names[0] not in found and row.in_head:
             continue
         arrays = []
         for name in names:
             if name not in found:
-                advice = f"; the model has {config.num_layers} layers" if per_layer else ""
+                advice = f"; the model has {config.num_layers} layers" if row.per_layer else ""
                 raise PretrainedError(f"{name} is missing{advice}")
             tensor = found.pop(name)
-            array, status, note = _fit(tensor, row, shape[1:] if per_layer else shape)
+            array, status, note = _fit(tensor, row, shape[1:] if row.per_layer else shape)
             arrays.append(array)
             entries.append(Entry(status, tensor.name, row.parameter, tensor.array.shape, note))
-        filled[row.parameter] = np.stack(arrays) if per_layer else arrays[0]
+        filled[row.parameter] = np.stack(arrays) if row.per_layer else arrays[0]
     for name, tensor in found.items():
-        reasons = [reason for pattern, reason in _UNUSED if re.fullmatch(pattern, name)]
+        reasons = [reason for pattern, reason in naming.UNUSED if re.fullmatch(pattern, name)]
         if not reasons:
             raise PretrainedError(
                 f"{tensor.name} {tensor.array.shape} is no tensor of a BERT of "
@@ -411,7 +356,7 @@ def _fill(
     return filled, entries
 
 
-def _fit(tensor: _Found, row: _Row, shape: tuple[int, ...]) -> tuple[np.ndarray, str, str]:
+def _fit(tensor: _Found, row: Row, shape: tuple[int, ...]) -> tuple[np.ndarray, str, str]:
     """A tensor in the shape of our parameter (of one layer), its status and what was done."""
     array, status, note = np.asarray(tensor.array, np.float32), tensor.status, tensor.note
     expected = shape if row.parameter.endswith("embedding") else (math.prod(shape),)
@@ -426,7 +371,7 @@ def _fit(tensor: _Found, row: _Row, shape: tuple[int, ...]) -> tuple[np.ndarray,
             array = array[rows]
     if array.shape != expected:
         advice = ""
-        if row.tensor == _WORDS:
+        if row.tensor == naming.WORDS:
             advice = "; set config.tokenizer.vocab to the vocab.txt of this checkpoint"
         raise PretrainedError(
             f"{tensor.name} has the shape {tensor.array.shape}, the model needs {expected}{advice}"
@@ -448,4 +393,4 @@ def _position_rows(num_rows: int, wanted: int) -> np.ndarray | None:
     return np.arange(wanted) % num_rows if num_rows else None
 
 
-_RESIZED = {_SEGMENTS: _segment_rows, _POSITIONS: _position_rows}
+_RESIZED = {naming.SEGMENTS: _segment_rows, naming.POSITIONS: _position_rows}
