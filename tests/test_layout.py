@@ -68,7 +68,7 @@ models.attention models.recurrent
 models.cache models.choices models.crf
 models.bert models.worddec models.ptdec models.mrmep models.copyre
 models.bert_decoding models.copymtl models.flops
-pretrained.fetch pretrained.foreign pretrained.report
+pretrained.fetch pretrained.foreign pretrained.naming pretrained.report
 pretrained.port pretrained.similarity
 fields
 families.writer
@@ -84,6 +84,8 @@ extraction.texts
 extraction.tuning
 extraction.extractor extraction.evaluate extraction.predict
 extraction.sharing
+exports.schema
+exports.hf exports.stablehlo
 training.optimizer training.steps training.examples training.validation
 training.log training.signals training.skipped training.ownership
 training.fit training.trainer training.ahead
@@ -92,7 +94,7 @@ serving.requests serving.answers serving.openapi serving.page
 serving.app
 serving.listening
 recipes
-main serve aot convert score stats compare card checkpoint
+main serve aot convert score stats compare card checkpoint export
 corpora.__main__ tables.__main__ report.__main__ pretrained.__main__
 cli
 """
@@ -104,8 +106,8 @@ MODULES = {
 # Packages whose __init__ says nothing but what they are.
 BARE = {"", "__init__"} | {
     *("corpora", "corpora.readers", "corpora.writers", "data", "decoding", "devices"),
-    *("extraction", "families", "files", "models", "pods", "pretrained", "report", "runs"),
-    *("scoring", "serving", "tables", "text", "training"),
+    *("exports", "extraction", "families", "files", "models", "pods", "pretrained", "report"),
+    *("runs", "scoring", "serving", "tables", "text", "training"),
 }
 
 

@@ -380,6 +380,11 @@ class Decoder:
         self.row_steps = 0
 
     @property
+    def buckets(self) -> tuple[int, ...]:
+        """Padded lengths of sources with their frame, ascending."""
+        return self._options.buckets
+
+    @property
     def max_source(self) -> int:
         """Tokens of the longest source that is not cut."""
         return self._options.buckets[-1] - self._frame.width
@@ -399,6 +404,21 @@ class Decoder:
             jax.ShapeDtypeStruct((num_rows,), np.int32),
         )
         return parallel.compiled_for(self._decode_fn, devices, (params, grammar, end_bias), rows)
+
+    def best(
+        self, params: Any, source_BS: jax.Array, source_length_B: jax.Array
+    ) -> greedy.Generated:
+        """The best that is written for padded sources, on one device: a function to be traced.
+
+        Rows of nothing have the length 0. Relations and end bias are those of this decoder, and
+        become constants. What goes beyond `max_target`, up to the last step, is not cut.
+        """
+        grammar, end_bias = jax.tree.map(
+            jnp.asarray, parallel.unreplicate((self._grammar, self._end_bias))
+        )
+        rows = source_BS, source_length_B
+        _, (generated, _, _) = self._decode_fn((params, grammar, end_bias), rows)
+        return jax.tree.map(lambda x: x[:, 0], generated)
 
     def __call__(
         self,

@@ -85,7 +85,7 @@ class Wordpiece:
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             ids[token] for token in SPECIAL
         )
-        tokenizer = BertTokenizer(vocab=ids, do_lower_case=lowercase)
+        tokenizer = _bert_tokenizer(self.vocabulary, lowercase)
         if len(tokenizer) != len(ids):
             raise VocabularyError(
                 f"the tokenizer took {len(tokenizer)} of {len(ids)} tokens: the versions of "
@@ -210,6 +210,16 @@ class Wordpiece:
         """The relation that these ids write, or None where they write none of the schema."""
         return self._relation_of.get(tuple(ids))
 
+    def save(self, folder: Path) -> None:
+        """Writes vocab.txt, and tokenizer.json as Transformers and tokenizers read it.
+
+        What grel adds to it is in neither: no text spells a special token, and words that the
+        vocabulary lacks are numbered.
+        """
+        vocabulary = "".join(f"{token}\n" for token in self.vocabulary)
+        (folder / "vocab.txt").write_bytes(vocabulary.encode())
+        _bert_tokenizer(self.vocabulary, self.lowercase).save_pretrained(folder)
+
     def to_json(self) -> str:
         """All that `from_json` needs to build the same tokenizer again."""
         return json.dumps(
@@ -233,6 +243,11 @@ class Wordpiece:
     def fingerprint(self) -> str:
         """Changes when, and only when, some text or relation could be encoded differently."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+
+def _bert_tokenizer(vocabulary: Sequence[str], lowercase: bool) -> BertTokenizer:
+    ids = {token: i for i, token in enumerate(vocabulary)}
+    return BertTokenizer(vocab=ids, do_lower_case=lowercase)
 
 
 def _advice(relation: str, other: str) -> str:

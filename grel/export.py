@@ -1,0 +1,119 @@
+"""Command line: a trained model for programs that do without grel.
+
+    python -m grel.export --to=hf --workdir=runs/demo --output=exported
+    python -m grel.export --to=stablehlo --workdir=runs/demo --output=exported \\
+        --config.decoding.structure=on
+
+The first writes encoder and heads as a Transformers folder, the second all of decoding as programs
+that JAX runs on CPUs, CUDA and TPUs. docs/EXPORT.md says what is in them and how to use it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import absl.logging
+import jax
+import ml_collections
+from absl import flags
+
+from grel import recipes
+from grel.errors import EMPTY_PATH, UsageError
+from grel.exports import hf, schema, stablehlo
+from grel.exports.schema import ExportError
+from grel.extraction import opening
+from grel.extraction.extractor import Extractor
+from grel.files.folders import replacing_folder
+
+_TO = flags.DEFINE_enum("to", None, ["hf", "stablehlo"], "What to write.", required=True)
+_WORKDIR = flags.DEFINE_string("workdir", None, "Folder of the run.", required=True)
+_OUTPUT = flags.DEFINE_string("output", None, "Folder to write, a new one.", required=True)
+_BUCKETS = flags.DEFINE_list(
+    "buckets",
+    None,
+    "stablehlo: lengths of sources in wordpieces, [CLS] and [SEP] counted, such as 64,128, a "
+    "program each; longer texts are cut to the last. Those of the run if not given.",
+)
+_BATCH_SIZE = flags.DEFINE_integer(
+    "batch_size", None, "stablehlo: texts of a batch; that of the run if not given.", lower_bound=1
+)
+for _name in ("workdir", "output"):
+    flags.register_validator(_name, lambda given: given != "", EMPTY_PATH)
+
+_CONFIG_HELP = "--config.decoding.FIELD=VALUE sets how to decode, as for predict; stablehlo only."
+
+
+def _decoding(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of decoding by their own names; raises UsageError where others are set."""
+    decoding = {}
+    for name, value in fields.items():
+        section, _, field = name.partition(".")
+        if section == "decoding" and _TO.value == "stablehlo":
+            decoding[field] = value
+        elif name != "eval.checkpoint":
+            raise UsageError(
+                f"--config.{name}: it has no part in --to={_TO.value}; config.eval.checkpoint can "
+                "be set, and for --to=stablehlo config.decoding"
+            )
+    return decoding
+
+
+def _buckets() -> list[int] | None:
+    given = _BUCKETS.value
+    if given is not None and not all(bucket.isdecimal() for bucket in given):
+        raise UsageError(f"--buckets={','.join(given)}: they are lengths, such as 64,128")
+    return None if given is None else [int(bucket) for bucket in given]
+
+
+def _export(checkpoint: str, decoding: Mapping[str, Any], buckets: list[int] | None) -> None:
+    output = Path(_OUTPUT.value)
+    if output.exists() or output.is_symlink():
+        raise ExportError(f"{output}: is there already; name another --output")
+    system, params, _ = opening.load(_WORKDIR.value, checkpoint)
+    exported = schema.exportable(system)
+    # Whoever named the parent may have meant a link.
+    with replacing_folder(output.parent.resolve() / output.name) as folder:
+        if _TO.value == "hf":
+            hf.write(folder, exported, params)
+        else:
+            stablehlo.write(
+                folder,
+                schema.exportable(Extractor(system, params, **decoding).system),
+                params,
+                buckets=buckets,
+                batch_size=_BATCH_SIZE.value,
+                tell=lambda line: print(line, file=sys.stderr),
+            )
+    print(f"{output}: written; docs/EXPORT.md says how it is used")
+
+
+def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) -> None:
+    assert config is not None  # `opening.recipe_of` always names one
+    absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of a restore
+    decoding, buckets = _decoding(fields), _buckets()
+    if _TO.value == "hf" and (buckets is not None or _BATCH_SIZE.value is not None):
+        raise UsageError("--buckets and --batch_size are for --to=stablehlo")
+    if _TO.value == "stablehlo" and importlib.util.find_spec("flatbuffers") is None:
+        raise ExportError(
+            "flatbuffers is not installed, which --to=stablehlo needs: pip install flatbuffers"
+        )
+    # An accelerator has no part in it, and its own kernels would be of no use elsewhere.
+    jax.config.update("jax_platforms", "cpu")
+    _export(config.eval.checkpoint, decoding, buckets)
+
+
+def main() -> int:
+    """Runs the command of `sys.argv` and returns its exit status."""
+    return recipes.run(
+        _run,
+        default=lambda argv: opening.recipe_of(recipes.take("workdir", argv)[0]),
+        help=_CONFIG_HELP,
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

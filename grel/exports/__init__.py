@@ -1,0 +1,1 @@
+"""Trained models as others run them: a Transformers folder, and decoding as StableHLO."""
