@@ -28,6 +28,7 @@ from grel import parallel, recipes, records
 from grel.errors import EMPTY_PATH, UsageError
 from grel.extraction import evaluate, opening, predict, sharing, texts, tuning
 from grel.extraction.extractor import Extractor
+from grel.extraction.shards import Shard
 from grel.families.base import Fitted
 from grel.families.registry import FAMILIES
 from grel.files.textio import INPUT_FORMATS
@@ -73,7 +74,8 @@ _SHARD = flags.DEFINE_string(
     "shard",
     "0/1",
     "predict: do part INDEX/COUNT of the input file, from 0; the parts are OUT-00000-of-00004 and "
-    "so on, and cat joins them.",
+    "so on, and cat joins them. auto takes both from the environment (arrays and steps of Slurm, "
+    "MPI), auto/COUNT the index alone (indexed jobs of Kubernetes; some tasks of an array again).",
 )
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other processes of a pod.")
 _HEARTBEAT_TIMEOUT = flags.DEFINE_integer(
@@ -188,9 +190,11 @@ def _eval(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
 
 def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     try:
-        shard = predict.Shard.parse(_SHARD.value)
+        shard = Shard.parse(_SHARD.value)
     except ValueError as error:
         raise UsageError(f"--shard: {error}") from None
+    if _SHARD.value.startswith("auto"):
+        print(f"--shard={_SHARD.value} is {shard.index}/{shard.count} here", file=sys.stderr)
     if _TUNED.value and _MIN_SCORE.value:
         raise UsageError("--tuned has a least score of its own: no --min_score")
     extractor, about = _open_run(

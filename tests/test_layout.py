@@ -79,7 +79,7 @@ families.bert families.worddec families.ptdec families.mrmep families.copyre
 families.copymtl
 families.registry
 config
-extraction.reading extraction.opening
+extraction.reading extraction.opening extraction.shards
 extraction.texts
 extraction.tuning
 extraction.extractor extraction.evaluate extraction.predict

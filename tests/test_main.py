@@ -198,6 +198,7 @@ def test_predict_reads_text_lines_and_records(run, run_dir, tmp_path):
         (["--mode=train", "--config.data.variant=x"], 1, "no config 'x'; one of official, red"),
         (["--mode=predict", "--tuned", "--min_score=0.5"], 2, "--tuned has a least score of its"),
         (["--mode=predict", "--shard=4/4"], 2, "--shard: shard is '4/4'; it must be INDEX/COUNT"),
+        (["--mode=predict", "--shard=auto"], 2, "--shard: shard is auto, and nothing in the envi"),
         (["--mode=eval", "--config.seed=3"], 2, "config.seed is part of the trained model"),
         (["--mode=train", "--workdir="], 2, "flag --workdir=: it is empty; name a path"),
         (["--mode=predict", "--input="], 2, "flag --input=: it is empty; name a path"),

@@ -16,7 +16,6 @@ import dataclasses
 import hashlib
 import itertools
 import json
-import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +25,7 @@ import tqdm
 
 from grel import records
 from grel.extraction.reading import REMARKS, Extraction, as_record, without_places
+from grel.extraction.shards import Shard
 from grel.families.writer import Tally
 from grel.files import journal, textio
 from grel.files.textio import Fault, Item, RecordError, member
@@ -70,35 +70,6 @@ class Summary:
 
     def __add__(self, other: Summary) -> Summary:
         return Summary(*(mine + vars(other)[name] for name, mine in vars(self).items()))
-
-
-@dataclasses.dataclass(frozen=True)
-class Shard:
-    """Part `index`, from 0, of `count` parts of the input.
-
-    Parts are runs of records, so their outputs joined in order are the output of a single process:
-    `cat OUT-*-of-00004 > OUT`.
-    """
-
-    index: int = 0
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> Shard:
-        """The shard that `INDEX/COUNT` says, such as `1/4`; raises ValueError."""
-        match = re.fullmatch(r"([0-9]{1,5})/([0-9]{1,5})", text)
-        if match is None or int(match[1]) >= int(match[2]):
-            raise ValueError(f"shard is {text!r}; it must be INDEX/COUNT, from 0/4 to 3/4 for four")
-        return cls(int(match[1]), int(match[2]))
-
-    def path(self, target: str) -> str:
-        """Where the output of this part goes: `OUT-00001-of-00004`, or `OUT` if it is all."""
-        return target if self.count == 1 else f"{target}-{self.index:05d}-of-{self.count:05d}"
-
-    def share(self, num_records: int) -> tuple[int, int]:
-        """The first record of this part, and how many there are."""
-        start, stop = (num_records * i // self.count for i in (self.index, self.index + 1))
-        return start, stop - start
 
 
 _WHOLE = Shard()

@@ -15,8 +15,9 @@ from typing import Any
 
 from grel import parallel, records
 from grel.extraction import predict
-from grel.extraction.predict import Shard, Summary
+from grel.extraction.predict import Summary
 from grel.extraction.reading import Extraction
+from grel.extraction.shards import Shard
 from grel.extraction.texts import TextExtractor
 from grel.families.writer import Tally
 from grel.files.textio import Item, replacing

@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grel.extraction import predict as predict_lib
-from grel.extraction.predict import Shard, Summary, predict
+from grel.extraction.predict import Summary, predict
+from grel.extraction.shards import Shard
 from grel.families.writer import Tally
 from grel.files.textio import MAX_LINE_BYTES, RecordError
 from grel.records import read_jsonl
@@ -386,13 +387,6 @@ def test_shards_joined_are_the_whole(run, tmp_path, count):
     assert b"".join(path.read_bytes() for path in parts) == whole
     assert sum(summaries, Summary()) == Summary(10, blank=1)
     assert max(s.records for s in summaries) - min(s.records for s in summaries) <= 1
-
-
-def test_shards_are_told_by_index_and_count():
-    assert (Shard.parse("0/1"), Shard.parse("3/16")) == (Shard(), Shard(3, 16))
-    for text in ("4/4", "1", "-1/4", "a/b", "1/4 ", "", "0/0", "123456/999999"):
-        with pytest.raises(ValueError, match=r"must be INDEX/COUNT"):
-            Shard.parse(text)
 
 
 def test_a_stream_cannot_be_divided():
