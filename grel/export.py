@@ -92,7 +92,7 @@ def _export(checkpoint: str, decoding: Mapping[str, Any], buckets: list[int] | N
 
 
 def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) -> None:
-    assert config is not None  # `opening.recipe_of` always names one
+    assert config is not None  # `recipes.of_run` always names one
     absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of a restore
     decoding, buckets = _decoding(fields), _buckets()
     if _TO.value == "hf" and (buckets is not None or _BATCH_SIZE.value is not None):
@@ -110,7 +110,7 @@ def main() -> int:
     """Runs the command of `sys.argv` and returns its exit status."""
     return recipes.run(
         _run,
-        default=lambda argv: opening.recipe_of(recipes.take("workdir", argv)[0]),
+        default=recipes.of_run,
         help=_CONFIG_HELP,
     )
 

@@ -9,12 +9,11 @@ Flags and dispatch, nothing else. Any field of the configuration can be set on t
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import functools
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ from grel import config as config_lib
 from grel import parallel, recipes, records
 from grel.errors import EMPTY_PATH, UsageError
 from grel.extraction import evaluate, opening, predict, sharing, texts, tuning
+from grel.extraction.chunks import Summary
 from grel.extraction.extractor import Extractor
 from grel.extraction.shards import Shard
 from grel.families.base import Fitted
@@ -204,7 +204,7 @@ def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> N
         extractor = extractor.balanced(*tuning.read(about["tuned"], extractor))
     if _RELATIONS.value is not None:
         extractor = extractor.restricted(_RELATIONS.value)
-    predict_fn: Callable[..., predict.Summary] = functools.partial(predict.predict, shard=shard)
+    predict_fn: Callable[..., Summary] = functools.partial(predict.predict, shard=shard)
     if parallel.process()[1] > 1:
         if shard.count > 1:
             raise UsageError("--shard: the processes of --distributed share the whole file")
@@ -218,7 +218,7 @@ def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> N
         on_error=_skip if _ON_ERROR.value == "skip" else None,
     )
     if _is_first():
-        print(f"done: {json.dumps(dataclasses.asdict(summary))}", file=sys.stderr)
+        print(f"done: {summary.to_json()}", file=sys.stderr)
 
 
 def _skip(error: records.RecordError) -> None:
@@ -236,15 +236,9 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     modes[_MODE.value](config, fields)
 
 
-def _default_recipe(argv: Sequence[str]) -> str:
-    return opening.recipe_of(recipes.take("workdir", argv)[0])
-
-
 def main() -> int:
     """Runs the command of `sys.argv` and returns its exit status."""
-    return parallel.run_joined(
-        lambda: recipes.run(_run, default=_default_recipe, help=_CONFIG_HELP)
-    )
+    return parallel.run_joined(lambda: recipes.run(_run, default=recipes.of_run, help=_CONFIG_HELP))
 
 
 if __name__ == "__main__":

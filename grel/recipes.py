@@ -6,6 +6,7 @@ told here in one line, where it would be a traceback from the middle of that lib
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
 import inspect
@@ -20,8 +21,12 @@ import ml_collections
 from absl import app, flags
 from ml_collections import config_flags
 
+from grel import config as config_lib
 from grel.errors import ConfigError, UsageError, run_command
+from grel.families.registry import FAMILIES
 from grel.fields import leaves
+from grel.files.textio import RecordError
+from grel.runs import record
 
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+).*", re.DOTALL)
 
@@ -111,6 +116,18 @@ def _parse(
     if config is None:
         return None, {}
     return flags.FLAGS.config, config_flags.get_override_values(flags.FLAGS["config"])
+
+
+def of_run(argv: Sequence[str]) -> str:
+    """All fields of the family that the run in --workdir is of; without a run, of the default."""
+    workdir, _ = take("workdir", argv)
+    family = ""
+    if workdir is not None:
+        with contextlib.suppress(RecordError):
+            facts = record.read(Path(workdir))
+            config = ml_collections.ConfigDict(facts.get("config", {}))
+            family = leaves(config).get("model.family", "")
+    return config_lib.__file__ + (f":{family}" if family in FAMILIES else "")
 
 
 def take(name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -148,13 +148,9 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     print("stopped", file=sys.stderr)
 
 
-def _default_recipe(argv: Sequence[str]) -> str:
-    return opening.recipe_of(recipes.take("workdir", argv)[0])
-
-
 def main() -> int:
     """Runs the command of `sys.argv` and returns its exit status."""
-    return recipes.run(_run, default=_default_recipe, help=_CONFIG_HELP)
+    return recipes.run(_run, default=recipes.of_run, help=_CONFIG_HELP)
 
 
 if __name__ == "__main__":

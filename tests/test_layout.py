@@ -80,7 +80,7 @@ families.copymtl
 families.registry
 config
 extraction.reading extraction.opening extraction.shards
-extraction.texts
+extraction.texts extraction.chunks
 extraction.tuning
 extraction.extractor extraction.evaluate extraction.predict
 extraction.sharing

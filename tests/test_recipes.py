@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from grel import recipes
+from grel.config import get_config
 from grel.errors import UsageError
+from grel.fields import leaves
 
 ROOT = Path(__file__).parents[1]
 # Flags belong to a process, and importing takes seconds: all command lines share one.
@@ -152,3 +154,13 @@ def test_a_recipe_is_locked(monkeypatch):
     config = recipes.load("configs/demo.py")
     with pytest.raises(AttributeError):
         config.sede = 1
+
+
+@pytest.mark.parametrize("name", ["bert", "lookup"])
+def test_a_recipe_has_the_fields_of_the_family_of_a_run(name, tmp_path):
+    def fields(*argv):
+        return leaves(recipes.load(recipes.of_run(argv)))
+
+    run = ROOT / "tests" / "extraction" / "old_runs" / name
+    assert fields(f"--workdir={run}").keys() == leaves(get_config(name)).keys()
+    assert fields() == fields("--workdir", str(tmp_path)) == leaves(get_config())

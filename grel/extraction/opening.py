@@ -14,10 +14,7 @@ from grel import config as config_lib
 from grel.errors import ConfigError
 from grel.families.base import System
 from grel.families.registry import FAMILIES
-from grel.fields import leaves
-from grel.files.textio import RecordError
 from grel.runs import layout
-from grel.runs import record as run_record
 from grel.runs.checkpoint import CheckpointError, Checkpoints
 
 COMPILE_CACHE = "~/.cache/grel/xla"
@@ -33,17 +30,6 @@ def cache_compilations(folder: str | Path = COMPILE_CACHE) -> None:
     if getattr(jax.config, field) is None:
         jax.config.update(field, str(Path(folder).expanduser()))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
-
-
-def recipe_of(workdir: str | Path | None) -> str:
-    """A recipe with all fields of the family that a run is of; without a run, of the default."""
-    family = ""
-    if workdir is not None:
-        with contextlib.suppress(RecordError):
-            facts = run_record.read(Path(workdir))
-            config = ml_collections.ConfigDict(facts.get("config", {}))
-            family = leaves(config).get("model.family", "")
-    return config_lib.__file__ + (f":{family}" if family in FAMILIES else "")
 
 
 def read_config(about: Mapping[str, Any], where: str | Path) -> ml_collections.ConfigDict:

@@ -15,62 +15,28 @@ import contextlib
 import dataclasses
 import hashlib
 import itertools
-import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, Protocol
+from typing import Any, BinaryIO
 
 import tqdm
 
-from grel import records
-from grel.extraction.reading import REMARKS, Extraction, as_record, without_places
+from grel.extraction.chunks import (
+    CHUNK,
+    MAX_RECORD_BYTES,
+    TOO_LONG,
+    Extracts,
+    Source,
+    Summary,
+    chunked,
+    extract,
+)
 from grel.extraction.shards import Shard
 from grel.families.writer import Tally
 from grel.files import journal, textio
 from grel.files.textio import Fault, Item, RecordError, member
-from grel.records import Document, OnError
-
-# Documents decoded together: enough for full batches of every length.
-CHUNK = 2048
-# Long ones are fewer, or they would fill the memory.
-_CHUNK_BYTES = 1 << 22
-# Longer ones are refused: with its triples a record must still be a line that can be read.
-MAX_RECORD_BYTES = 1 << 22
-
-
-class Extracts(Protocol):
-    """What is needed of an `extractor.Extractor`; its methods are described there."""
-
-    def extractions(self, documents: Sequence[Document]) -> list[Extraction]: ...
-
-    def traces(self, extraction: Extraction) -> list[dict[str, Any]]: ...
-
-    def identity(self) -> dict[str, Any]: ...
-
-
-@dataclasses.dataclass(frozen=True)
-class Summary:
-    """What was done.
-
-    Attributes:
-        records: read from the input, faulty ones and blank lines included.
-        skipped: faulty records left out.
-        tally: what went wrong with the others.
-        blank: blank lines, which are no records.
-        without_places: records too long for a line with all places of their names, and so written
-            without `head_spans` and `tail_spans`.
-    """
-
-    records: int = 0
-    skipped: int = 0
-    tally: Tally = dataclasses.field(default_factory=Tally)
-    blank: int = 0
-    without_places: int = 0
-
-    def __add__(self, other: Summary) -> Summary:
-        return Summary(*(mine + vars(other)[name] for name, mine in vars(self).items()))
-
+from grel.records import OnError
 
 _WHOLE = Shard()
 
@@ -141,8 +107,10 @@ def predict(
         with tqdm.tqdm(
             total=num_records, initial=done.records, unit="record", dynamic_ncols=True
         ) as bar:
-            for chunk in reader.chunks(chunk_size):
-                result = _extract(extractor, reader, chunk, on_error, with_traces=trace is not None)
+            for chunk in chunked(reader, chunk_size):
+                result = extract(
+                    extractor, reader.source, chunk, on_error, with_traces=trace is not None
+                )
                 done += result.summary
                 state = {**dataclasses.asdict(done), "sha256": reader.sha256}
                 out.commit([result.lines, result.traces][: len(targets)], state)
@@ -168,7 +136,7 @@ def _count(source: str, input_format: str, on_error: OnError | None) -> int | No
         for item in raw.items:
             count += 1
             if on_error is None and len(item.data) > MAX_RECORD_BYTES:
-                raise RecordError(source, item.line, _TOO_LONG)
+                raise RecordError(source, item.line, TOO_LONG)
     return count
 
 
@@ -178,66 +146,6 @@ def _tell_guess(source: str) -> None:
         "--input_format=jsonl",
         file=sys.stderr,
     )
-
-
-class _Result(NamedTuple):
-    lines: bytes
-    traces: bytes
-    summary: Summary
-
-
-def _extract(
-    extractor: Extracts,
-    reader: _Reader,
-    chunk: Sequence[Item],
-    on_error: OnError | None,
-    *,
-    with_traces: bool,
-) -> _Result:
-    """What the raw records of one chunk become."""
-    stated = [item for item in chunk if not reader.is_blank(item)]
-    parsed = [(item, document) for item in stated for document in reader.parse(item, on_error)]
-    extractions = extractor.extractions([document for _, document in parsed])
-    tally = Tally()
-    without_places = 0
-    lines: list[bytes] = []
-    traces: list[bytes] = []
-    for (item, _), extraction in zip(parsed, extractions, strict=True):
-        try:
-            line, is_whole = _to_line(extraction)
-        except Fault as fault:
-            error = RecordError(reader.path, item.line, f"with its triples, {fault}")
-            if on_error is None:
-                raise error from None
-            on_error(error)
-            continue
-        lines.append(line)
-        without_places += not is_whole
-        tally += extraction.tally
-        if with_traces:
-            found = extractor.traces(extraction)
-            traces += (json.dumps(one, ensure_ascii=False).encode() + b"\n" for one in found)
-    summary = Summary(
-        records=len(chunk),
-        skipped=len(stated) - len(lines),
-        blank=len(chunk) - len(stated),
-        without_places=without_places,
-        tally=tally,
-    )
-    return _Result(b"".join(lines), b"".join(traces), summary)
-
-
-def _to_line(extraction: Extraction) -> tuple[bytes, bool]:
-    """The record that is written, and whether it has all places; raises Fault where it has no form.
-
-    The places of one name can be as many as the text has words, and every triple that has the name
-    repeats them, so that a text far from too long can make a record that is.
-    """
-    document = as_record(extraction)
-    try:
-        return records.to_line(document), True
-    except Fault:
-        return records.to_line(without_places(document)), False
 
 
 class _Reader:
@@ -250,9 +158,7 @@ class _Reader:
     """
 
     def __init__(self, path: str, raw: textio.Input, first: int, length: int | None):
-        self.path = path
-        self._is_json = raw.format == "jsonl"
-        self._is_guess = raw.is_guess
+        self.source = Source(path, raw.format, raw.is_guess)
         behind = None if length is None else first + length
         self._items = itertools.islice(raw.items, first, behind)
         self._digest = hashlib.sha256()
@@ -268,58 +174,6 @@ class _Reader:
             self._digest.update(item.data)
             yield item
 
-    def chunks(self, size: int) -> Iterator[list[Item]]:
-        """The records that are left, at most so many at once, and fewer where they are long."""
-        chunk: list[Item] = []
-        num_bytes = 0
-        for item in self:
-            chunk.append(item)
-            num_bytes += len(item.data)
-            if len(chunk) == size or num_bytes >= _CHUNK_BYTES:
-                yield chunk
-                chunk, num_bytes = [], 0
-        if chunk:
-            yield chunk
-
-    def is_blank(self, item: Item) -> bool:
-        """Whether it is a line of blanks, of any kind where lines are text."""
-        if self._is_json:
-            return not item.data.strip()
-        return len(item.data) <= MAX_RECORD_BYTES and not item.data.decode(errors="replace").strip()
-
-    def parse(self, item: Item, on_error: OnError | None) -> Iterator[Document]:
-        """The document of a raw record, or none where `on_error` took it."""
-        return records.read_documents(self.path, [item], self._document, on_error=on_error)
-
-    def _document(self, item: Item) -> Document:
-        if len(item.data) > MAX_RECORD_BYTES:
-            raise Fault(_TOO_LONG)
-        if not self._is_json:
-            return Document(str(item.line), textio.decode(item.data))
-        try:
-            return _document(textio.parse_json(item.data), item.number or item.line)
-        except Fault as fault:
-            hint = "; if the file is lines of text, say --input_format=text"
-            raise Fault(f"{fault}{hint if self._is_guess else ''}") from None
-
-
-def _document(record: Any, number: int) -> Document:
-    """The document of a record, or of a string that is its text; raises Fault."""
-    if isinstance(record, str):
-        return Document(str(number), record)
-    record = textio.expect(record, dict, "the record")
-    id = record.get("id", number)
-    other = records.other_fields(record)
-    return Document(
-        str(id) if type(id) is int else member(record, "id", str),
-        member(record, "text", str),
-        # What was told of an earlier extraction is not true of this one.
-        other={name: value for name, value in other.items() if name not in REMARKS},
-    )
-
-
-_TOO_LONG = f"longer than {MAX_RECORD_BYTES:,} bytes; divide the text"
-
 
 def _go_on(reader: _Reader, out: journal.Journal | _Streams) -> Summary:
     """Passes over what was done before; raises RecordError where the input is another one."""
@@ -327,7 +181,7 @@ def _go_on(reader: _Reader, out: journal.Journal | _Streams) -> Summary:
     num_read = sum(1 for _ in itertools.islice(reader, done.records))
     if out.state is not None and (num_read, reader.sha256) != (done.records, out.state["sha256"]):
         raise RecordError(
-            reader.path,
+            reader.source.path,
             None,
             f"its first {done.records:,} records are not those that {out.path} tells of; give the "
             f"same input, or {out.remove}",

@@ -15,7 +15,7 @@ from typing import Any
 
 from grel import parallel, records
 from grel.extraction import predict
-from grel.extraction.predict import Summary
+from grel.extraction.chunks import Extracts, Summary
 from grel.extraction.reading import Extraction
 from grel.extraction.shards import Shard
 from grel.extraction.texts import TextExtractor
@@ -66,7 +66,7 @@ class SharedExtractor(TextExtractor):
 
 
 def predict_together(
-    extractor: predict.Extracts, source: str, target: str, *, trace: str | None = None, **how: Any
+    extractor: Extracts, source: str, target: str, *, trace: str | None = None, **how: Any
 ) -> Summary:
     """`predict.predict` of a file by all processes: a shard each, put together by the first one.
 
@@ -78,12 +78,12 @@ def predict_together(
     shard = Shard(index, count)
     own = predict.predict(extractor, source, target, trace=trace, shard=shard, **how)
     # Whoever has all summaries knows that all parts are written.
-    parts = parallel.gather_bytes(json.dumps(dataclasses.asdict(own)).encode())
+    parts = parallel.gather_bytes(own.to_json().encode())
     if index == 0:
         for path in (target, trace):
             if path is not None:
                 _join(path, count)
-    return sum(map(_summary, parts), Summary())
+    return sum(map(Summary.from_json, parts), Summary())
 
 
 def _join(path: str, count: int) -> None:
@@ -95,8 +95,3 @@ def _join(path: str, count: int) -> None:
                 shutil.copyfileobj(file, whole)
     for part in parts:
         part.unlink()
-
-
-def _summary(data: bytes) -> Summary:
-    fields = json.loads(data)
-    return Summary(**fields | {"tally": Tally(**fields["tally"])})

@@ -33,6 +33,7 @@ INPUT_FORMATS = ("auto", "jsonl", "text")
 
 T = TypeVar("T")
 Opened = io.BufferedReader | gzip.GzipFile
+OpenFn = Callable[[], io.BufferedReader]
 
 _LONGEST_READ = MAX_LINE_BYTES + len(b"\r\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -128,14 +129,17 @@ class Input(NamedTuple):
 
 
 @contextlib.contextmanager
-def text_or_json(path: str | Path, format: str = "auto") -> Iterator[Input]:
+def text_or_json(
+    path: str | Path, format: str = "auto", *, open_fn: OpenFn | None = None
+) -> Iterator[Input]:
     """Opens a file of texts, one a line, or of JSON, laid out as `json_items` says.
 
     Blank lines are items too, at the end as well. `format` is one of `INPUT_FORMATS`; "auto" takes
-    for JSON what begins like a record or a list of records or strings, blank lines aside. Raises
-    RecordError where the file can't be read, or not be split.
+    for JSON what begins like a record or a list of records or strings, blank lines aside.
+    `open_fn` opens what is no file of this machine. Raises RecordError where the file can't be
+    read, or not be split.
     """
-    with opened(path) as file:
+    with opened(path, open_fn) as file:
         head = _head(path, file)
         first = _first_line(head)
         is_json = format == "jsonl" or (format == "auto" and _JSON_START.match(first) is not None)
@@ -145,14 +149,19 @@ def text_or_json(path: str | Path, format: str = "auto") -> Iterator[Input]:
 
 
 @contextlib.contextmanager
-def opened(path: str | Path, *, any_content: bool = False) -> Iterator[Opened]:
+def opened(
+    path: str | Path, open_fn: OpenFn | None = None, *, any_content: bool = False
+) -> Iterator[Opened]:
     """The file, decompressed, and closed in the end; RecordError where it can't be read.
 
     Unless `any_content` is welcome, what is no text in UTF-8 by its first bytes is refused.
     """
     with contextlib.ExitStack() as stack:
         try:
-            file = stack.enter_context(open(path, "rb")) if str(path) != "-" else _stdin()
+            if open_fn is not None:
+                file = stack.enter_context(open_fn())
+            else:
+                file = stack.enter_context(open(path, "rb")) if str(path) != "-" else _stdin()
             start = file.peek(4)
         except OSError as error:
             raise _cannot_read(path, error) from None

@@ -6,10 +6,8 @@ from pathlib import Path
 import pytest
 
 import grel
-from grel import checkpoint, recipes
-from grel.config import get_config
-from grel.extraction.opening import load, recipe_of
-from grel.fields import leaves
+from grel import checkpoint
+from grel.extraction.opening import load
 
 OLD = Path(__file__).parent / "old_runs"
 
@@ -31,11 +29,3 @@ def test_a_run_of_an_earlier_version_gives_what_it_gave(name, capsys):
             assert triple.head_span == tuple(known["head_span"])
             assert triple.tail_span == tuple(known["tail_span"])
             assert triple.score == pytest.approx(known["score"], rel=1e-5)
-
-
-@pytest.mark.parametrize("name", ["bert", "lookup"])
-def test_a_recipe_has_the_fields_of_the_family_of_a_run(name, tmp_path):
-    found = recipes.load(recipe_of(OLD / name))
-    assert leaves(found).keys() == leaves(get_config(name)).keys()
-    for other in (None, tmp_path):
-        assert leaves(recipes.load(recipe_of(other))) == leaves(get_config())

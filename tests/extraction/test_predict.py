@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grel.extraction import predict as predict_lib
-from grel.extraction.predict import Summary, predict
+from grel.extraction import chunks
+from grel.extraction.chunks import Summary
+from grel.extraction.predict import predict
 from grel.extraction.shards import Shard
 from grel.families.writer import Tally
 from grel.files.textio import MAX_LINE_BYTES, RecordError
@@ -244,7 +245,7 @@ def test_the_output_does_not_depend_on_the_chunk(run, tmp_path, chunk_size):
 
 
 def test_long_records_are_extracted_a_few_at_once(run, monkeypatch):
-    monkeypatch.setattr(predict_lib, "_CHUNK_BYTES", 100)
+    monkeypatch.setattr(chunks, "_CHUNK_BYTES", 100)
     extractor = FakeExtractor()
     run(["x" * 60, "y" * 60, "z" * 120, "a", "b"], extractor)
     assert extractor.chunk_sizes == [2, 1, 2]
