@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterable
 
 
 class UserError(ValueError):
@@ -26,14 +27,28 @@ class UsageError(UserError):
     """A command line that cannot be run: names the flag, and says what would do."""
 
 
-def run_command(command: Callable[[], None]) -> int:
+# Flags whose values are no paths, and may be names that look like an address.
+_NO_PATHS = ("relations", "config.decoding.relations")
+_ADDRESS = re.compile(r"(?:^|[=,])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<place>[^,]*)")
+_MOUNTS = {
+    **dict.fromkeys(("gs", "gcs"), "gcsfuse --implicit-dirs"),
+    **dict.fromkeys(("s3", "s3a"), "s3fs"),
+}
+
+
+def run_command(command: Callable[[], None], *, remote: Collection[str] = ()) -> int:
     """Runs a command to its end and returns its exit status.
+
+    Addresses on its command line are refused first, see `refuse_remote`: to the system
+    `gs://bucket/run` is a folder that is called `gs:`, and would be made. They may be given to the
+    flags that `remote` names.
 
     A UserError is told in one line on standard error, and so is an OSError, which is about the
     machine: a full disk, a folder that is closed. Everything else is a bug and goes on.
     """
     try:
         _check_streams()
+        refuse_addresses(sys.argv[1:], remote=remote)
         command()
         # Here and not at exit, where Python could only complain that it failed.
         sys.stdout.flush()
@@ -59,6 +74,36 @@ def program(command: str) -> str:
     """What its usage calls a command, as it was typed: `grel NAME` or `python -m grel.NAME`."""
     typed = f"grel {command}"
     return typed if sys.argv[0] == typed else f"python -m grel.{command}"
+
+
+def refuse_remote(text: str, error: type[UserError] = UserError) -> None:
+    """Raises an error that says what to mount where an address, as of a bucket, stands in `text`.
+
+    Locks, renames and appending are what runs and outputs stand on, and object stores lack them.
+    """
+    found = _ADDRESS.search(text)
+    if found is None:
+        return
+    place = f"/mnt/{found['place']}"
+    if mount := _MOUNTS.get(found["scheme"].lower()):
+        bucket = found["place"].partition("/")[0]
+        remedy = f"mount the bucket, as by `{mount} {bucket} /mnt/{bucket}`, and name {place}"
+    else:
+        remedy = "mount it, or copy it here, and name that place"
+    raise error(
+        f"{text}: files and folders are those of this machine; {remedy} "
+        "(docs/CORPORA_AT_SCALE.md says what holds there)"
+    )
+
+
+def refuse_addresses(argv: Iterable[str], *, remote: Collection[str] = ()) -> None:
+    """Raises UsageError where a flag has an address that may not have one; see `run_command`."""
+    flag = ""
+    for argument in argv:
+        if argument.startswith("-"):
+            flag = argument.lstrip("-").partition("=")[0]
+        if flag not in (*_NO_PATHS, *remote):
+            refuse_remote(argument, UsageError)
 
 
 def path_argument(text: str) -> str:

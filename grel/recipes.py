@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from absl import app, flags
 from ml_collections import config_flags
 
 from grel import config as config_lib
-from grel.errors import ConfigError, UsageError, run_command
+from grel.errors import ConfigError, UsageError, refuse_addresses, refuse_remote, run_command
 from grel.families.registry import FAMILIES
 from grel.fields import leaves
 from grel.files.textio import RecordError
@@ -36,6 +36,7 @@ def run(
     *,
     default: Callable[[Sequence[str]], str | None],
     help: str,
+    remote: Collection[str] = (),
 ) -> int:
     """Runs a command with the flags of its command line, and returns its exit status.
 
@@ -44,18 +45,19 @@ def run(
         default: the recipe if none is given, by the command line with its --flagfiles read; for
             None `main` is called without a configuration.
         help: what `--config` is to this command.
+        remote: flags that may be addresses; see `errors.run_command`.
     """
     # --help shows the flags of the file that was called, also where `grel` called it.
     for flag in flags.FLAGS.get_key_flags_for_module(main.__module__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    return run_command(lambda: main(*_parse(sys.argv, default, help)))
+    return run_command(lambda: main(*_parse(sys.argv, default, help, remote)), remote=remote)
 
 
 def load(recipe: str) -> ml_collections.ConfigDict:
     """What `get_config` of a recipe gives, locked; `recipe` is `PATH` or `PATH:VARIANT`.
 
     Where there is no file `configs/NAME.py`, it is the recipe NAME that grel was installed with.
-    Raises UsageError where there is no such recipe or variant.
+    Raises UsageError where there is no such recipe or variant, or a field of it is an address.
     """
     name, *variant = recipe.split(":", 1)
     path = Path(name)
@@ -75,9 +77,13 @@ def load(recipe: str) -> ml_collections.ConfigDict:
     if variant and not inspect.signature(module.get_config).parameters:
         raise UsageError(f"--config={recipe}: the recipe has no variants; leave out :{variant[0]}")
     try:
-        return module.get_config(*variant).lock()
+        config = module.get_config(*variant).lock()
     except ConfigError as error:
         raise UsageError(f"--config={recipe}: {error}") from None
+    for name, value in leaves(config).items():
+        if isinstance(value, str):
+            refuse_remote(f"config.{name}={value}", UsageError)
+    return config
 
 
 def _installed() -> dict[str, Path]:
@@ -92,12 +98,16 @@ def _installed() -> dict[str, Path]:
 
 
 def _parse(
-    argv: Sequence[str], default: Callable[[Sequence[str]], str | None], help: str
+    argv: Sequence[str],
+    default: Callable[[Sequence[str]], str | None],
+    help: str,
+    remote: Collection[str],
 ) -> tuple[ml_collections.ConfigDict | None, dict[str, Any]]:
     """Sets all flags; the configuration and the fields that were set."""
     app.define_help_flags()
     absl.logging.use_absl_handler()
     recipe, argv = take("config", flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
+    refuse_addresses(argv, remote=remote)  # those of flagfiles too
     if recipe is None:
         recipe = default(argv)
     config = None if recipe is None else load(recipe)

@@ -141,3 +141,44 @@ def test_an_empty_path_is_wrong_usage(capsys):
         importlib.import_module("grel.card").main(["--workdir="])
     assert exit_info.value.code == 2
     assert f"argument --workdir: {errors.EMPTY_PATH}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "remedy"),
+    [
+        (
+            ["--workdir=gs://b/runs/x"],
+            "`gcsfuse --implicit-dirs b /mnt/b`, and name /mnt/b/runs/x (",
+        ),
+        (["--mode=train", "-workdir", "s3://b"], "`s3fs b /mnt/b`, and name /mnt/b ("),
+        (["--config.data.manual_dir=S3A://b/c"], "`s3fs b /mnt/b`, and name /mnt/b/c ("),
+        (
+            ["--workdirs=runs/a,gs://b/x,runs/c"],
+            "gcsfuse --implicit-dirs b /mnt/b`, and name /mnt/b/x (",
+        ),
+        (["--data=nyt24=hdfs://host/x"], "; mount it, or copy it here, and name that place ("),
+        (["--input=https://host/x"], "; mount it, or copy it here, and name that place ("),
+    ],
+)
+def test_an_address_is_wrong_usage_and_the_line_says_what_to_mount(
+    capsys, monkeypatch, arguments, remedy
+):
+    monkeypatch.setattr(sys, "argv", ["command", *arguments])
+    assert run_command(lambda: pytest.fail("something was done")) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("error: ")
+    assert remedy in told
+    assert told.count("\n") == 1
+    assert (ROOT / re.search(r"\((docs/\S+) says", told)[1]).is_file()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        *(["--relations=http://a/b,c"], ["--x=a:/b"], ["--x=C://b"], ["--x=see gs://b"]),
+        *(["--input=s3://b"], ["--input", "s3://b"], ["-input", "s3://b"]),
+    ],
+)
+def test_what_is_no_address_or_may_be_one_is_left_alone(monkeypatch, arguments):
+    monkeypatch.setattr(sys, "argv", ["command", *arguments])
+    assert run_command(lambda: None, remote=["input"]) == 0

@@ -202,10 +202,17 @@ def test_predict_reads_text_lines_and_records(run, run_dir, tmp_path):
         (["--mode=eval", "--config.seed=3"], 2, "config.seed is part of the trained model"),
         (["--mode=train", "--workdir="], 2, "flag --workdir=: it is empty; name a path"),
         (["--mode=predict", "--input="], 2, "flag --input=: it is empty; name a path"),
+        (
+            ["--mode=train", "--workdir=gs://b/run"],
+            2,
+            "--workdir=gs://b/run: files and folders are",
+        ),
     ],
 )
 def test_mistakes_are_one_line(run, args, status, message, tmp_path):
-    if not any(arg.startswith("--workdir") for arg in args):
+    (tmp_path / "flags").write_text("--workdir=s3://b/run\n")
+    args = [arg.replace("FLAGS", f"{tmp_path}/flags") for arg in args]
+    if not any(arg.startswith(("--workdir", "--flagfile")) for arg in args):
         args = [*args, f"--workdir={tmp_path}/run"]
     done = run(*args, expect=status)
     assert done.stderr.startswith("error: ")

@@ -149,6 +149,20 @@ def test_a_file_that_is_there_is_taken_before_an_installed_recipe(installed):
     assert recipes.load("configs/lookup.py").data.name == "synthetic"
 
 
+def test_a_recipe_with_an_address_is_refused(tmp_path):
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        "from grel import config as config_lib\n"
+        "def get_config():\n"
+        "    config = config_lib.get_config()\n"
+        "    config.tokenizer.vocab = 'gs://b/vocab.txt'\n"
+        "    return config\n"
+    )
+    message = r"config.tokenizer.vocab=gs://b/vocab.txt: .* mount the bucket, .*/mnt/b/vocab.txt "
+    with pytest.raises(UsageError, match=message):
+        recipes.load(str(recipe))
+
+
 def test_a_recipe_is_locked(monkeypatch):
     monkeypatch.chdir(ROOT)
     config = recipes.load("configs/demo.py")

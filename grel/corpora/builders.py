@@ -34,6 +34,7 @@ from grel.corpora.corpus_builder import (
 )
 from grel.corpora.drafts import OnNote
 from grel.corpora.synthetic import SPLITS
+from grel.errors import refuse_remote
 from grel.files.locks import locked_folder
 from grel.files.textio import RecordError
 from grel.records import Document, OnError
@@ -248,8 +249,9 @@ def prepare(
     files = cls.files(cls.builder_configs[config], manual_dir)
     origin = [(s, parts[s], f.name, digest(f)) for s, fs in files.items() for f in fs]
     fingerprint = hashlib.sha256(repr(origin).encode()).hexdigest()[:12]
-    root = Path(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets")).expanduser()
-
+    given = str(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
+    refuse_remote(given, CorpusError)
+    root = Path(given).expanduser()
     folder = root / f"{name}-{fingerprint}"
 
     def make_builder() -> CorpusBuilder:

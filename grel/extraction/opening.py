@@ -11,7 +11,7 @@ import jax
 import ml_collections
 
 from grel import config as config_lib
-from grel.errors import ConfigError
+from grel.errors import ConfigError, refuse_remote
 from grel.families.base import System
 from grel.families.registry import FAMILIES
 from grel.runs import layout
@@ -69,6 +69,7 @@ def load(workdir: str | Path, checkpoint: str) -> tuple[System, Any, dict[str, A
         raise CheckpointError(
             f"checkpoint is {checkpoint!r}; one of {', '.join(layout.CHECKPOINTS)}"
         )
+    refuse_remote(str(workdir), CheckpointError)
     folder = Path(workdir) / layout.CHECKPOINTS[checkpoint]
     if not folder.is_dir():
         raise CheckpointError(f"{folder}: no such folder; train first, or check --workdir")

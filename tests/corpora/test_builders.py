@@ -167,6 +167,14 @@ def test_default_data_dir_is_that_of_tensorflow_datasets(tmp_path, monkeypatch):
     assert prepare("jsonl", manual_dir=folder).data_path.is_relative_to(tmp_path / "data")
 
 
+def test_an_address_is_no_place_for_prepared_data(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TFDS_DATA_DIR", "gs://b/tfds")
+    with pytest.raises(CorpusError, match=r"gs://b/tfds: .* mount the bucket, .*/mnt/b/tfds"):
+        prepare("synthetic")
+    assert not list(tmp_path.iterdir())
+
+
 def test_builders_work_through_tensorflow_datasets(tmp_path):
     write_ptrnet(tmp_path / "raw" / "dev", 501)
     builder = tfds.builder("nyt24/reduced", data_dir=tmp_path / "data")
