@@ -28,6 +28,7 @@ COMMANDS = {
     "tune": Command("grel.main", "balance precision and recall on validation", "tune"),
     "eval": Command("grel.main", "extract and score a split of the corpus", "eval"),
     "extract": Command("grel.main", "write the triples of texts", "predict"),
+    "ray": Command("grel.ray", "write the triples of a corpus on a Ray cluster"),
     "serve": Command("grel.serve", "answer over HTTP, with a page to try it on"),
     "score": Command("grel.score", "precision, recall and F1 of predicted triples"),
     "stats": Command("grel.stats", "the numbers of a corpus"),
@@ -39,6 +40,7 @@ COMMANDS = {
     "compare": Command("grel.compare", "what one run gets right and another does not"),
     "card": Command("grel.card", "a card of a model and its data"),
     "checkpoint": Command("grel.checkpoint", "check the checkpoints of a run"),
+    "export": Command("grel.export", "a trained run for PyTorch, or as programs without grel"),
     "aot": Command("grel.aot", "compile a run's programs for devices that are not there"),
 }
 

@@ -61,3 +61,17 @@ def config(tmp_path, **fields):
     }
     c.update_from_flattened_dict(settings)
     return c
+
+
+def train(main, folder):
+    """A run of this model, by a `tests.command.Command`; its corpus is in `folder`/corpus."""
+    write_corpus(folder / "corpus")
+    recipe = folder / "recipe.py"
+    recipe.write_text(
+        "import pathlib\n"
+        "from tests import tiny\n"
+        "def get_config():\n"
+        f"    return tiny.config(pathlib.Path({str(folder)!r}))\n"
+    )
+    main("--mode=train", f"--config={recipe}", f"--workdir={folder}/run")
+    return folder / "run"

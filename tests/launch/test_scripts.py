@@ -40,6 +40,8 @@ SCRIPTS = {
     "paper_tables.sh",
     "local.sh",
     "pin.sh",
+    "ray.sh",
+    "docs.sh",
     "setup.sh",
     "slurm.sbatch",
     "test.sh",

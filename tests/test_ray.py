@@ -1,0 +1,75 @@
+"""The command on a Ray cluster; tests/extraction/test_pool.py has what it is made of."""
+
+import importlib.util
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import tiny
+from tests.command import Command
+
+ROOT = Path(__file__).parents[1]
+
+_RUN = "import sys; sys.modules.update({}); from grel import ray; sys.exit(ray.main())"
+
+
+def _command(*argv, first=_RUN):
+    command = [sys.executable, "-c", first, *argv]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_without_ray_one_line_says_how_to_get_it():
+    lacking = _RUN.format({"ray": None})
+    done = _command("--workdir=x", "--input=s3://b/x", "--output=gs://b/y", first=lacking)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: grel.ray needs Ray")
+    assert done.stderr.endswith("pip install 'ray[data]'\n")
+    assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    importlib.util.find_spec("ray") is None, reason="Ray is an extra: pip install 'ray[data]'"
+)
+def test_the_command_writes_what_predict_writes(tmp_path):
+    corpus, decoding = tmp_path / "corpus", "--config.decoding.structure=on"
+    expected = []
+    with Command() as main:
+        workdir = f"--workdir={tiny.train(main, tmp_path)}"
+        for file in sorted(corpus.glob("*.jsonl")):
+            done = main("--mode=predict", workdir, f"--input={file}", decoding)
+            expected += done.stdout.splitlines()
+    output = tmp_path / "out"
+    where = [f"--input={corpus}", f"--output={output}"]
+    pool = ["--num_actors=2", "--cpus_per_actor=0.4"]
+    done = subprocess.run(
+        [sys.executable, "-m", "grel.ray", workdir, *where, *pool, decoding],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    found = [line for path in output.glob("documents-*") for line in path.read_text().splitlines()]
+    # On one device and the other, scores differ in the last digits, as XLA divides work.
+    assert sorted(map(_rounded, found)) == sorted(map(_rounded, expected))
+    assert sum(len(json.loads(line)["triples"]) for line in found) > 20
+    assert json.loads((output / "summary.json").read_text())["records"] == len(found)
+    # The folder is taken now, and that is told before anything is extracted.
+    again = subprocess.run(
+        [sys.executable, "-m", "grel.ray", workdir, *where, *pool],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert again.returncode == 1
+    assert again.stderr.splitlines()[-1] == f"error: {output}: is not empty; name another folder"
+
+
+def _rounded(line):
+    record = json.loads(line, parse_float=lambda digits: f"{float(digits):.4f}")
+    return json.dumps(record, sort_keys=True)
