@@ -77,6 +77,9 @@ _SHARD = flags.DEFINE_string(
     "so on, and cat joins them. auto takes both from the environment (arrays and steps of Slurm, "
     "MPI), auto/COUNT the index alone (indexed jobs of Kubernetes; some tasks of an array again).",
 )
+_PROFILE = flags.DEFINE_integer(
+    "profile", 0, "train: leave a trace of so many steps, for TensorBoard.", lower_bound=0
+)
 _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "Join the other processes of a pod.")
 _HEARTBEAT_TIMEOUT = flags.DEFINE_integer(
     "heartbeat_timeout",
@@ -112,7 +115,7 @@ def _train(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
     if issubclass(family, Fitted):
         fit.train(family, config, _WORKDIR.value)
     else:
-        trainer.Trainer(config, _WORKDIR.value).run()
+        trainer.Trainer(config, _WORKDIR.value).run(profile=_PROFILE.value)
 
 
 def _open_run(

@@ -87,7 +87,8 @@ extraction.sharing extraction.pool
 exports.schema
 exports.hf exports.stablehlo
 training.optimizer training.steps training.examples training.validation
-training.log training.signals training.skipped training.ownership
+training.log training.signals training.skipped training.ownership training.profile
+training.progress
 training.fit training.trainer training.ahead
 serving.limits serving.metrics serving.batcher serving.model
 serving.requests serving.answers serving.openapi serving.page

@@ -216,6 +216,11 @@ class Trained(System):
         """Sums and counts over a batch, "loss" among them; dropout where it has a key."""
         return self.NETWORK.loss(self.model, params, batch, mask_key, dropout_key)
 
+    def step_flops(self, batch: Any) -> float | None:
+        """Operations that a step over these rows needs; None where there is no formula for them."""
+        del batch
+        return None
+
     def pretrained(self, key: jax.Array) -> tuple[Any, Report] | None:
         """Parameters to start from where the configuration names some, and what became of them."""
         del key

@@ -28,7 +28,7 @@ from grel.errors import ConfigError
 from grel.families import base, tokens
 from grel.families.base import Prepared, Splits
 from grel.fields import Fields
-from grel.models import bert, bert_decoding, losses
+from grel.models import bert, bert_decoding, flops, losses
 from grel.pretrained import port
 from grel.text import bio, linearize, vocabulary
 from grel.text.wordpiece import RELATION_FORMS, Wordpiece
@@ -261,6 +261,20 @@ class System(base.Trained):
         for note in features.notes(splits, made, self.wordpiece):
             _LOG.warning("%s", note)
         return prepared
+
+    def step_flops(self, batch: Any) -> float:
+        """By `models.flops`, of tokens that are no padding."""
+        m = self.model
+        total = 0.0
+        for source, length in zip(
+            batch.source_length_B.tolist(), batch.length_B.tolist(), strict=True
+        ):
+            predicted = target = length - source
+            if m.objective == "mlm":
+                predicted = m.source_mask_rate * source + m.target_mask_rate * target
+            num_twins = target if m.objective == "pseudo" else 0
+            total += flops.train_step(m, 1, length, predicted, num_twins)
+        return total
 
     def pretrained(self, key: jax.Array) -> tuple[Any, port.TensorReport] | None:
         """Those of `config.model.init_from`, for this vocabulary."""

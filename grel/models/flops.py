@@ -33,7 +33,7 @@ def _keys_of_places(config: bert.Config, num_places: float) -> float:
 
 
 def train_step(
-    config: bert.Config, num_rows: int, length: int, num_predicted: int, num_twins: int = 0
+    config: bert.Config, num_rows: int, length: int, num_predicted: float, num_twins: int = 0
 ) -> float:
     """Of rows of `length` with `num_predicted` predicted positions; backward is twice forward.
 

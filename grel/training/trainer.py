@@ -7,6 +7,7 @@ had never stopped: the state holds step and seed, and batches, masks and dropout
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import math
 from pathlib import Path
@@ -17,6 +18,7 @@ import ml_collections
 
 from grel import parallel
 from grel.corpora import sources
+from grel.devices.kinds import peak_flops
 from grel.errors import UserError
 from grel.families.base import Trained
 from grel.families.registry import FAMILIES
@@ -26,6 +28,8 @@ from grel.runs.checkpoint import Checkpoints
 from grel.training import examples, optimizer, ownership, steps
 from grel.training.examples import TrainingData
 from grel.training.log import RunLog, validation_scores
+from grel.training.profile import Profile
+from grel.training.progress import StepLog, Utilization
 from grel.training.signals import Stopped, StopRequests
 from grel.training.skipped import Skipped
 from grel.training.validation import validate
@@ -89,8 +93,10 @@ class Trainer:
         run_id = ownership.run_id(traces, data.fingerprints)
         return system, data, run_id
 
-    def run(self, stop_after: int | None = None) -> None:
+    def run(self, stop_after: int | None = None, profile: int = 0) -> None:
         """Trains to the end, or until `stop_after` steps were done.
+
+        Of so many steps it leaves a `profile`.
 
         Raises signals.Stopped, once all is saved, where a signal asked to stop; TrainingError where
         too many steps in a row are skipped.
@@ -101,7 +107,7 @@ class Trainer:
         3. fresh parameters from the seed.
         """
         try:
-            self._run(stop_after)
+            self._run(stop_after, profile)
         finally:
             self.close()
 
@@ -109,7 +115,7 @@ class Trainer:
         """Waits for saves under way, and lets go of the folder; `run` does so itself."""
         self._open.close()
 
-    def _run(self, stop_after: int | None) -> None:
+    def _run(self, stop_after: int | None, profile: int) -> None:
         state = self._restore()
         first_step = int(state.step)
         params_count = sum(x.size for x in jax.tree.leaves(state.params))
@@ -131,12 +137,19 @@ class Trainer:
         quiet = parallel.process()[0] > 0
         log = RunLog(self.workdir, first_step, self.num_steps, quiet=quiet)
         record = run_record.recorded(self.workdir, self._facts(params_count), quiet=quiet)
-        skipped = Skipped()
-        with StopRequests() as requests, record, log:
+        skipped, utilization = Skipped(), Utilization(self._peak_flops())
+        lines = StepLog(log, skipped, utilization)
+        trace = Profile(self.workdir, first_step, 0 if quiet else profile)
+        with StopRequests() as requests, record, log, trace:
             for step in range(first_step + 1, last_step + 1):
                 batch = self.data.train.batches[step - 1]
+                trace.before(step)
                 state, metrics = step_fn(state, batch)
+                trace.after(step, metrics)
+                lines.write()  # of the step before, while this one is under way
                 skipped.add(step, metrics["skipped"])
+                utilization.add(functools.partial(self.system.step_flops, batch))
+                self._refuse_many(skipped)
                 for checkpoints in (self._latest, self._best):
                     checkpoints.check()
                 log.advance(batch.num_tokens)
@@ -146,9 +159,11 @@ class Trainer:
                     stopping or step % self.config.train.checkpoint_every == 0 or step == last_step
                 )
                 if saving or step % self.config.train.log_every == 0:
-                    metrics = parallel.unreplicate(metrics)
-                    log.write("train", step, metrics | {"skipped": skipped.take()})
-                self._refuse_many(skipped)
+                    lines.add(step, metrics)
+                if validating or saving:  # which waits for the step
+                    lines.write()
+                    utilization.pause()
+                    self._refuse_many(skipped)
                 if validating:
                     self._validate(step, state, log)
                 exhausted = validating and self._exhausted(step)
@@ -168,6 +183,11 @@ class Trainer:
         for checkpoints in (self._latest, self._best):
             checkpoints.wait()
         parallel.wait_for_all("saved")
+
+    def _peak_flops(self) -> float | None:
+        """Of the devices of this process."""
+        peak = peak_flops(jax.devices()[0].device_kind)
+        return None if peak is None else peak * len(parallel.own_devices())
 
     def _refuse_many(self, skipped: Skipped) -> None:
         if skipped.in_row < self.config.train.max_skipped:
