@@ -4,9 +4,11 @@ import dataclasses
 import importlib.util
 
 import jax
+import numpy as np
 import pytest
 
 from grel import config as config_lib
+from grel.data.pipeline import Batch
 from grel.devices import hlo, topologies
 from grel.errors import ConfigError
 from grel.models import bert
@@ -139,3 +141,17 @@ def test_a_tpu_step(system):
     target = topologies.target("v5e:2x4")
     program = ahead.train_step(system, target, length=128)
     assert program.memory < target.memory
+
+
+@pytest.mark.parametrize("objective", ["causal", "pseudo"])
+def test_operations_of_a_batch_are_those_of_its_shape_where_nothing_is_padding(objective):
+    system = ahead.stand_in(tiny(**{"model.objective": objective}), num_relations=3)
+    of_rows = np.full(16, 32, np.int32)
+    tokens = np.zeros((16, 32), np.int32)
+    batch = Batch(tokens, tokens, of_rows - 8, of_rows, np.arange(16), num_targets=8)
+    expected = ahead.step_flops(system.model, ahead.batch_like(16, 32, 8))
+    assert system.step_flops(batch) == pytest.approx(expected)
+    # Half of the rows, empty, need nothing.
+    half = np.where(np.arange(16) < 8, of_rows, 0)
+    batch = batch.replace(source_length_B=np.maximum(half - 8, 0), length_B=half)
+    assert system.step_flops(batch) == pytest.approx(expected / 2)
