@@ -80,7 +80,7 @@ class Model:
             log_prob = sum(float(written["log_probs"][s].sum()) for s in (head, tail, relation))
             key = tuple(unicodedata.normalize("NFC", x) for x in (names[0], name, names[1]))
             found.setdefault(key, (names[0], name, names[1], min(math.exp(log_prob), 1.0)))
-        return list(found.values())
+        return [triple for triple in found.values() if triple[3] >= self.schema["min_score"]]
 
     def slots(self, ids):
         """Where head, tail and relation of each whole triple stand."""
@@ -156,6 +156,6 @@ def is_edge(text, cut):
 
 
 if __name__ == "__main__":
-    lines = sys.stdin.read().splitlines()
+    lines = [line.rstrip("\n") for line in sys.stdin]
     for line, triples in zip(lines, Model(sys.argv[1])(lines), strict=True):
         print(json.dumps({"text": line, "triples": triples}, ensure_ascii=False))

@@ -30,6 +30,7 @@ COMMANDS = {
     "extract": Command("grel.main", "write the triples of texts", "predict"),
     "ray": Command("grel.ray", "write the triples of a corpus on a Ray cluster"),
     "serve": Command("grel.serve", "answer over HTTP, with a page to try it on"),
+    "export": Command("grel.export", "a trained model for PyTorch, or as programs without grel"),
     "score": Command("grel.score", "precision, recall and F1 of predicted triples"),
     "stats": Command("grel.stats", "the numbers of a corpus"),
     "convert": Command("grel.convert", "files of other tools and corpora, to and from records"),

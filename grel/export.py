@@ -25,7 +25,7 @@ from grel import recipes
 from grel.errors import EMPTY_PATH, UsageError
 from grel.exports import hf, schema, stablehlo
 from grel.exports.schema import ExportError
-from grel.extraction import opening
+from grel.extraction import opening, tuning
 from grel.extraction.extractor import Extractor
 from grel.files.folders import replacing_folder
 
@@ -40,6 +40,9 @@ _BUCKETS = flags.DEFINE_list(
 )
 _BATCH_SIZE = flags.DEFINE_integer(
     "batch_size", None, "stablehlo: texts of a batch; that of the run if not given.", lower_bound=1
+)
+_TUNED = flags.DEFINE_bool(
+    "tuned", False, "stablehlo: with the end bias and least score that --mode=tune found."
 )
 for _name in ("workdir", "output"):
     flags.register_validator(_name, lambda given: given != "", EMPTY_PATH)
@@ -73,8 +76,14 @@ def _export(checkpoint: str, decoding: Mapping[str, Any], buckets: list[int] | N
     output = Path(_OUTPUT.value)
     if output.exists() or output.is_symlink():
         raise ExportError(f"{output}: is there already; name another --output")
-    system, params, _ = opening.load(_WORKDIR.value, checkpoint)
-    exported = schema.exportable(system)
+    system, params, about = opening.load(_WORKDIR.value, checkpoint)
+    exported, min_score = schema.exportable(system), 0.0
+    if _TO.value == "stablehlo":
+        extractor = Extractor(system, params, **decoding)
+        if _TUNED.value:
+            end_bias, min_score = tuning.read(about["tuned"], extractor)
+            extractor = extractor.balanced(end_bias, min_score)
+        exported = schema.exportable(extractor.system)
     # Whoever named the parent may have meant a link.
     with replacing_folder(output.parent.resolve() / output.name) as folder:
         if _TO.value == "hf":
@@ -82,10 +91,11 @@ def _export(checkpoint: str, decoding: Mapping[str, Any], buckets: list[int] | N
         else:
             stablehlo.write(
                 folder,
-                schema.exportable(Extractor(system, params, **decoding).system),
+                exported,
                 params,
                 buckets=buckets,
                 batch_size=_BATCH_SIZE.value,
+                min_score=min_score,
                 tell=lambda line: print(line, file=sys.stderr),
             )
     print(f"{output}: written; docs/EXPORT.md says how it is used")
@@ -95,8 +105,9 @@ def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) ->
     assert config is not None  # `recipes.of_run` always names one
     absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of a restore
     decoding, buckets = _decoding(fields), _buckets()
-    if _TO.value == "hf" and (buckets is not None or _BATCH_SIZE.value is not None):
-        raise UsageError("--buckets and --batch_size are for --to=stablehlo")
+    of_programs = buckets is not None or _BATCH_SIZE.value is not None or _TUNED.value
+    if _TO.value == "hf" and of_programs:
+        raise UsageError("--buckets, --batch_size and --tuned are for --to=stablehlo")
     if _TO.value == "stablehlo" and importlib.util.find_spec("flatbuffers") is None:
         raise ExportError(
             "flatbuffers is not installed, which --to=stablehlo needs: pip install flatbuffers"

@@ -60,9 +60,10 @@ def test_mistakes_are_told_in_one_line(tmp_path):
         ("--workdir=/no/such", output, hf): (1, "/no/such/best: no such folder; train first"),
         (LOOKUP, output, hf): (1, "the run is of family lookup; only bert can be exported"),
         (BERT, output, hf, decoding): (2, "--config.decoding.structure: it has no part in --to=hf"),
-        (BERT, output, hf, "--buckets=32"): (2, "--buckets and --batch_size are for --to=stableh"),
+        (BERT, output, hf, "--buckets=32"): (2, "--buckets, --batch_size and --tuned are for"),
         (BERT, output, hf, "--config.eval.checkpoint=x"): (1, "checkpoint is 'x'; one of"),
         (BERT, output, hf, "--config.seed=1"): (2, "--config.seed: it has no part"),
+        (BERT, output, hf, "--tuned"): (2, "--tuned are for --to=stablehlo"),
         (BERT, output, stablehlo, "--without_flatbuffers"): (1, "flatbuffers is not installed"),
     }
     for (argv, (status, message)), told in zip(bad.items(), _run(*bad), strict=True):
@@ -80,11 +81,13 @@ def test_a_run_leaves_both_ways(tmp_path):
         (BERT, "--to=hf", f"--output={hf}"),
         (BERT, "--to=stablehlo", f"--output={programs}", "--buckets=24,x"),
         (BERT, "--to=stablehlo", f"--output={programs}", "--buckets=1000"),
+        (BERT, "--to=stablehlo", f"--output={programs}", "--tuned"),
         (BERT, "--to=stablehlo", f"--output={programs}", *sizes, "--config.decoding.structure=on"),
     )
-    assert [status for status, _ in done] == [0, 2, 1, 0], done
+    assert [status for status, _ in done] == [0, 2, 1, 1, 0], done
     assert "--buckets=24,x: they are lengths, such as 64,128" in done[1][1]
     assert "a bucket of 1000 cannot be" in done[2][1]
+    assert "this checkpoint was not tuned" in done[3][1]
     assert {path.name for path in hf.iterdir()} == {
         *("config.json", "model.safetensors", "grel.json"),
         *("vocab.txt", "tokenizer.json", "tokenizer_config.json"),

@@ -44,16 +44,17 @@ def _prefixed(name: str) -> str:
 
 
 def _config(model: bert.Config, pad_id: int) -> BertConfig:
-    return BertConfig(
-        architectures=["BertForMaskedLM"],
+    fields: dict[str, Any] = {
         **{theirs: getattr(model, ours) for theirs, ours in naming.CONFIG.items()},
         **naming.CONSTANTS,
-        vocab_size=model.vocab_size,
-        max_position_embeddings=model.max_positions,
-        type_vocab_size=model.num_segments,
-        hidden_dropout_prob=model.dropout,
-        attention_probs_dropout_prob=model.attention_dropout,
-        initializer_range=model.init_stddev,
-        pad_token_id=pad_id,
-        dtype="float32",
-    )
+        "architectures": ["BertForMaskedLM"],
+        "vocab_size": model.vocab_size,
+        "max_position_embeddings": model.max_positions,
+        "type_vocab_size": model.num_segments,
+        "hidden_dropout_prob": model.dropout,
+        "attention_probs_dropout_prob": model.attention_dropout,
+        "initializer_range": model.init_stddev,
+        "pad_token_id": pad_id,
+        "dtype": "float32",
+    }
+    return BertConfig(**fields)

@@ -7,7 +7,6 @@ which head there is. docs/EXPORT.md describes the fields.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +41,7 @@ def write_schema(folder: Path, system: BertSystem, **further: Any) -> None:
     (folder / SCHEMA).write_bytes(f"{text}\n".encode())
 
 
-def _schema(system: BertSystem) -> Mapping[str, Any]:
+def _schema(system: BertSystem) -> dict[str, Any]:
     model, wordpiece = system.model, system.wordpiece
     form = wordpiece.form
     labels = {"O": bio.O, "B": bio.B, "I": bio.I}

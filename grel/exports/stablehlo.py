@@ -31,6 +31,7 @@ def write(
     *,
     buckets: Sequence[int] | None = None,
     batch_size: int | None = None,
+    min_score: float = 0.0,
     tell: Callable[[str], None] = lambda line: None,
 ) -> None:
     """Writes programs, weights, tokenizer and schema into a folder.
@@ -40,6 +41,7 @@ def write(
         system: of the run, with the decoding to export; params: its parameters on the host.
         buckets: lengths of sources, with [CLS] and [SEP]; None is those of the run.
         batch_size: sources of a batch; None is that of the run.
+        min_score: of triples, for whoever reads them.
         tell: is called with a line for each program.
 
     Raises ExportError where a length or the batch size cannot be, and on another backend than the
@@ -70,6 +72,7 @@ def write(
         platforms=PLATFORMS,
         batch_size=num_rows,
         max_target=options.max_target,
+        min_score=min_score,
         # What did not end is cut before the last of these, with structure "on".
         boundary_ids=sorted(system.wordpiece.form.boundaries) if structured else None,
         decoding=options.to_dict(),

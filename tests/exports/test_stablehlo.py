@@ -121,6 +121,10 @@ def test_what_is_extracted_is_what_predict_extracts(name, runner, tmp_path):
             )
     assert sum(len(part.output.ids) for one in expected for part in one.parts) > 10
     assert all(f"`{name}`" in PAGE for name in [*model.schema, *outputs[0]])
+    least = max((triple[3] for triples in found for triple in triples), default=0.0)
+    model.schema["min_score"] = least
+    for triples, likely in zip(found, model(TEXTS), strict=True):
+        assert likely == [triple for triple in triples if triple[3] >= least]
     assert any(found) == (system.config.decoding.structure == "on")
 
 
@@ -139,7 +143,7 @@ def models(runner, tmp_path_factory):
         wordpiece = _wordpiece(form, relation_as, lowercase)
         head = "pointer" if number % 3 else "vocabulary"
         config = tiny.config(folder, **{"model.head": head, "data.triple_form": form})
-        limits = {"max_target": 100, "batch_size": 8, "boundary_ids": None}
+        limits = {"max_target": 100, "batch_size": 8, "boundary_ids": None, "min_score": 0.0}
         write_schema(folder, System.build(config, wordpiece), programs={}, **limits)
         safetensors.numpy.save_file({}, folder / "params.safetensors")
         made.append((wordpiece, runner.Model(folder)))
