@@ -41,7 +41,6 @@ COMMANDS = {
     "compare": Command("grel.compare", "what one run gets right and another does not"),
     "card": Command("grel.card", "a card of a model and its data"),
     "checkpoint": Command("grel.checkpoint", "check the checkpoints of a run"),
-    "export": Command("grel.export", "a trained run for PyTorch, or as programs without grel"),
     "aot": Command("grel.aot", "compile a run's programs for devices that are not there"),
 }
 

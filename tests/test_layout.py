@@ -62,6 +62,7 @@ decoding.batching decoding.structure decoding.pointers
 decoding.copying decoding.trace
 decoding.greedy decoding.extensions decoding.drafts
 decoding.beam
+decoding.network
 decoding.driver
 models.dropout models.losses models.pointer
 models.attention models.recurrent

@@ -22,7 +22,7 @@ import numpy as np
 from grel import parallel, records
 from grel.data import augment, features
 from grel.data.pipeline import Batches
-from grel.decoding import driver
+from grel.decoding import driver, network
 from grel.decoding.structure import Schema
 from grel.errors import ConfigError
 from grel.families import base, tokens
@@ -299,7 +299,7 @@ class System(base.Trained):
         w = self.wordpiece
         return tokens.make_decoder(
             self.config,
-            driver.Functions.of(bert_decoding, self.model),
+            network.Functions.of(bert_decoding, self.model),
             w,
             frame=driver.Frame.packed(w.pad_id, w.cls_id, w.sep_id),
             buckets=[*(b for b in self.config.data.buckets if b < longest), longest],

@@ -11,7 +11,7 @@ import ml_collections
 import numpy as np
 
 from grel import parallel
-from grel.decoding import copying, driver
+from grel.decoding import copying, driver, network
 from grel.decoding.driver import Written
 from grel.decoding.structure import Schema
 from grel.errors import ConfigError
@@ -76,7 +76,7 @@ def _options(decoding: Mapping[str, Any], **others: Any) -> driver.Options:
 
 def make_decoder(
     config: ml_collections.ConfigDict,
-    functions: driver.Functions,
+    functions: network.Functions,
     tokenizer: Wordpiece | Words,
     *,
     frame: driver.Frame,

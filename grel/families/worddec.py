@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from grel.data.columns import Example, Padded
-from grel.decoding import driver
+from grel.decoding import driver, network
 from grel.decoding.driver import Written
 from grel.errors import ConfigError
 from grel.families import reading, tokens
@@ -101,7 +101,7 @@ class System(family.System):
         w = self.words
         decoder = tokens.make_decoder(
             self.config,
-            driver.Functions.of(worddec, self.model),
+            network.Functions.of(worddec, self.model),
             w,
             frame=driver.Frame(w.pad_id, (), (), w.sos_id, w.eos_id),
             buckets=self.config.data.buckets,

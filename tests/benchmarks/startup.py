@@ -22,7 +22,8 @@ import jax
 import numpy as np
 
 from grel import parallel
-from grel.decoding.driver import Decoder, Frame, Functions, Options
+from grel.decoding.driver import Decoder, Frame, Options
+from grel.decoding.network import Functions
 from grel.decoding.structure import Schema
 from grel.extraction.opening import cache_compilations
 from grel.models import bert, bert_decoding

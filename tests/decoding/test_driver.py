@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from grel import parallel
-from grel.decoding import beam, copying, driver, greedy
+from grel.decoding import beam, copying, driver, greedy, network
 from grel.decoding.structure import Schema
 from grel.text import bio, linearize
 from tests.decoding import reference
@@ -58,13 +58,13 @@ def decoder(
     buckets: tuple[int, ...] = BUCKETS,
     schema: Schema | None = None,
     relations=None,
-    feeding: driver.Feeding | None = None,
+    feeding: network.Feeding | None = None,
     joined_V=None,
     **fields,
 ):
     shapes_encoded.clear()
     return driver.Decoder(
-        driver.Functions(
+        network.Functions(
             init=init_fn,
             decoding_params=lambda params: params,
             step=step_fn,
@@ -167,7 +167,7 @@ def feed_fn(params, state, tokens_BF):
     return params[0][at], params[1][at], state
 
 
-FEEDING = driver.Feeding(
+FEEDING = network.Feeding(
     lambda state: (state[0], jnp.full(len(state[0]), state[1])),
     feed_fn,
     lambda state, num_B: (state[0], state[1] + num_B),
@@ -378,7 +378,7 @@ def test_words_bring_their_characters_in_any_frame(params):
         place_1S = jnp.arange(source_BS.shape[1])[None]
         return (state[0] + (place_1S * chars_BSK.sum(-1)).sum(-1)) % NUM_KEYS, state[1]
 
-    functions = driver.Functions(
+    functions = network.Functions(
         init=init,
         decoding_params=lambda params: params,
         step=step_fn,
