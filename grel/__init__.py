@@ -22,9 +22,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from grel.extraction.extractor import Extractor
+    from grel.extraction.frames import to_frame
     from grel.records import Document, Triple
 
-__all__ = ["Document", "Extractor", "Triple"]
+__all__ = ["Document", "Extractor", "Triple", "to_frame"]
 __version__ = "0.1.0"
 
 # transformers serves the tokenizer here; that it finds no PyTorch is as it should be.
@@ -34,6 +35,7 @@ _HOMES = {
     "Document": "grel.records",
     "Extractor": "grel.extraction.extractor",
     "Triple": "grel.records",
+    "to_frame": "grel.extraction.frames",
 }
 
 

@@ -191,7 +191,8 @@ def _table(edges: Sequence[Edge]) -> str:
         rows.append(_row("td", (edge.head, edge.relation, edge.tail, score)))
     more = len(edges) - MAX_ROWS
     note = f"<p>{more} more triples are not shown.</p>" if more > 0 else ""
-    return f"<table>{''.join(rows)}</table>{note}"
+    body = "".join(rows)
+    return f'<table style="color:inherit">{body}</table>{note}'
 
 
 def _row(tag: str, cells: Sequence[str]) -> str:

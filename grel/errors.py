@@ -27,6 +27,10 @@ class UsageError(UserError):
     """A command line that cannot be run: names the flag, and says what would do."""
 
 
+class MissingLibraryError(UserError):
+    """An optional package that is not installed: says which, and what needs it."""
+
+
 # Flags whose values are no paths, and may be names that look like an address.
 _NO_PATHS = ("relations", "config.decoding.relations")
 _ADDRESS = re.compile(r"(?:^|[=,])(?P<scheme>[A-Za-z][A-Za-z0-9+.-]+)://(?P<place>[^,]*)")

@@ -20,7 +20,7 @@ from absl import flags
 
 from grel import config as config_lib
 from grel import recipes
-from grel.errors import EMPTY_PATH, UsageError, UserError
+from grel.errors import EMPTY_PATH, MissingLibraryError, UsageError
 from grel.extraction import opening, tuning
 from grel.extraction.extractor import Extractor
 from grel.serving.batcher import Batcher
@@ -114,7 +114,7 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of a restore
     for package in ("starlette", "uvicorn"):
         if importlib.util.find_spec(package) is None:
-            raise UserError(
+            raise MissingLibraryError(
                 f"{package} is not installed, which serving needs: pip install starlette uvicorn"
             )
     # Only now, as they need these packages.

@@ -80,11 +80,11 @@ families.bert families.worddec families.ptdec families.mrmep families.copyre
 families.copymtl
 families.registry
 config
-extraction.reading extraction.opening extraction.shards
+extraction.reading extraction.opening extraction.shards extraction.frames
 extraction.texts extraction.chunks
 extraction.tuning
 extraction.extractor extraction.evaluate extraction.predict
-extraction.sharing extraction.pool
+extraction.sharing extraction.pool extraction.spacy
 exports.schema
 exports.hf exports.stablehlo
 training.optimizer training.steps training.examples training.validation

@@ -16,7 +16,7 @@ from typing import Any, Unpack
 
 from grel.corpora.drafts import Draft, Entity, Options, read_drafts
 from grel.corpora.readers.shapes import graph, link, members_of, text_entity
-from grel.errors import UserError
+from grel.errors import MissingLibraryError
 from grel.files.textio import MAX_FILE_BYTES, Fault, Item, RecordError, expect, quote, whole
 from grel.records import Document, Triple
 
@@ -26,10 +26,6 @@ ID = ("._.", "id", None, None)
 REL = ("._.", "rel", None, None)
 _LEAST_SCORE = 0.5
 _NAMES = ("head", "relation", "tail")
-
-
-class MissingLibraryError(UserError):
-    """A format that needs a package that is not installed: says which."""
 
 
 def library() -> Any:
