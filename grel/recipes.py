@@ -56,17 +56,17 @@ def run(
 def load(recipe: str) -> ml_collections.ConfigDict:
     """What `get_config` of a recipe gives, locked; `recipe` is `PATH` or `PATH:VARIANT`.
 
-    Where there is no file `configs/NAME.py`, it is the recipe NAME that grel was installed with.
+    Where there is no file `configs/NAME.py`, it is the recipe NAME that comes with grel.
     Raises UsageError where there is no such recipe or variant, or a field of it is an address.
     """
     name, *variant = recipe.split(":", 1)
     path = Path(name)
     if not path.is_file():
-        installed = _installed()
-        if name not in installed:
-            others = f"; installed are {', '.join(sorted(installed))}" if installed else ""
-            raise UsageError(f"--config={recipe}: there is no file {name!r}{others}")
-        path = installed[name]
+        own = _own()
+        if name not in own:
+            others = ", ".join(sorted(own))
+            raise UsageError(f"--config={recipe}: there is no file {name!r}; grel has {others}")
+        path = own[name]
     spec = importlib.util.spec_from_file_location(f"{path.stem}_recipe", path)
     if spec is None or spec.loader is None:
         raise UsageError(f"--config={recipe}: a recipe is a Python file, such as configs/demo.py")
@@ -86,15 +86,17 @@ def load(recipe: str) -> ml_collections.ConfigDict:
     return config
 
 
-def _installed() -> dict[str, Path]:
-    """The recipes in site-packages, by their names in the checkout; in a checkout there are none.
+def _own() -> dict[str, Path]:
+    """The recipes that come with grel, by their names in the checkout.
 
     They are installed below grel (setup.py), as others may have a package `configs` too.
     """
     spec = importlib.util.find_spec("grel.configs")
-    folders = [] if spec is None else spec.submodule_search_locations or []
-    paths = (path for folder in folders for path in Path(folder).glob("*.py"))
-    return {f"configs/{path.name}": path for path in paths if path.stem != "__init__"}
+    if spec is None:  # in a checkout
+        folder = Path(config_lib.__file__).parents[1] / "configs"
+    else:
+        (folder,) = map(Path, spec.submodule_search_locations or ())
+    return {f"configs/{path.name}": path for path in folder.glob("[!_]*.py")}
 
 
 def _parse(

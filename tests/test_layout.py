@@ -153,7 +153,13 @@ def test_rooms_import_from_lower_rooms_only():
 
 # What is tested here is no file of its own, but how several go together.
 TOGETHER = {
-    *("test_layout.py", "test_multiprocess.py", "test_benchmarks.py", "test_package.py"),
+    *(
+        "test_layout.py",
+        "test_multiprocess.py",
+        "test_benchmarks.py",
+        "test_package.py",
+        "test_notebook.py",
+    ),
     *("decoding/test_stages.py", "launch/test_scripts.py", "pretrained/test_recipes.py"),
 }
 

@@ -37,7 +37,7 @@ def wheel(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def grel(wheel, tmp_path_factory):
-    """Runs the installed `grel` in an empty folder."""
+    """Runs the installed `grel`, or another program of its Python, in an empty folder."""
     venv = tmp_path_factory.mktemp("venv")
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
     purelib = sysconfig.get_path("purelib", "venv", {"base": venv, "platbase": venv})
@@ -50,9 +50,9 @@ def grel(wheel, tmp_path_factory):
         "JAX_NUM_CPU_DEVICES": "1",
     }
 
-    def run(*argv, stdin="", status=0):
+    def run(*argv, program="grel", stdin="", status=0):
         done = subprocess.run(
-            [venv / "bin/grel", *argv],
+            [venv / "bin" / program, *argv],
             cwd=folder,
             env=environment,
             input=stdin,
@@ -92,6 +92,20 @@ def test_without_a_checkout_a_recipe_is_found(grel, tmp_path):
 
 
 @pytest.mark.slow
+def test_spacy_finds_the_component_of_an_installed_grel(grel):
+    pytest.importorskip("spacy", reason="spaCy is not installed: pip install spacy")
+    run = ROOT / "tests/extraction/old_runs/lookup"
+    code = f"""
+import spacy
+nlp = spacy.blank("en")
+nlp.add_pipe("grel", config={{"workdir": {str(run)!r}}})
+print(*nlp("Bo Li lives in Cairo .")._.triples)
+"""
+    told = grel("-c", code, program="python")
+    assert told.startswith("(Bo Li; /people/person/place_lived; Cairo)")
+
+
+@pytest.mark.slow
 def test_without_a_checkout_the_newcomer_s_road_is_walked(grel, tmp_path):
     run = f"--workdir={tmp_path}/run"
     fields = {"data.num_train": 64, "data.num_validation": 8, "train.num_epochs": 1.0}
@@ -104,5 +118,5 @@ def test_without_a_checkout_the_newcomer_s_road_is_walked(grel, tmp_path):
     text = "Ann Moore lives in Oslo ."
     assert json.loads(grel("extract", run, stdin=f"{text}\n"))["text"] == text
     told = grel("train", "--config=configs/none.py", "--workdir=run", status=2)
-    assert "there is no file 'configs/none.py'; installed are configs/bert.py, " in told
+    assert "there is no file 'configs/none.py'; grel has configs/bert.py, " in told
     assert told.count("\n") == 1

@@ -123,27 +123,27 @@ def test_what_is_no_recipe_is_told(monkeypatch, recipe, message):
     assert message in str(info.value)
 
 
-@pytest.fixture
-def installed(tmp_path, monkeypatch):
-    """An empty folder to be in, and another one where recipes are installed."""
-    spec = importlib.machinery.ModuleSpec("grel.configs", None, is_package=True)
-    spec.submodule_search_locations.append(str(ROOT / "configs"))
+@pytest.fixture(params=["checkout", "installed"])
+def elsewhere(tmp_path, monkeypatch, request):
+    """An empty folder to be in."""
+    spec = None
+    if request.param == "installed":
+        spec = importlib.machinery.ModuleSpec("grel.configs", None, is_package=True)
+        spec.submodule_search_locations.append(str(ROOT / "configs"))
     monkeypatch.setattr(importlib.util, "find_spec", {"grel.configs": spec}.__getitem__)
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
-def test_an_installed_recipe_is_found_by_its_name_in_the_checkout(installed):
+def test_recipes_of_grel_are_found_from_anywhere(elsewhere):
     assert recipes.load("configs/lookup.py:webnlg").data.name == "webnlg"
     for name in ("configs/none.py", "configs/../configs/demo.py", "demo.py", "configs/__init__.py"):
-        with pytest.raises(
-            UsageError, match=r"there is no file .*; installed are configs/bert\.py, "
-        ):
+        with pytest.raises(UsageError, match=r"there is no file .*; grel has configs/bert\.py, "):
             recipes.load(name)
 
 
-def test_a_file_that_is_there_is_taken_before_an_installed_recipe(installed):
-    own = installed / "configs/lookup.py"
+def test_a_file_that_is_there_is_taken_before_a_recipe_of_grel(elsewhere):
+    own = elsewhere / "configs/lookup.py"
     own.parent.mkdir()
     own.write_text((ROOT / "configs/demo.py").read_text())
     assert recipes.load("configs/lookup.py").data.name == "synthetic"
