@@ -31,6 +31,6 @@ fi
 
 git diff --quiet HEAD || echo "ray: note: changes that are not committed are not sent" >&2
 run mkdir -p runs
-run git archive --format=zip --prefix=grel/ --output=runs/grel.zip HEAD
+run git archive --format=zip --output=runs/grel.zip HEAD
 run ray job submit --address="$address" --working-dir=runs/grel.zip \
   --runtime-env-json="{\"pip\": {\"packages\": [$packages]}}" -- python -m grel.ray "$@"

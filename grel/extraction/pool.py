@@ -15,6 +15,7 @@ import hashlib
 import io
 import json
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
@@ -35,6 +36,8 @@ from grel.files.textio import Item, OpenFn, RecordError
 
 INPUT_FORMATS = (*textio.INPUT_FORMATS, "parquet")
 OUTPUT_FORMATS = ("jsonl", "parquet")
+# Name and password, which stand before the bucket, and options.
+_ABOUT_SERVICE = re.compile(r"(?<=://)[^/@]*@|\?.*", re.DOTALL)
 # Is written last: a folder without it is not complete.
 SUMMARY = "summary.json"
 
@@ -179,8 +182,14 @@ def _located(path: str) -> tuple[pyarrow.fs.FileSystem, str]:
         if "://" in path:
             return pyarrow.fs.FileSystem.from_uri(path)
     except (pa.ArrowException, OSError) as error:
-        raise RecordError(path, None, f"cannot be reached: {error}") from None
+        reason = f"cannot be reached: {error}".replace(path, _shown(path))
+        raise RecordError(_shown(path), None, reason) from None
     return pyarrow.fs.LocalFileSystem(), path
+
+
+def _shown(root: str) -> str:
+    """A path for messages: without what an address says of the service, or of who asks."""
+    return _ABOUT_SERVICE.sub("", root) if "://" in root else root
 
 
 def _files(root: str) -> list[dict[str, str]]:
@@ -198,14 +207,16 @@ def _files(root: str) -> list[dict[str, str]]:
             if info.is_file
         )
     except OSError as error:
-        raise RecordError(root, None, f"cannot read: {error}") from None
+        raise RecordError(_shown(root), None, f"cannot read: {error}") from None
     files = [
         {"root": root, "name": name}
         for name in names
         if not any(part.startswith((".", "_")) for part in name.split("/"))
     ]
     if not files:
-        raise RecordError(root, None, "there is no file; name files, or a folder that has some")
+        raise RecordError(
+            _shown(root), None, "there is no file; name files, or a folder that has some"
+        )
     return files
 
 
@@ -246,8 +257,8 @@ def _until_error(items: Iterator[Item], errors: list[RecordError]) -> Iterator[I
 
 
 def _path(file: dict[str, str]) -> str:
-    """The file, for messages: without what a URI says of the service."""
-    root = file["root"].partition("?")[0] if "://" in file["root"] else file["root"]
+    """The file, for messages."""
+    root = _shown(file["root"])
     return f"{root}/{file['name']}" if file["name"] else root
 
 
@@ -261,18 +272,27 @@ def _parquet(path: str, system: Any, target: str) -> Iterator[textio.Input]:
     try:
         with system.open_input_file(target) as opened:
             table = pyarrow.parquet.ParquetFile(opened)
-            rows = (row for batch in table.iter_batches(CHUNK) for row in batch.to_pylist())
-            yield textio.Input(textio.guarded(path, _items(rows)), "jsonl", False)
+            # One group after the other: those before a damaged one are whole.
+            rows = (
+                row
+                for group in range(table.num_row_groups)
+                for batch in table.iter_batches(CHUNK, row_groups=[group])
+                for row in batch.to_pylist()
+            )
+            yield textio.Input(_items(path, rows), "jsonl", False)
     except (pa.ArrowException, OSError) as error:
         raise RecordError(path, None, f"cannot read: {error}") from None
 
 
-def _items(rows: Iterable[dict[str, Any]]) -> Iterator[Item]:
-    for number, row in enumerate(rows, start=1):
-        stated = {name: value for name, value in row.items() if value is not None}
-        line = json.dumps(stated, ensure_ascii=False, default=_as_text)
-        # Bytes that are no UTF-8 come out as they were, and are told of the record.
-        yield Item(number, line.encode(errors="surrogateescape"))
+def _items(path: str, rows: Iterable[dict[str, Any]]) -> Iterator[Item]:
+    try:
+        for number, row in enumerate(rows, start=1):
+            stated = {name: value for name, value in row.items() if value is not None}
+            line = json.dumps(stated, ensure_ascii=False, default=_as_text)
+            # Bytes that are no UTF-8 come out as they were, and are told of the record.
+            yield Item(number, line.encode(errors="surrogateescape"))
+    except (pa.ArrowException, OSError) as error:
+        raise RecordError(path, None, f"cannot read: {error}") from None
 
 
 def _as_text(value: object) -> str:
@@ -346,9 +366,9 @@ class _Sink(ray.data.Datasink):
             system.create_dir(base, recursive=True)
             taken = system.get_file_info(pyarrow.fs.FileSelector(base))
         except OSError as error:
-            raise RecordError(self._output, None, f"cannot write: {error}") from None
+            raise RecordError(_shown(self._output), None, f"cannot write: {error}") from None
         if taken:
-            raise RecordError(self._output, None, "is not empty; name another folder")
+            raise RecordError(_shown(self._output), None, "is not empty; name another folder")
 
     def write(self, blocks: Iterable[pa.Table], ctx: Any) -> str:
         """Some chunks of output, by a task, which may have to be done again: returns JSON."""

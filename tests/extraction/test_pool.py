@@ -171,10 +171,28 @@ def test_columns_that_json_lacks_are_text_or_faults(tmp_path):
     [fault] = _lines(tmp_path / "out", "faults")
     assert (fault["path"], fault["line"]) == (str(tmp_path / "x.parquet"), 2)
     assert fault["reason"].startswith("not UTF-8: byte 0xff")
+    rows = pa.table({"text": [f"Ann{n} Oslo" for n in range(9)]})
+    pyarrow.parquet.write_table(rows, tmp_path / "z.parquet", row_group_size=3, compression="zstd")
+    data = bytearray((tmp_path / "z.parquet").read_bytes())
+    middle = pyarrow.parquet.ParquetFile(tmp_path / "z.parquet").metadata.row_group(1).column(0)
+    for n in range(middle.dictionary_page_offset, middle.data_page_offset + 9):
+        data[n] ^= 0xFF
+    (tmp_path / "z.parquet").write_bytes(data)
+    done = _by_hand([tmp_path / "z.parquet"], tmp_path / "half", chunk_size=2)
+    assert (done.num_unread, len(_lines(tmp_path / "half", "documents"))) == (1, 3)
     (tmp_path / "y.parquet").write_bytes(b"PAR1")
     done = _by_hand([tmp_path / "y.parquet"], tmp_path / "no")
     assert (done.num_unread, done.summary) == (1, Summary())
     assert "cannot read" in _lines(tmp_path / "no", "faults")[0]["reason"]
+
+
+def test_a_name_and_a_password_of_an_address_are_not_told():
+    file = {"root": "s3://me:secret@bucket/a?endpoint_override=x", "name": "b@c?d.jsonl"}
+    assert pool._path(file) == "s3://bucket/a/b@c?d.jsonl"
+    assert pool._path({"root": "/a@b?c", "name": ""}) == "/a@b?c"
+    with pytest.raises(RecordError) as info:
+        pool._files("nowhere://me:secret@bucket/a")
+    assert "secret" not in str(info.value)
 
 
 def test_what_is_not_there_or_taken_is_refused(texts, tmp_path):
