@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,17 +14,24 @@ from tests.command import Command
 
 ROOT = Path(__file__).parents[1]
 
-_RUN = "import sys; sys.modules.update({}); from grel import ray; sys.exit(ray.main())"
+_LACKING = "import sys; sys.modules['ray'] = None; from grel import ray; sys.exit(ray.main())"
 
 
-def _command(*argv, first=_RUN):
-    command = [sys.executable, "-c", first, *argv]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+def _command(*argv, start=("-m", "grel.ray")):
+    return subprocess.run(
+        [sys.executable, *start, *argv],
+        cwd=ROOT,
+        # Whatever else runs on this machine.
+        env={**os.environ, "RAY_ADDRESS": "local"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
 
 def test_without_ray_one_line_says_how_to_get_it():
-    lacking = _RUN.format({"ray": None})
-    done = _command("--workdir=x", "--input=s3://b/x", "--output=gs://b/y", first=lacking)
+    files = ("--input=s3://b/x", "--output=gs://b/y")
+    done = _command("--workdir=x", *files, start=("-c", _LACKING))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("error: grel.ray needs Ray")
     assert done.stderr.endswith("pip install 'ray[data]'\n")
@@ -45,13 +53,7 @@ def test_the_command_writes_what_predict_writes(tmp_path):
     output = tmp_path / "out"
     where = [f"--input={corpus}", f"--output={output}"]
     pool = ["--num_actors=2", "--cpus_per_actor=0.4"]
-    done = subprocess.run(
-        [sys.executable, "-m", "grel.ray", workdir, *where, *pool, decoding],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = _command(workdir, *where, *pool, decoding)
     assert done.returncode == 0, done.stderr[-2000:]
     found = [line for path in output.glob("documents-*") for line in path.read_text().splitlines()]
     # On one device and the other, scores differ in the last digits, as XLA divides work.
@@ -59,13 +61,7 @@ def test_the_command_writes_what_predict_writes(tmp_path):
     assert sum(len(json.loads(line)["triples"]) for line in found) > 20
     assert json.loads((output / "summary.json").read_text())["records"] == len(found)
     # The folder is taken now, and that is told before anything is extracted.
-    again = subprocess.run(
-        [sys.executable, "-m", "grel.ray", workdir, *where, *pool],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    again = _command(workdir, *where, *pool)
     assert again.returncode == 1
     assert again.stderr.splitlines()[-1] == f"error: {output}: is not empty; name another folder"
 

@@ -225,7 +225,9 @@ class Mortal(FakeExtractor):
 
 @pytest.fixture(scope="module")
 def cluster():
-    ray.init(num_cpus=4, include_dashboard=False, log_to_driver=False, object_store_memory=1 << 28)
+    # Whatever else runs on this machine.
+    options = {"address": "local", "include_dashboard": False, "log_to_driver": False}
+    ray.init(num_cpus=4, object_store_memory=1 << 28, **options)
     yield
     ray.shutdown()
 
