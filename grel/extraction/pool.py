@@ -339,8 +339,10 @@ class _Actor:
 
         result = extract(self._extractor, source, items, on_error, with_traces=False)
         lines = (json.dumps(fault, ensure_ascii=False).encode() + b"\n" for fault in faults)
+        # A list may have all its records on one line.
+        first = (items[0].line, items[0].number) if items else "end"
         return {
-            "place": f"{path}:{row['lines'][0] if row['lines'] else 'end'}",
+            "place": f"{path}:{first}",
             "lines": result.lines,
             "faults": b"".join(lines),
             "summary": result.summary.to_json(),

@@ -121,6 +121,14 @@ def test_what_is_written_is_what_predict_writes(texts, tmp_path, chunk_size):
     _check(texts, tmp_path / "out", done, tmp_path)
 
 
+def test_records_that_share_a_line_do_not_share_a_file(tmp_path):
+    (tmp_path / "list.json").write_text(json.dumps([f"Ann{n} Oslo" for n in range(7)]))
+    done = _by_hand([tmp_path / "list.json"], tmp_path / "out", chunk_size=2)
+    ids = [record["id"] for record in _lines(tmp_path / "out", "documents")]
+    assert sorted(ids) == [f"list.json:{n}" for n in range(1, 8)]
+    assert done.summary.records == 7
+
+
 def test_a_single_file_calls_documents_after_itself(texts, tmp_path):
     _by_hand([texts / "more" / "lines.gz"], tmp_path / "out")
     ids = {record["id"] for record in _lines(tmp_path / "out", "documents")}
