@@ -11,7 +11,7 @@ def test_the_job_takes_the_checkout_along():
     args = ["--address=http://head:8265", "--jax=tpu", "--workdir=/mnt/x", "--input=s3://b/it's"]
     folder, archive, submit = dry_run("ray.sh", *args)
     assert folder == "mkdir -p runs"
-    assert archive.startswith("git archive ")
+    assert archive == "git archive --format=zip --output=runs/grel.zip HEAD"
     words = shlex.split(submit)
     assert words[:3] == ["ray", "job", "submit"]
     assert "--address=http://head:8265" in words
