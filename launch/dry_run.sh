@@ -8,7 +8,7 @@ for arg; do
   case $arg in
     --dry_run) dry_run=true ;;
     --help)
-      cd "$OLDPWD" # where $0 may be relative to
+      cd "$OLDPWD" || exit # where $0 may be relative to
       awk 'NR > 1 { if (!/^#/ || /^#SBATCH/) exit; sub(/^# ?/, ""); print }' "$0"
       exit
       ;;
