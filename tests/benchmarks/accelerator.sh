@@ -8,7 +8,7 @@
 # train step and transformers' generate on the same device. --tiny shows that it runs through, on
 # any machine, with sizes that say nothing.
 set -uo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 source launch/dry_run.sh
 
 base="--layers=12 --hidden=768 --heads=12 --dtype=bfloat16"
