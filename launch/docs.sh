@@ -16,8 +16,10 @@ fi
 run bash launch/setup.sh --tests
 run .venv/bin/python -m pip install --quiet --disable-pip-version-check pdoc==16.0.0
 
-# A command's flags are the process's, so that two of them can't be imported together.
-mapfile -t files < <(find grel -name '*.py' ! -name __main__.py | sort | xargs grep -L flags.DEFINE)
+# A command's flags are the process's, so that two of them can't be imported together; Ray is not
+# brought along.
+without='flags\.DEFINE|^import ray'
+mapfile -t files < <(find grel -name '*.py' ! -name __main__.py | sort | xargs grep -LE "$without")
 modules=("${files[@]%.py}")
 modules=("${modules[@]%/__init__}")
 run .venv/bin/python -m pdoc --docformat google --output-directory "${1-site}" "${modules[@]//\//.}"
