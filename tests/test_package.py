@@ -84,6 +84,7 @@ def test_the_version_is_said_once(wheel, grel):
     assert grel("--version") == f"grel {__version__}\n"
 
 
+@pytest.mark.slow
 def test_without_a_checkout_a_recipe_is_found(grel, tmp_path):
     fields = [f"--config.data.num_{split}=20" for split in ("train", "validation")]
     run = tmp_path / "run"
