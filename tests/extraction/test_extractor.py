@@ -416,3 +416,8 @@ def test_relations_can_be_restricted(system, params):
     with pytest.raises(ConfigError, match=r"^config.decoding: "):
         Extractor(system, params, structure="off").restricted([LIVES])
     assert extractor.restricted([LIVES]).identity() != extractor.identity()
+
+
+def test_a_tuned_run_has_a_least_score_of_its_own(tmp_path):
+    with pytest.raises(ConfigError, match="tuned=True has a least score of its own: no min_score"):
+        Extractor.from_checkpoint(tmp_path, tuned=True, min_score=0.3)
