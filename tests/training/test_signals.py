@@ -12,6 +12,16 @@ from grel.training.signals import STATUS, Stopped, StopRequests
 SIGNALS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_ignored():
+    """As nohup, or a shell that runs the tests in the background, may have it."""
+    usual = dict.fromkeys(SIGNALS, signal.SIG_DFL) | {signal.SIGINT: signal.default_int_handler}
+    before = {number: signal.signal(number, handler) for number, handler in usual.items()}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_asks_to_stop(number):
     before = signal.getsignal(number)
