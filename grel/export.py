@@ -22,7 +22,7 @@ import ml_collections
 from absl import flags
 
 from grel import recipes
-from grel.errors import EMPTY_PATH, UsageError
+from grel.errors import EMPTY_PATH, MissingLibraryError, UsageError
 from grel.exports import hf, schema, stablehlo
 from grel.exports.schema import ExportError
 from grel.extraction import opening, tuning
@@ -48,21 +48,6 @@ for _name in ("workdir", "output"):
     flags.register_validator(_name, lambda given: given != "", EMPTY_PATH)
 
 _CONFIG_HELP = "--config.decoding.FIELD=VALUE sets how to decode, as for predict; stablehlo only."
-
-
-def _decoding(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of decoding by their own names; raises UsageError where others are set."""
-    decoding = {}
-    for name, value in fields.items():
-        section, _, field = name.partition(".")
-        if section == "decoding" and _TO.value == "stablehlo":
-            decoding[field] = value
-        elif name != "eval.checkpoint":
-            raise UsageError(
-                f"--config.{name}: it has no part in --to={_TO.value}; config.eval.checkpoint can "
-                "be set, and for --to=stablehlo config.decoding"
-            )
-    return decoding
 
 
 def _buckets() -> list[int] | None:
@@ -104,12 +89,14 @@ def _export(checkpoint: str, decoding: Mapping[str, Any], buckets: list[int] | N
 def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) -> None:
     assert config is not None  # `recipes.of_run` always names one
     absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of a restore
-    decoding, buckets = _decoding(fields), _buckets()
-    of_programs = buckets is not None or _BATCH_SIZE.value is not None or _TUNED.value
-    if _TO.value == "hf" and of_programs:
-        raise UsageError("--buckets, --batch_size and --tuned are for --to=stablehlo")
+    decoding, buckets = recipes.decoding_fields(fields), _buckets()
+    of_programs = buckets, _BATCH_SIZE.value, _TUNED.value or None, decoding or None
+    if _TO.value == "hf" and any(given is not None for given in of_programs):
+        raise UsageError(
+            "--buckets, --batch_size, --tuned and config.decoding are for --to=stablehlo"
+        )
     if _TO.value == "stablehlo" and importlib.util.find_spec("flatbuffers") is None:
-        raise ExportError(
+        raise MissingLibraryError(
             "flatbuffers is not installed, which --to=stablehlo needs: pip install flatbuffers"
         )
     # An accelerator has no part in it, and its own kernels would be of no use elsewhere.
@@ -119,11 +106,7 @@ def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) ->
 
 def main() -> int:
     """Runs the command of `sys.argv` and returns its exit status."""
-    return recipes.run(
-        _run,
-        default=recipes.of_run,
-        help=_CONFIG_HELP,
-    )
+    return recipes.run(_run, default=recipes.of_run, help=_CONFIG_HELP)
 
 
 if __name__ == "__main__":

@@ -198,8 +198,7 @@ def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> N
         raise UsageError(f"--shard: {error}") from None
     if _SHARD.value.startswith("auto"):
         print(f"--shard={_SHARD.value} is {shard.index}/{shard.count} here", file=sys.stderr)
-    if _TUNED.value and _MIN_SCORE.value:
-        raise UsageError("--tuned has a least score of its own: no --min_score")
+    tuning.refuse_min_score(_TUNED.value, _MIN_SCORE.value)
     extractor, about = _open_run(
         flagged, fields, windows=_WINDOWS.value, min_score=_MIN_SCORE.value
     )

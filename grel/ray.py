@@ -20,8 +20,9 @@ import ml_collections
 from absl import flags
 
 from grel import recipes
-from grel.errors import EMPTY_PATH, UsageError, UserError
+from grel.errors import EMPTY_PATH, MissingLibraryError, UsageError, UserError
 from grel.extraction.extractor import Extractor
+from grel.files.textio import INPUT_FORMATS
 
 if TYPE_CHECKING:
     from grel.extraction import pool
@@ -39,7 +40,7 @@ _INPUT = flags.DEFINE_multi_string(
 _INPUT_FORMAT = flags.DEFINE_enum(
     "input_format",
     "auto",
-    ["auto", "jsonl", "text", "parquet"],
+    [*INPUT_FORMATS, "parquet"],
     "What each file is; auto goes by its name and its beginning.",
 )
 _OUTPUT = flags.DEFINE_string(
@@ -87,14 +88,6 @@ def open_extractor(
 
 def _options(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the extractors."""
-    if _TUNED.value and _MIN_SCORE.value:
-        raise UsageError("--tuned has a least score of its own: no --min_score")
-    decoding = {}
-    for name, value in fields.items():
-        if name.startswith("decoding."):
-            decoding[name.removeprefix("decoding.")] = value
-        elif name != "eval.checkpoint":
-            raise UsageError(f"config.{name} is not of extraction; only decoding.* can be set here")
     return {
         "workdir": _WORKDIR.value,
         "checkpoint": fields.get("eval.checkpoint", "best"),
@@ -102,7 +95,7 @@ def _options(fields: Mapping[str, Any]) -> dict[str, Any]:
         "tuned": _TUNED.value,
         "windows": _WINDOWS.value,
         "min_score": _MIN_SCORE.value,
-        **decoding,
+        **recipes.decoding_fields(fields),
     }
 
 
@@ -114,7 +107,8 @@ def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) ->
 
         from grel.extraction import pool
     except ImportError as error:
-        raise UserError(f"grel.ray needs Ray ({error}): pip install 'ray[data]'") from None
+        reason = f"grel.ray needs Ray ({error}): pip install 'ray[data]'"
+        raise MissingLibraryError(reason) from None
     absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of what it reads
     options = _options(fields)
     # What can't be opened is told here, in one line, and not by every actor. The accelerator of

@@ -12,7 +12,7 @@ import importlib.util
 import inspect
 import re
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,23 @@ def of_run(argv: Sequence[str]) -> str:
             config = ml_collections.ConfigDict(facts.get("config", {}))
             family = leaves(config).get("model.family", "")
     return config_lib.__file__ + (f":{family}" if family in FAMILIES else "")
+
+
+def decoding_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of decoding by their own names, where no others may be set but config.eval.checkpoint.
+
+    Raises UsageError where one is.
+    """
+    decoding = {}
+    for name, value in fields.items():
+        section, _, field = name.partition(".")
+        if section == "decoding":
+            decoding[field] = value
+        elif name != "eval.checkpoint":
+            raise UsageError(
+                f"--config.{name}: only config.decoding and config.eval.checkpoint can be set here"
+            )
+    return decoding
 
 
 def take(name: str, argv: Sequence[str]) -> tuple[str | None, list[str]]:

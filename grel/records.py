@@ -348,11 +348,7 @@ def read_documents(
                     if triple.relation not in known:
                         raise Fault(f"unknown relation {quote(triple.relation)}")
         except (Fault, RecordError) as problem:
-            if isinstance(problem, RecordError):
-                error = problem
-            else:
-                prefix = "" if item.number is None else f"item {item.number}: "
-                error = RecordError(path, item.line, f"{prefix}{problem}")
+            error = problem if isinstance(problem, RecordError) else item.error(path, problem)
             if on_error is None:
                 raise error from None
             on_error(error)

@@ -20,7 +20,7 @@ from absl import flags
 
 from grel import config as config_lib
 from grel import recipes
-from grel.errors import EMPTY_PATH, MissingLibraryError, UsageError
+from grel.errors import EMPTY_PATH, MissingLibraryError
 from grel.extraction import opening, tuning
 from grel.extraction.extractor import Extractor
 from grel.serving.batcher import Batcher
@@ -81,8 +81,7 @@ def _limits() -> Limits:
 def _model(checkpoint: str, decoding: Mapping[str, Any]) -> tuple[Model, int]:
     """The model of the run, warmed up, and how many texts go well into one of its batches."""
     config_lib.check_min_score(_MIN_SCORE.value)
-    if _TUNED.value and _MIN_SCORE.value:
-        raise UsageError("--tuned has a least score of its own: no --min_score")
+    tuning.refuse_min_score(_TUNED.value, _MIN_SCORE.value)
     system, params, about = opening.load(_WORKDIR.value, checkpoint)
     extractor, min_score = Extractor(system, params, **decoding), _MIN_SCORE.value
     if _TUNED.value:
@@ -96,20 +95,6 @@ def _model(checkpoint: str, decoding: Mapping[str, Any]) -> tuple[Model, int]:
     return model, batch_size
 
 
-def _decoding(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of decoding by their own names; raises UsageError where others are set."""
-    for name in fields:
-        if not name.startswith("decoding.") and name != "eval.checkpoint":
-            raise UsageError(
-                f"--config.{name}: only config.decoding and config.eval.checkpoint can be set here"
-            )
-    return {
-        name.removeprefix("decoding."): value
-        for name, value in fields.items()
-        if name.startswith("decoding.")
-    }
-
-
 def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of a restore
     for package in ("starlette", "uvicorn"):
@@ -120,7 +105,7 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     # Only now, as they need these packages.
     from grel.serving import app, listening
 
-    limits, decoding = _limits(), _decoding(fields)
+    limits, decoding = _limits(), recipes.decoding_fields(fields)
     # Whether the port is free is known before the model is loaded, which takes longer.
     with listening.bind(_HOST.value, _PORT.value) as opened:
         opening.cache_compilations()

@@ -11,11 +11,13 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
+from absl import flags
+
 ROOT = Path(__file__).parent.parent
 
 _SERVE = """
 import json, os, sys, tempfile, traceback
-from absl import flags
+from tests.command import forget_flags
 
 requests, replies = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
 from grel import main
@@ -37,13 +39,7 @@ for line in requests:
     except BaseException:
         traceback.print_exc()
         status = 1
-    for name in list(flags.FLAGS):
-        if name.split(".")[0] == "config":
-            delattr(flags.FLAGS, name)
-        else:
-            flags.FLAGS[name].value = flags.FLAGS[name].default
-            flags.FLAGS[name].present = 0
-    flags.FLAGS.unparse_flags()
+    forget_flags()
     written = []
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
@@ -52,6 +48,17 @@ for line in requests:
         written.append(stream.read().decode())
     print(json.dumps([status, *written]), file=replies, flush=True)
 """
+
+
+def forget_flags():
+    """Makes a process ready for another command line, whose flags are the process's."""
+    for name in list(flags.FLAGS):
+        if name.split(".")[0] == "config":
+            delattr(flags.FLAGS, name)
+        else:
+            flags.FLAGS[name].value = flags.FLAGS[name].default
+            flags.FLAGS[name].present = 0
+    flags.FLAGS.unparse_flags()
 
 
 class Done(NamedTuple):

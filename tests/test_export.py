@@ -13,7 +13,7 @@ LOOKUP, BERT = f"--workdir={RUNS / 'lookup'}", f"--workdir={RUNS / 'bert'}"
 # Flags belong to a process, and importing takes seconds: all command lines share one.
 SHOW = """
 import contextlib, io, json, sys
-from absl import flags
+from tests.command import forget_flags
 from grel import export
 
 for argv in json.loads(sys.argv[1]):
@@ -25,13 +25,7 @@ for argv in json.loads(sys.argv[1]):
     with contextlib.redirect_stderr(err):
         status = export.main()
     print(json.dumps([status, err.getvalue()]), flush=True)
-    for name in list(flags.FLAGS):
-        if name.split(".")[0] == "config":
-            delattr(flags.FLAGS, name)
-        else:
-            flags.FLAGS[name].value = flags.FLAGS[name].default
-            flags.FLAGS[name].present = 0
-    flags.FLAGS.unparse_flags()
+    forget_flags()
 """
 
 
@@ -59,11 +53,14 @@ def test_mistakes_are_told_in_one_line(tmp_path):
         (BERT, taken, hf): (1, f"{tmp_path}: is there already; name another --output"),
         ("--workdir=/no/such", output, hf): (1, "/no/such/best: no such folder; train first"),
         (LOOKUP, output, hf): (1, "the run is of family lookup; only bert can be exported"),
-        (BERT, output, hf, decoding): (2, "--config.decoding.structure: it has no part in --to=hf"),
-        (BERT, output, hf, "--buckets=32"): (2, "--buckets, --batch_size and --tuned are for"),
+        (BERT, output, hf, decoding): (2, "and config.decoding are for --to=stablehlo"),
+        (BERT, output, hf, "--buckets=32"): (2, "--buckets, --batch_size, --tuned and config"),
         (BERT, output, hf, "--config.eval.checkpoint=x"): (1, "checkpoint is 'x'; one of"),
-        (BERT, output, hf, "--config.seed=1"): (2, "--config.seed: it has no part"),
-        (BERT, output, hf, "--tuned"): (2, "--tuned are for --to=stablehlo"),
+        (BERT, output, hf, "--config.seed=1"): (
+            2,
+            "--config.seed: only config.decoding and config.eval.checkpoint can be set",
+        ),
+        (BERT, output, hf, "--tuned"): (2, "--tuned and config.decoding are for --to=stablehlo"),
         (BERT, output, stablehlo, "--without_flatbuffers"): (1, "flatbuffers is not installed"),
     }
     for (argv, (status, message)), told in zip(bad.items(), _run(*bad), strict=True):

@@ -36,23 +36,8 @@ def test_the_command_in_a_process_of_its_own():
 @pytest.fixture(scope="module")
 def run_dir(run, tmp_path_factory):
     """A run by command line, from a recipe with fields set by flags."""
-    folder = tmp_path_factory.mktemp("main")
-    tiny.write_corpus(folder / "corpus")
-    recipe = folder / "recipe.py"
-    recipe.write_text(
-        "import pathlib\n"
-        "from tests import tiny\n"
-        "def get_config():\n"
-        f"    return tiny.config(pathlib.Path({str(folder)!r}))\n"
-    )
-    run(
-        "--mode=train",
-        f"--config={recipe}",
-        f"--workdir={folder}/run",
-        "--config.train.num_epochs=1.0",
-        "--config.seed=5",
-    )
-    return folder / "run"
+    fields = "--config.train.num_epochs=1.0", "--config.seed=5"
+    return tiny.train(run, tmp_path_factory.mktemp("main"), *fields)
 
 
 def test_eval_runs_from_the_checkpoint_alone(run, run_dir):
@@ -196,7 +181,7 @@ def test_predict_reads_text_lines_and_records(run, run_dir, tmp_path):
         (["--mode=fly"], 2, "flag --mode=fly: value should be one of <train|tune|eval|predict>"),
         (["--mode=train", "--config=configs/minilm.py:nyt25"], 2, "'nyt25'; one of nyt24, nyt24"),
         (["--mode=train", "--config.data.variant=x"], 1, "no config 'x'; one of official, red"),
-        (["--mode=predict", "--tuned", "--min_score=0.5"], 2, "--tuned has a least score of its"),
+        (["--mode=predict", "--tuned", "--min_score=0.5"], 2, "tuned has a least score of its"),
         (["--mode=predict", "--shard=4/4"], 2, "--shard: shard is '4/4'; it must be INDEX/COUNT"),
         (["--mode=predict", "--shard=auto"], 2, "--shard: shard is auto, and nothing in the envi"),
         (["--mode=eval", "--config.seed=3"], 2, "config.seed is part of the trained model"),

@@ -23,7 +23,7 @@ LOOKUP, BERT = f"--workdir={RUNS / 'lookup'}", f"--workdir={RUNS / 'bert'}"
 # Flags belong to a process, and importing takes seconds: all command lines share one.
 SHOW = """
 import contextlib, io, json, sys
-from absl import flags
+from tests.command import forget_flags
 from grel import serve
 
 for argv in json.loads(sys.argv[1]):
@@ -36,13 +36,7 @@ for argv in json.loads(sys.argv[1]):
     with contextlib.redirect_stderr(err):
         status = serve.main()
     print(json.dumps([status, err.getvalue()]), flush=True)
-    for name in list(flags.FLAGS):
-        if name.split(".")[0] == "config":
-            delattr(flags.FLAGS, name)
-        else:
-            flags.FLAGS[name].value = flags.FLAGS[name].default
-            flags.FLAGS[name].present = 0
-    flags.FLAGS.unparse_flags()
+    forget_flags()
 """
 
 
@@ -57,7 +51,7 @@ def test_mistakes_are_told_in_one_line():
             (LOOKUP, "--port=70000"): (2, "--port=70000"),
             (LOOKUP, "--max_texts=0"): (2, "--max_texts is 0; it must be more than 0"),
             (LOOKUP, "--min_score=2", "--port=0"): (1, "min_score is 2.0; it must be in [0, 1]"),
-            (LOOKUP, "--tuned", "--min_score=.5", "--port=0"): (2, "--tuned has a least score"),
+            (LOOKUP, "--tuned", "--min_score=.5", "--port=0"): (2, "tuned has a least score"),
             (LOOKUP, "--tuned", "--port=0"): (1, "this checkpoint was not tuned"),
             (LOOKUP, "--config.decoding.structure=on"): (2, "--config.decoding.structure: there"),
             (BERT, "--config.train.batch_size=3"): (2, "--config.train.batch_size: only config.de"),

@@ -63,7 +63,7 @@ def config(tmp_path, **fields):
     return c
 
 
-def train(main, folder):
+def train(main, folder, *flags):
     """A run of this model, by a `tests.command.Command`; its corpus is in `folder`/corpus."""
     write_corpus(folder / "corpus")
     recipe = folder / "recipe.py"
@@ -73,5 +73,5 @@ def train(main, folder):
         "def get_config():\n"
         f"    return tiny.config(pathlib.Path({str(folder)!r}))\n"
     )
-    main("--mode=train", f"--config={recipe}", f"--workdir={folder}/run")
+    main("--mode=train", f"--config={recipe}", f"--workdir={folder}/run", *flags)
     return folder / "run"

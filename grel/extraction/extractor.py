@@ -141,10 +141,10 @@ class Extractor(TextExtractor):
 
         Raises:
             CheckpointError: there is none, or it is damaged.
-            ConfigError: it was not tuned, or with other options; `tuned` and a `min_score`.
+            ConfigError: it was not tuned, or with other options.
+            UsageError: both `tuned` and a `min_score`.
         """
-        if tuned and options.get("min_score"):
-            raise ConfigError("tuned=True has a least score of its own: no min_score")
+        tuning.refuse_min_score(tuned, options.get("min_score", 0.0))
         if compile_cache is not None:
             opening.cache_compilations(compile_cache)
         system, params, about = opening.load(workdir, checkpoint)

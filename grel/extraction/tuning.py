@@ -12,7 +12,7 @@ import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from grel.errors import ConfigError
+from grel.errors import ConfigError, UsageError
 from grel.extraction.texts import TextExtractor
 from grel.records import Document
 from grel.scoring.calibration import threshold_curve
@@ -53,6 +53,12 @@ def tune(
         )
     balance, counts = max(found, key=lambda pair: pair[1].f1)
     return {**balance._asdict(), **counts.metrics(), "of": _facts(extractor)}
+
+
+def refuse_min_score(tuned: bool, min_score: float) -> None:
+    """Raises UsageError where a balance is asked for, and a least score beside that of its own."""
+    if tuned and min_score:
+        raise UsageError("tuned has a least score of its own: leave min_score out")
 
 
 def read(tuned: Mapping[str, Any] | None, extractor: TextExtractor) -> Balance:

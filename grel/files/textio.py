@@ -80,6 +80,11 @@ class Item(NamedTuple, Generic[T]):
     data: T
     number: int | None = None
 
+    def error(self, path: str | Path, reason: object) -> RecordError:
+        """What is wrong with this record of a file."""
+        place = "" if self.number is None else f"item {self.number}: "
+        return RecordError(path, self.line, f"{place}{reason}")
+
 
 def numbered_lines(path: str | Path) -> Iterator[Item[bytes]]:
     """Lines without their ends; `-` is standard input.

@@ -9,17 +9,14 @@ and the end.
 
 import argparse
 import dataclasses
-import functools
 import statistics
 
 import jax
 import numpy as np
 
-from grel import parallel
 from grel.data.pipeline import Batch
 from grel.decoding import copying
 from grel.models import bert, flops
-from grel.training import optimizer, steps
 from tests.benchmarks import workload
 from tests.benchmarks.timing import in_turn, machine, report
 
@@ -52,21 +49,6 @@ def _batch(a: argparse.Namespace) -> Batch:
     )
 
 
-def _train_step(config: bert.Config, batch: Batch):
-    tx = optimizer.make(optimizer.OptimizerConfig(3e-5, 10, 1000))
-    state = parallel.replicate(steps.init_state(functools.partial(bert.init, config), tx, 0))
-    step_fn = parallel.on_rows(
-        steps.train_step(functools.partial(bert.loss, config), tx, 1), donate=True
-    )
-
-    def step() -> None:
-        nonlocal state
-        state, metrics = step_fn(state, batch)
-        jax.block_until_ready((state, metrics))
-
-    return step
-
-
 def _decode(a: argparse.Namespace, config: bert.Config, case: workload.Case):
     params = bert.init(config, jax.random.PRNGKey(0))
     rules = copying.Rules(head=config.head)
@@ -87,7 +69,7 @@ def main() -> None:
     batch = _batch(a)
     here = machine()
     print(f"{here}\n{vars(a)}, seconds; ratios above 1 are slower than the pointer")
-    steps = {name: _train_step(config, batch) for name, config in configs.items()}
+    steps = {name: workload.bert_step(config, batch) for name, config in configs.items()}
     needed = {
         name: flops.train_step(config, a.train_batch, a.length, batch.num_targets)
         / jax.local_device_count()

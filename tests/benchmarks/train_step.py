@@ -13,17 +13,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-import functools
 import os
 from collections.abc import Callable
 
 import jax
 import numpy as np
 
-from grel import parallel
 from grel.data.pipeline import Batch
 from grel.models import bert, flops
-from grel.training import optimizer, steps
 from tests.benchmarks import workload
 from tests.benchmarks.timing import in_turn, machine, report
 
@@ -31,11 +28,6 @@ from tests.benchmarks.timing import in_turn, machine, report
 def _grel(config: bert.Config, tokens_BL: np.ndarray) -> Callable[[], None]:
     """A step, the first half of each row its source."""
     batch, length = tokens_BL.shape
-    tx = optimizer.make(optimizer.OptimizerConfig(3e-5, 10, 1000))
-    state = parallel.replicate(steps.init_state(functools.partial(bert.init, config), tx, 0))
-    step_fn = parallel.on_rows(
-        steps.train_step(functools.partial(bert.loss, config), tx, 1), donate=True
-    )
     full_B = np.full(batch, length, np.int32)
     rows = Batch(
         tokens_BL=tokens_BL,
@@ -45,13 +37,7 @@ def _grel(config: bert.Config, tokens_BL: np.ndarray) -> Callable[[], None]:
         row_B=np.arange(batch, dtype=np.int32),
         num_targets=length // 2,
     )
-
-    def step() -> None:
-        nonlocal state
-        state, metrics = step_fn(state, rows)
-        jax.block_until_ready((state, metrics))
-
-    return step
+    return workload.bert_step(config, rows)
 
 
 def _transformers(a: argparse.Namespace, tokens_BL: np.ndarray) -> Callable[[], None]:

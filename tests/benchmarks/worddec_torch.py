@@ -21,11 +21,10 @@ import jax
 import numpy as np
 import torch
 
-from grel import parallel
 from grel.decoding import copying, greedy
 from grel.models import worddec
 from grel.text.words import EOS, PAD, PART_END, SOS, TRIPLE_END, UNK, WORD_LENGTH, Words
-from grel.training import optimizer, steps
+from grel.training import optimizer
 from tests.benchmarks import worddec_network, workload
 from tests.benchmarks.timing import in_turn, machine, report
 
@@ -112,17 +111,9 @@ def grel_step(config: worddec.Config, params: Any, batch: worddec.Batch) -> Run:
         )
     )
     copied = jax.tree.map(np.array, params)
-    state = parallel.replicate(steps.init_state(lambda key: copied, tx, 0))
-    step_fn = parallel.on_rows(
-        steps.train_step(functools.partial(worddec.loss, config), tx, 1), donate=True
+    return workload.train_step(
+        lambda key: copied, functools.partial(worddec.loss, config), tx, batch
     )
-
-    def step() -> None:
-        nonlocal state
-        state, metrics = step_fn(state, batch)
-        jax.block_until_ready((state, metrics))
-
-    return step
 
 
 def torch_step(network: worddec_network.WordDec, batch: worddec.Batch) -> Run:

@@ -13,13 +13,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
+from grel import parallel
 from grel.data import features
+from grel.data.pipeline import Batch
 from grel.decoding import copying, greedy
 from grel.models import bert, bert_decoding, flops
 from grel.records import read_jsonl
 from grel.text.bio import B, I, O
 from grel.text.wordpiece import Wordpiece, read_vocabulary
+from grel.training import optimizer, steps
 
 PAD_ID, CLS_ID, SEP_ID, MASK_ID, PART_END_ID, TRIPLE_END_ID = 0, 101, 102, 103, 1, 2
 EXCLUDED_IDS = (PAD_ID, CLS_ID, SEP_ID, MASK_ID, PART_END_ID, TRIPLE_END_ID)
@@ -155,6 +159,31 @@ def model(args: argparse.Namespace, objective: str) -> tuple[bert.Config, Any]:
     params = bert.init(config, jax.random.PRNGKey(0))
     params["bio"]["bias"] = params["bio"]["bias"].at[np.array([B, I])].set(3.0)
     return config, params
+
+
+def train_step(
+    init: Callable[[jax.Array], Any],
+    loss: steps.LossFn,
+    tx: optax.GradientTransformation,
+    batch: Any,
+) -> Callable[[], None]:
+    """A train step over a batch, as the trainer runs it, from these parameters on."""
+    state = parallel.replicate(steps.init_state(init, tx, 0))
+    step_fn = parallel.on_rows(steps.train_step(loss, tx, 1), donate=True)
+
+    def step() -> None:
+        nonlocal state
+        state, metrics = step_fn(state, batch)
+        jax.block_until_ready((state, metrics))
+
+    return step
+
+
+def bert_step(config: bert.Config, batch: Batch) -> Callable[[], None]:
+    """A train step of BERT from fresh parameters on."""
+    tx = optimizer.make(optimizer.OptimizerConfig(3e-5, 10, 1000))
+    init, loss = (functools.partial(fn, config) for fn in (bert.init, bert.loss))
+    return train_step(init, loss, tx, batch)
 
 
 def forced(step_fn: greedy.StepFn, end: int) -> greedy.StepFn:

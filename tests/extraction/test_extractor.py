@@ -16,7 +16,7 @@ import pytest
 import grel
 from grel import config as config_lib
 from grel import parallel
-from grel.errors import ConfigError
+from grel.errors import ConfigError, UsageError
 from grel.extraction.extractor import Extractor, extract_each
 from grel.extraction.opening import cache_compilations, load
 from grel.extraction.predict import predict
@@ -419,5 +419,5 @@ def test_relations_can_be_restricted(system, params):
 
 
 def test_a_tuned_run_has_a_least_score_of_its_own(tmp_path):
-    with pytest.raises(ConfigError, match="tuned=True has a least score of its own: no min_score"):
+    with pytest.raises(UsageError, match="tuned has a least score of its own: leave min_score out"):
         Extractor.from_checkpoint(tmp_path, tuned=True, min_score=0.3)

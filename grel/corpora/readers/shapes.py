@@ -16,7 +16,6 @@ from grel.corpora.drafts import Draft, Entity, Options, Reader, Remark, Words, r
 from grel.files.textio import (
     Fault,
     Item,
-    RecordError,
     expect,
     json_items,
     member,
@@ -190,11 +189,9 @@ def read_rows(
         try:
             draft = parse(item)
         except Fault as fault:
-            prefix = "" if item.number is None else f"item {item.number}: "
-            error = RecordError(path, item.line, f"{prefix}{fault}")
             if on_error is None:
-                raise error from None
-            on_error(error)
+                raise item.error(path, fault) from None
+            on_error(item.error(path, fault))
             continue
         key = draft.id, draft.text
         rows.setdefault(key, Item(item.line, [], item.number)).data.append(draft)

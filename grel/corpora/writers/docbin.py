@@ -16,10 +16,9 @@ from typing import Any
 from grel.corpora.readers.docbin import ID, REL, TRIPLES, library
 from grel.corpora.writers.shapes import Marked, OnLoss, blaming, marked
 from grel.files.textio import Fault, replacing
-from grel.records import Document, Triple
+from grel.records import Document, fields
 
 _WORD = re.compile(r"\w+|\s|[^\w\s]")
-_FIELDS = ("head", "relation", "tail", "head_span", "tail_span", "score")
 
 
 def write(path: str | Path, documents: Iterable[Document], on_loss: OnLoss) -> None:
@@ -45,7 +44,7 @@ def _doc(spacy: Any, vocab: Any, document: Document, content: Marked) -> Any:
     doc.spans["entities"] = spans
     doc.ents = spacy.util.filter_spans([span for span in spans if span.label_])
     doc.user_data[ID] = document.id
-    doc.user_data[TRIPLES] = [_fields(triple) for triple in document.triples]
+    doc.user_data[TRIPLES] = list(map(fields, document.triples))
     relations: dict[tuple[int, int], dict[str, float]] = {}
     for head, label, tail, score in links:
         pair = spans[head].start, spans[tail].start
@@ -70,8 +69,3 @@ def _words(text: str, cuts: Iterable[int]) -> tuple[list[str], list[bool]]:
             words.append(word)
             spaces.append(False)
     return words, spaces
-
-
-def _fields(triple: Triple) -> dict[str, Any]:
-    fields = {name: getattr(triple, name) for name in _FIELDS}
-    return {name: value for name, value in fields.items() if value is not None}
