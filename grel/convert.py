@@ -25,7 +25,8 @@ from grel.corpora.recognition import Format
 from grel.corpora.writers.shapes import Loss
 from grel.errors import path_argument, program, run_command
 from grel.files.textio import Fault, RecordError, decode, numbered_lines, quote, refuse_overwriting
-from grel.records import Document, even_blanks
+from grel.names import even_blanks
+from grel.records import Document
 
 _NUM_EXAMPLES = 5
 

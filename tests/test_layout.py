@@ -19,6 +19,7 @@ devices.topologies
 files.textio files.locks
 files.folders files.journal
 drawing
+names
 records
 scoring.corpus scoring.seen
 scoring.protocols

@@ -17,16 +17,8 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
 
 from grel.files.textio import Item, quote
-from grel.records import (
-    Document,
-    OnError,
-    Span,
-    Triple,
-    locate,
-    read_documents,
-    spelled_unlike,
-    spells,
-)
+from grel.names import locate, spelled_unlike, spells
+from grel.records import Document, OnError, Span, Triple, read_documents
 
 
 class NoteKind(enum.StrEnum):

@@ -24,7 +24,8 @@ import numpy as np
 from grel import records
 from grel.errors import UserError
 from grel.files.locks import locked_folder, remove_unlocked
-from grel.records import Document, Span, Triple, locate
+from grel.names import locate
+from grel.records import Document, Span, Triple
 from grel.text import bio, linearize
 from grel.text.windows import windows
 from grel.text.wordpiece import Encoding, Wordpiece

@@ -9,8 +9,8 @@ import dataclasses
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
-from grel import records
 from grel.families.writer import Encoding, Tally, Writer
+from grel.names import locate
 from grel.records import Document, Span, Triple
 
 # What is told of a record beside its triples, by the count of the tally that it comes from.
@@ -120,7 +120,7 @@ def with_all_places(text: str, triples: Iterable[Triple]) -> Iterable[Triple]:
         if chosen is None:
             return ()
         if name not in places:
-            found = records.locate(text, name)
+            found = locate(text, name)
             places[name] = tuple(span for span in found if text[slice(*span)] == name)
         alike = places[name]
         # A whole word elsewhere, which other wordpieces or windows hold, is better than a part.

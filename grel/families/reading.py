@@ -12,8 +12,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from grel import records
 from grel.families.writer import Tally
+from grel.names import extends, is_whole, plain
 from grel.records import Span, Triple
 from grel.text import bio, linearize
 
@@ -131,14 +131,14 @@ def place(
     copied = last - len(ids) + 1
     meant = spans[starts.index(copied)] if copied in starts[0 if pointed else 1 :] else None
     if unknown and meant is None:
-        names = {" ".join(records.plain(text[slice(*span)]).split()) for span in spans}
+        names = {" ".join(plain(text[slice(*span)]).split()) for span in spans}
         if len(names) > 1:
             return None
 
     def rank(span: Span) -> tuple[bool, bool, bool]:
         name = text[slice(*span)]
         is_mixed = not (name.isupper() or name.islower())
-        return records.is_whole(text, span), span == meant, is_mixed
+        return is_whole(text, span), span == meant, is_mixed
 
     return max(spans, key=rank)
 
@@ -157,6 +157,6 @@ def _characters(first: int, length: int, source: Encoding, text: str) -> Span:
     start, end = source.offsets[first][0], source.offsets[behind - 1][1]
     # An uncased vocabulary strips accents and vowel signs, and every one parts of emoji.
     limit = source.offsets[behind][0] if behind < len(source.offsets) else len(text)
-    while end < limit and records.extends(text[end]):
+    while end < limit and extends(text[end]):
         end += 1
     return start, end

@@ -13,7 +13,8 @@ import enum
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 
-from grel.records import Document, locate
+from grel.names import locate
+from grel.records import Document
 from grel.scoring.protocols import pair
 
 

@@ -14,7 +14,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable
 from typing import Any
 
 from grel.errors import UserError
-from grel.records import Document, Triple, canonical
+from grel.names import canonical
+from grel.records import Document, Triple
 from grel.scoring.corpus import LENGTH_CLASSES, length_classes
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from grel.files.textio import MAX_LINE_BYTES, Opened, RecordError, guarded, opened, quote
-from grel.records import canonical
+from grel.names import canonical
 
 _CHUNK = 1 << 16
 _HEADER = re.compile(rb"(\d{1,12}) (\d{1,6})\s*")

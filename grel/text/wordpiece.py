@@ -25,7 +25,8 @@ from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 from transformers import BertTokenizer
 
 from grel.errors import UserError
-from grel.records import Span, canonical, even_blanks
+from grel.names import canonical, even_blanks
+from grel.records import Span
 from grel.text import linearize
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from grel.records import Span, canonical
+from grel.names import canonical
+from grel.records import Span
 from grel.text import bio, linearize
 from grel.text.wordpiece import VocabularyError
 

@@ -11,7 +11,8 @@ import numpy as np
 from grel.data import features
 from grel.decoding.driver import Written
 from grel.families.reading import read_wordpieces
-from grel.records import is_whole, read_jsonl
+from grel.names import is_whole
+from grel.records import read_jsonl
 from grel.scoring.protocols import PROTOCOLS, score
 from grel.text.wordpiece import Wordpiece, read_vocabulary
 

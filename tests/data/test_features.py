@@ -20,7 +20,8 @@ from grel.data.features import (
     notes,
 )
 from grel.files.locks import locked_folder
-from grel.records import Document, Triple, locate
+from grel.names import locate
+from grel.records import Document, Triple
 from grel.text import bio, linearize
 from grel.text.windows import windows
 from grel.text.wordpiece import SPECIAL, Wordpiece

@@ -14,7 +14,8 @@ from grel.extraction.reading import Part, read_document
 from grel.families.reading import place
 from grel.families.tokens import WordpieceWriter
 from grel.families.writer import Tally
-from grel.records import Document, Triple, check, extends, is_whole
+from grel.names import extends, is_whole
+from grel.records import Document, Triple, check
 from grel.text.wordpiece import SPECIAL, Encoding, Wordpiece, train_vocabulary
 from tests.fakes import BORN, LIVES, make_wordpiece, write
 

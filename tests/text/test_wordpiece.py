@@ -12,7 +12,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from grel.records import plain
+from grel.names import plain
 from grel.text.linearize import RelationError
 from grel.text.wordpiece import (
     NUM_UNKNOWN,

@@ -19,7 +19,8 @@ from urllib.parse import unquote
 from grel.corpora.drafts import Draft, Entity, NoteKind, Options, Remark, read_drafts, stem_of
 from grel.corpora.readers.shapes import finite, graph, link, scattered_entity
 from grel.files.textio import Fault, Item, RecordError, decode, numbered_lines, quote, whole
-from grel.records import Document, Triple, even_blanks
+from grel.names import even_blanks
+from grel.records import Document, Triple
 
 TEXT = ".txt"
 ANNOTATIONS = (".ann", ".a1", ".a2")

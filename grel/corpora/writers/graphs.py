@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator
 from urllib.parse import quote as percent_encoded
 
 from grel.corpora.writers.shapes import OnLoss, file_writer, typed_entities
-from grel.records import Document, Triple, canonical
+from grel.names import canonical
+from grel.records import Document, Triple
 
 _RDF = "http://www.w3.org/1999/02/22-rdf-syntax-ns#"
 _TYPE = f"<{_RDF}type>"

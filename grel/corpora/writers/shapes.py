@@ -14,7 +14,8 @@ from typing import Any, NamedTuple, Protocol
 
 from grel.corpora.drafts import Entity
 from grel.files.textio import Fault, RecordError, member, parse_members, quote, replacing
-from grel.records import Document, Span, locate, span_member
+from grel.names import locate
+from grel.records import Document, Span, span_member
 
 UNTYPED = "ENTITY"
 
