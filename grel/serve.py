@@ -3,7 +3,7 @@
     python -m grel.serve --workdir=runs/demo
 
 Answers POST extract, and GET schema, health, metrics and openapi.json; docs/SERVING.md has
-examples. Needs the extra "serve" (starlette and uvicorn).
+examples. Needs the extra "serve" (starlette, uvicorn and prometheus-client).
 """
 
 from __future__ import annotations
@@ -25,7 +25,6 @@ from grel.extraction import opening, tuning
 from grel.extraction.extractor import Extractor
 from grel.serving.batcher import Batcher
 from grel.serving.limits import Limits
-from grel.serving.metrics import Metrics
 from grel.serving.model import Model
 
 _USUAL = Limits()
@@ -97,13 +96,15 @@ def _model(checkpoint: str, decoding: Mapping[str, Any]) -> tuple[Model, int]:
 
 def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of a restore
-    for package in ("starlette", "uvicorn"):
+    for package in ("starlette", "uvicorn", "prometheus_client"):
         if importlib.util.find_spec(package) is None:
             raise MissingLibraryError(
-                f"{package} is not installed, which serving needs: pip install starlette uvicorn"
+                f"{package} is not installed, which serving needs: pip install starlette uvicorn "
+                "prometheus-client"
             )
     # Only now, as they need these packages.
     from grel.serving import app, listening
+    from grel.serving.metrics import Metrics
 
     limits, decoding = _limits(), recipes.decoding_fields(fields)
     # Whether the port is free is known before the model is loaded, which takes longer.

@@ -54,7 +54,7 @@ def test_a_bug_goes_on(error):
 
 
 # Packages that modules of their own need, and that need not be installed.
-EXTRAS = {"ray", "spacy", "starlette", "uvicorn"}
+EXTRAS = {"prometheus_client", "ray", "spacy", "starlette", "uvicorn"}
 
 
 def test_all_errors_with_a_remedy_have_one_base():

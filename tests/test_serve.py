@@ -14,7 +14,7 @@ import pytest
 
 from tests.serving.served import REASON, Client
 
-for package in ("starlette", "uvicorn"):
+for package in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(package, reason=REASON)
 
 ROOT = Path(__file__).parents[1]

@@ -20,7 +20,6 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from grel import __version__
 from grel.records import Document
-from grel.serving import metrics as metrics_lib
 from grel.serving import openapi
 from grel.serving.answers import answer
 from grel.serving.batcher import Batcher, Closed, Full
@@ -108,8 +107,8 @@ class Service:
 
     async def show_metrics(self, request: Request) -> Response:
         """Counts and times for Prometheus."""
-        text = self._metrics.text()
-        return Response(text, headers={"content-type": metrics_lib.CONTENT_TYPE})
+        text, content_type = self._metrics.shown(request.headers.get("accept", ""))
+        return Response(text, headers={"content-type": content_type})
 
     async def openapi(self, request: Request) -> Response:
         """The OpenAPI document."""
@@ -137,8 +136,8 @@ class Service:
         finally:
             self._under_way -= 1
         body, num_triples = answer(found, question.min_score, traced=question.kind.traced)
-        self._metrics.texts.add(len(found))
-        self._metrics.triples.add(num_triples)
+        self._metrics.texts.inc(len(found))
+        self._metrics.triples.inc(num_triples)
         return Response(body, media_type="application/json")
 
     def _overload(self, reason: str) -> Refused:
@@ -210,7 +209,7 @@ class _Outermost:
             if message["type"] == "http.response.start":
                 own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
                 message = {**message, "headers": [*message["headers"], *own]}
-                self._metrics.requests.add(path=path, status=str(message["status"]))
+                self._metrics.requests.labels(path, str(message["status"])).inc()
             await send(message)
 
         try:

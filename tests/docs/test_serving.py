@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("starlette", reason="starlette is not installed: pip install starlette")
+from tests.serving.served import REASON, FakeModel
+
+pytest.importorskip("starlette", reason=REASON)
+pytest.importorskip("prometheus_client", reason=REASON)
 from grel.serving import openapi, requests
 from grel.serving.limits import Limits
 from grel.serving.metrics import Metrics
-from tests.serving.served import FakeModel
 
 SERVING = (Path(__file__).parents[2] / "docs" / "SERVING.md").read_text()
 
@@ -34,5 +36,5 @@ def test_the_paths_fields_statuses_and_metrics_of_a_server_are_as_told():
     answers = paths["/extract"]["post"]["responses"].keys() - {"200"}
     assert statuses == answers | {"404", "405", "421"}
     metrics = set(re.findall(r"`(grel_\w+)`", SERVING))
-    shown = set(re.findall(r"^# TYPE (\w+)", Metrics().text(), re.MULTILINE))
+    shown = set(re.findall(r"^# TYPE (\w+)", Metrics().shown()[0].decode(), re.MULTILINE))
     assert shown | {"grel_requests_under_way", "grel_texts_waiting"} == metrics

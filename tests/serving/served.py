@@ -8,11 +8,10 @@ from typing import NamedTuple
 
 from grel.serving.batcher import Batcher
 from grel.serving.limits import Limits
-from grel.serving.metrics import Metrics
 from grel.serving.model import Found
 from tests.fakes import BORN, LIVES, FakeExtractor
 
-REASON = "needs starlette and uvicorn, which launch/setup.sh --tests installs"
+REASON = "needs starlette, uvicorn and prometheus-client, which launch/setup.sh --tests installs"
 JSON = {"Content-Type": "application/json"}
 
 
@@ -99,6 +98,7 @@ class Client:
 def running(model=None, *, batch_size=8, window=0.0, hosts=None, **limits):
     """A client of a server that runs in a thread."""
     from grel.serving import app, listening
+    from grel.serving.metrics import Metrics
 
     model, limits, metrics = model or FakeModel(), Limits(**limits), Metrics()
     batcher = Batcher(

@@ -14,7 +14,7 @@ from grel.serving.model import Kind
 from tests.fakes import BORN, LIVES
 from tests.serving.served import JSON, REASON, Client, FakeModel, HeldModel, running
 
-for package in ("starlette", "uvicorn"):
+for package in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(package, reason=REASON)
 
 

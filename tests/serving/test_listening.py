@@ -5,7 +5,7 @@ import pytest
 from grel.errors import UsageError
 from tests.serving.served import REASON
 
-for package in ("starlette", "uvicorn"):
+for package in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(package, reason=REASON)
 
 from grel.serving.listening import allowed_hosts, bind, is_loopback, url  # noqa: E402

@@ -10,7 +10,7 @@ from grel.serving.limits import Limits
 from tests.fakes import LIVES
 from tests.serving.served import REASON, FakeModel, running
 
-for package in ("starlette", "uvicorn"):
+for package in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(package, reason=REASON)
 
 

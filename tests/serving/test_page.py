@@ -44,7 +44,7 @@ needs_browser = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory):
-    for package in ("starlette", "uvicorn"):
+    for package in ("starlette", "uvicorn", "prometheus_client"):
         pytest.importorskip(package, reason=REASON)
     with chromium.browser(tmp_path_factory.mktemp("browser")) as browser:
         yield browser
