@@ -34,8 +34,6 @@ from grel.extraction.chunks import CHUNK, Extracts, Source, Summary, chunked, ex
 from grel.files import textio
 from grel.files.textio import Item, OpenFn, RecordError
 
-INPUT_FORMATS = (*textio.INPUT_FORMATS, "parquet")
-OUTPUT_FORMATS = ("jsonl", "parquet")
 # Name and password, which stand before the bucket, and options.
 _ABOUT_SERVICE = re.compile(r"(?<=://)[^/@]*@|\?.*", re.DOTALL)
 # Is written last: a folder without it is not complete.
@@ -130,8 +128,9 @@ def run(
         inputs: files, or folders, of which all files are read whose names begin with no `.` or `_`.
         output: a folder; it must be empty, or not there.
         num_actors: how many extractors there are; what each has is in `devices`.
-        input_format: one of `INPUT_FORMATS`; "auto" takes for Parquet what ends in `.parquet`.
-        output_format: one of `OUTPUT_FORMATS`.
+        input_format: in `textio.INPUT_FORMATS`, or "parquet"; "auto" takes for that what ends in
+            `.parquet`.
+        output_format: "jsonl" or "parquet".
         chunk_size: most documents extracted together.
 
     Raises:
