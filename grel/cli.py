@@ -39,6 +39,7 @@ COMMANDS = {
     "tables": Command("grel.tables.__main__", "the paper's tables of evaluated runs"),
     "report": Command("grel.report.__main__", "one HTML file about an evaluated run"),
     "compare": Command("grel.compare", "what one run gets right and another does not"),
+    "merge": Command("grel.merge", "one set of predictions out of those of several systems"),
     "card": Command("grel.card", "a card of a model and its data"),
     "checkpoint": Command("grel.checkpoint", "check the checkpoints of a run"),
     "aot": Command("grel.aot", "compile a run's programs for devices that are not there"),

@@ -24,7 +24,7 @@ records
 scoring.corpus scoring.seen
 scoring.protocols
 scoring.errors
-scoring.judged
+scoring.judged scoring.merging
 scoring.bootstrap scoring.breakdown scoring.calibration scoring.contrast
 text.linearize text.bio text.windows
 text.wordpiece text.vectors
@@ -97,7 +97,7 @@ serving.requests serving.answers serving.openapi serving.page
 serving.app
 serving.listening
 recipes
-main serve ray aot convert score stats compare card checkpoint export
+main serve ray aot convert score stats compare merge card checkpoint export
 corpora.__main__ tables.__main__ report.__main__ pretrained.__main__
 cli
 """
@@ -223,7 +223,10 @@ def test_nothing_dangerous_or_private(module):
 
 # Commands from the lightest to the heaviest, and what neither they nor those before them import.
 STARTS = {
-    ("cli", "records", "score", "stats", "convert", "compare", "card"): {"numpy", "matplotlib"},
+    ("cli", "records", "score", "stats", "convert", "compare", "merge", "card"): {
+        "numpy",
+        "matplotlib",
+    },
     ("tables.__main__", "report.__main__"): {"jax", "flax", "ml_collections"},
     ("checkpoint",): {"transformers", "tokenizers"},
     ("main", "extraction.extractor"): {
@@ -249,7 +252,7 @@ def test_commands_import_only_what_they_need():
 
 
 def test_scoring_needs_no_jax():
-    for name in ("errors", "score", "stats", "convert"):
+    for name in ("errors", "score", "stats", "convert", "merge"):
         seen, todo = set(), [name]
         while todo:
             module = todo.pop()

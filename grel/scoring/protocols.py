@@ -143,31 +143,36 @@ def _by_id(documents: Iterable[Document], role: str) -> dict[str, Document]:
 
 
 def pair(
-    gold: Iterable[Document], predictions: Iterable[Document]
+    gold: Iterable[Document],
+    predictions: Iterable[Document],
+    *,
+    roles: tuple[str, str] = ("gold", "predicted"),
 ) -> list[tuple[Document, Document]]:
-    """Joins the two on `id`, in the order of `gold`.
+    """Joins the two on `id`, in the order of `gold`; `roles` are what errors call them.
 
     Raises:
       ScoringError: an id occurs twice or on one side only, or the two texts of an id differ.
         Scoring what happens to match would report a number for another corpus.
     """
-    gold_by_id, predicted_by_id = _by_id(gold, "gold"), _by_id(predictions, "predicted")
+    one, other = roles
+    gold_by_id, predicted_by_id = _by_id(gold, one), _by_id(predictions, other)
     unknown = [key for key in predicted_by_id if key not in gold_by_id]
     if unknown:
         raise ScoringError(
-            f"{len(unknown)} predicted ids are not in gold, the first is {unknown[0]!r}: "
-            "score against the file that was predicted from"
+            f"{len(unknown)} {other} ids are not in {one}, the first is {unknown[0]!r}: "
+            "both must be of the same documents"
         )
     missing = [key for key in gold_by_id if key not in predicted_by_id]
     if missing:
         raise ScoringError(
-            f"{len(missing)} of {len(gold_by_id)} gold ids have no prediction, the first is "
-            f"{missing[0]!r}: a document without predicted triples needs a record too"
+            f"{len(missing)} of {len(gold_by_id)} {one} ids are not {other}, the first is "
+            f"{missing[0]!r}: a document without triples needs a record too"
         )
     for key, document in gold_by_id.items():
         if document.text != predicted_by_id[key].text:
             raise ScoringError(
-                f"document {key!r}: gold and predicted text differ: predict from the gold file"
+                f"document {key!r}: {one} and {other} text differ: both must be of the same "
+                "documents"
             )
     return [(document, predicted_by_id[key]) for key, document in gold_by_id.items()]
 
