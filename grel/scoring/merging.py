@@ -70,7 +70,9 @@ def choose(
       systems: for each its documents, all in the order of `gold`.
       gold: documents with true triples.
     """
-    true = {(document.id, triple.key) for document in gold for triple in document.triples}
+    true: set[_Key] = {
+        (document.id, triple.key) for document in gold for triple in document.triples
+    }
     systems_scores = [_scores(documents) for documents in systems]
     min_scores = [0.0] * len(systems)
     best = _counts(_passing(systems_scores, min_scores), true)
