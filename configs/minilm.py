@@ -35,5 +35,6 @@ def get_config(corpus="jsonl"):
     if corpus in ("nyt24", "nyt29"):
         config.model.dtype = "bfloat16"
     else:
+        config.model.scan_layers = False
         config.train.batch_size = 16
     return config

@@ -150,6 +150,7 @@ def train_small_from_scratch(config: ml_collections.ConfigDict) -> None:
     config.model.objective = "causal"
     config.model.init_stddev = 0.09
     config.model.dtype = "float32"
+    config.model.scan_layers = False
     config.model.alpha = 0.7
     config.train.batch_size = 32
     config.train.num_epochs = 30.0

@@ -65,7 +65,7 @@ decoding.greedy decoding.extensions decoding.drafts
 decoding.beam
 decoding.network
 decoding.driver
-models.dropout models.losses models.pointer
+models.dropout models.losses models.pointer models.products
 models.attention models.recurrent
 models.cache models.choices models.crf
 models.bert models.worddec models.ptdec models.mrmep models.copyre

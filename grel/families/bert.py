@@ -75,6 +75,12 @@ _FIELDS = Fields(
         "model.dropout": 0.1,
         "model.attention_dropout": 0.1,
         "model.dtype": "float32",  # of the computation; bfloat16 on accelerators
+        # Round to bfloat16 what dense layers multiply, and nothing else: on CPUs that have
+        # instructions for such products, which AVX512_BF16 and AMX are.
+        "model.half_products": False,
+        # One compiled layer that all layers' parameters run through; without it layers compile one
+        # by one, and run faster on CPUs.
+        "model.scan_layers": True,
         "model.remat": False,  # recompute layers in the backward pass, for memory
         "model.source_mask_rate": 0.15,  # of the source's positions, for "mlm"
         "model.target_mask_rate": 0.15,  # of the target's
@@ -200,6 +206,8 @@ class System(base.Trained):
             attention_dropout=c.attention_dropout,
             layer_norm_eps=c.layer_norm_eps,
             dtype=c.dtype,
+            half_products=c.half_products,
+            scan_layers=c.scan_layers,
             remat=c.remat,
             objective=c.objective,
             head=c.head,

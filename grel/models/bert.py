@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 
 from grel.data.pipeline import Batch
-from grel.models import losses, pointer
+from grel.models import losses, pointer, products
 from grel.models.attention import Keys, attend, seq2seq_mask, twin_mask
 from grel.models.cache import KeysAndValues
 from grel.models.dropout import Dropout, apply
@@ -50,6 +50,9 @@ class Config:
         layer_norm_eps: 1e-12 for BERT, 1e-5 for UniLM.
         dtype: of the computation; parameters are always float32.
         init_stddev: of fresh kernels and embeddings.
+        half_products: round to bfloat16 what dense layers and the vocabulary's head multiply.
+        scan_layers: compile one layer, run over all layers' parameters; else each by itself, which
+            takes longer to compile, and a CPU less time to run.
         remat: recompute each layer in the backward pass, for memory.
         head: "vocabulary" (paper), or "pointer", which scores only what can be written.
         writable_ids: what a pointer can write beside the tokens of the source.
@@ -75,6 +78,8 @@ class Config:
     attention_dropout: float = 0.1
     layer_norm_eps: float = 1e-12
     dtype: str = "float32"
+    half_products: bool = False
+    scan_layers: bool = True
     remat: bool = False
     init_stddev: float = 0.02
     head: str = "vocabulary"
@@ -110,6 +115,7 @@ def _dense(
         features,
         axis=axis,
         dtype=config.dtype,
+        dot_general=products.dot_general(config.half_products),
         kernel_init=nn.initializers.truncated_normal(config.init_stddev),
     )
 
@@ -164,7 +170,7 @@ class Layer(nn.Module):
         )
         added_BQD = self.attention_out(context_BHQK.swapaxes(1, 2))
         hidden_BQD = self.attention_norm(hidden_BQD + self.dropout(added_BQD, row_B))
-        inner_BQF = nn.gelu(self.ff_in(hidden_BQD), approximate=False)
+        inner_BQF = products.gelu(self.ff_in(hidden_BQD))
         return self.ff_norm(hidden_BQD + self.dropout(self.ff_out(inner_BQF), row_B))
 
     def __call__(self, hidden_BQD, allow_BQQ, row_B):
@@ -211,6 +217,7 @@ class Model(nn.Module):
             split_rngs={"params": True, "dropout": True},
             in_axes=nn.broadcast,
             length=c.num_layers,
+            unroll=1 if c.scan_layers else c.num_layers,
         )(c)
 
     def embed(
@@ -268,7 +275,7 @@ class Model(nn.Module):
         points, those of the places and the writable ones, token_logits_BPX.
         """
         c = self.config
-        transformed_BPD = nn.gelu(self.transform(hidden_BPD), approximate=False)
+        transformed_BPD = products.gelu(self.transform(hidden_BPD))
         transformed_BPD = self.transform_norm(transformed_BPD)
         bio_logits_BPC = self.bio(hidden_BPD).astype(jnp.float32)
         if places is not None:
@@ -281,7 +288,10 @@ class Model(nn.Module):
                 self.token_bias[writable_E],
             )
             return token_logits_BPX, bio_logits_BPC
-        token_logits_BPV = self.words.attend(transformed_BPD)
+        word_VD = self.words.embedding.astype(c.dtype)
+        token_logits_BPV = products.product(
+            transformed_BPD, word_VD, c.half_products, transposed=True
+        )
         return token_logits_BPV.astype(jnp.float32) + self.token_bias[None, None], bio_logits_BPC
 
     def packed(

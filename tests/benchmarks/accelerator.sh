@@ -11,14 +11,14 @@ set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit
 source launch/dry_run.sh
 
-base="--layers=12 --hidden=768 --heads=12 --dtype=bfloat16"
-large="--layers=24 --hidden=1024 --heads=16 --dtype=bfloat16"
+base="--layers=12 --hidden=768 --heads=12 --dtype=bfloat16 --scan_layers"
+large="--layers=24 --hidden=1024 --heads=16 --dtype=bfloat16 --scan_layers"
 rows=64
 step="--length=128 --rounds=10"
 decode="--batch=256 --source=64 --target=128 --fixed=32 --rounds=3"
 start="--rounds=1"
 if [[ ${1-} == --tiny ]]; then
-  base="--layers=1 --hidden=32 --heads=2 --vocab_size=500 --dtype=bfloat16"
+  base="--layers=1 --hidden=32 --heads=2 --vocab_size=500 --dtype=bfloat16 --scan_layers"
   large="$base"
   rows=4
   step="--length=16 --rounds=1"

@@ -174,7 +174,7 @@ def main() -> None:
             "UniLM's scheme": functools.partial(unilm, *case.rows),
         }
         needed = dict.fromkeys(runs, workload.decode_flops(config, case))
-        print(report(in_turn(runs, a.rounds), "grel", needed, here.peak[a.dtype]))
+        print(report(in_turn(runs, a.rounds), "grel", needed, here.peak[workload.multiplied(a)]))
 
 
 if __name__ == "__main__":

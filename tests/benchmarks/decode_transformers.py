@@ -155,13 +155,21 @@ def same_model(config: bert.Config, params: Any) -> SourceToTarget:
     return model.eval()
 
 
-def generate_with(model: SourceToTarget, num_steps: int, source_BS, length_B, target_length_B):
+def generate_with(
+    model: SourceToTarget,
+    num_steps: int,
+    half_products: bool,
+    source_BS,
+    length_B,
+    target_length_B,
+):
     """Tokens that generate writes, tokens_BT; sources are padded on the left, as it needs."""
     width = source_BS.shape[1]
     on_the_left = [np.roll(row, width - n) for row, n in zip(source_BS, length_B, strict=True)]
     prompt_BS = torch.tensor(np.stack(on_the_left), dtype=torch.long, device=model.device)
     target_length_B = torch.tensor(target_length_B, device=model.device)
-    with torch.inference_mode():
+    half = torch.autocast(model.device.type, torch.bfloat16, enabled=half_products)
+    with torch.inference_mode(), half:
         ids_BL = model.generate(
             prompt_BS,
             attention_mask=(prompt_BS != workload.PAD_ID).long(),
@@ -194,7 +202,9 @@ def main() -> None:
         decode = workload.grel_decoder(config, params, copying.Rules(), case.num_steps)
         runs = {
             "grel": functools.partial(decode, *case.rows),
-            "transformers": functools.partial(generate_with, model, case.num_steps, *case.rows),
+            "transformers": functools.partial(
+                generate_with, model, case.num_steps, a.half_products, *case.rows
+            ),
         }
         theirs_BT = runs["transformers"]()
         ours_BT = np.asarray(runs["grel"]().tokens_BT)[:, : theirs_BT.shape[1]]
@@ -202,7 +212,7 @@ def main() -> None:
         print(f"{name}: {case.num_tokens} tokens; the same outputs: {num_same}/{a.batch}")
         seconds = in_turn(runs, a.rounds)
         needed = dict.fromkeys(runs, workload.decode_flops(config, case))
-        print(report(seconds, "grel", needed, here.peak[a.dtype]))
+        print(report(seconds, "grel", needed, here.peak[workload.multiplied(a)]))
         print(f"grel: {a.batch / statistics.median(seconds['grel']):,.0f} examples/s")
 
 

@@ -68,6 +68,7 @@ def main() -> None:
     configs = _configs(a)
     batch = _batch(a)
     here = machine()
+    peak = here.peak[workload.multiplied(a)]
     print(f"{here}\n{vars(a)}, seconds; ratios above 1 are slower than the pointer")
     steps = {name: workload.bert_step(config, batch) for name, config in configs.items()}
     needed = {
@@ -76,12 +77,12 @@ def main() -> None:
         for name, config in configs.items()
     }
     seconds = in_turn(steps, a.rounds)
-    print(f"train step\n{report(seconds, 'pointer', needed, here.peak[a.dtype])}")
+    print(f"train step\n{report(seconds, 'pointer', needed, peak)}")
     for name, case in workload.cases(a).items():
         decoders = {head: _decode(a, config, case) for head, config in configs.items()}
         needed = {head: workload.decode_flops(config, case) for head, config in configs.items()}
         seconds = in_turn(decoders, a.rounds)
-        print(f"decoding, {name}\n{report(seconds, 'pointer', needed, here.peak[a.dtype])}")
+        print(f"decoding, {name}\n{report(seconds, 'pointer', needed, peak)}")
         for head, times in seconds.items():
             print(f"{head}: {a.batch / statistics.median(times):,.0f} examples/s")
 

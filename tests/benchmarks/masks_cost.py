@@ -58,7 +58,7 @@ def main() -> None:
     print(f"{here}\n{vars(a)}, mlm decoding")
     runs = {name: run_of(rules) for name, rules in alternatives.items()}
     needed = dict.fromkeys(runs, workload.decode_flops(config, case))
-    print(report(in_turn(runs, a.rounds), "no masks", needed, here.peak[a.dtype]))
+    print(report(in_turn(runs, a.rounds), "no masks", needed, here.peak[workload.multiplied(a)]))
 
 
 if __name__ == "__main__":

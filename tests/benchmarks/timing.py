@@ -4,6 +4,7 @@ And on what: two processors of as many cores can differ by three in what they mu
 with them. So a benchmark tells what it runs on, as it was measured in the same minute.
 """
 
+import functools
 import os
 import platform
 import re
@@ -72,7 +73,8 @@ def _peak(dtype: str) -> float:
     """Operations a second of the fastest of several large square products."""
     size = 2048 if jax.default_backend() == "cpu" else 8192
     x = jnp.ones((size, size), dtype)
-    multiply = jax.jit(jnp.matmul)
+    # Summed in float32: asked for sums in bfloat16, a CPU would not multiply in it either.
+    multiply = jax.jit(functools.partial(jnp.matmul, preferred_element_type=jnp.float32))
     runs = {dtype: lambda: jax.block_until_ready(multiply(x, x))}
     return 2 * size**3 / min(in_turn(runs, _PEAK_ROUNDS)[dtype])
 

@@ -65,7 +65,7 @@ def _transformers(a: argparse.Namespace, tokens_BL: np.ndarray) -> Callable[[], 
     labels = torch.where(masked, ids, -100)
     attention = torch.ones_like(ids)
     forward = torch.compile(model) if a.compile else model
-    half = torch.autocast(device, torch.bfloat16, enabled=a.dtype == "bfloat16")
+    half = torch.autocast(device, torch.bfloat16, enabled=workload.multiplied(a) == "bfloat16")
 
     def step() -> None:
         adam.zero_grad(set_to_none=True)
@@ -105,7 +105,7 @@ def main() -> None:
     num_predicted = round(config.source_mask_rate * a.length)
     needed = flops.train_step(config, a.batch, a.length, num_predicted) / jax.local_device_count()
     seconds = in_turn(runs, a.rounds)
-    print(report(seconds, "grel", dict.fromkeys(runs, needed), here.peak[a.dtype]))
+    print(report(seconds, "grel", dict.fromkeys(runs, needed), here.peak[workload.multiplied(a)]))
 
 
 if __name__ == "__main__":

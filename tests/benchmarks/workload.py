@@ -128,6 +128,15 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     for name, value in {"layers": 6, "hidden": 384, "heads": 12, "vocab_size": 28_996}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
     parser.add_argument("--dtype", default="float32", help="of the computation")
+    parser.add_argument(
+        "--half_products", action="store_true", help="multiply in bfloat16, as some CPUs can"
+    )
+    parser.add_argument("--scan_layers", action="store_true", help="compile one layer for all")
+
+
+def multiplied(args: argparse.Namespace) -> str:
+    """The type of the numbers that the model multiplies."""
+    return "bfloat16" if args.half_products else args.dtype
 
 
 def torch_device() -> str:
@@ -149,6 +158,8 @@ def model_config(args: argparse.Namespace, objective: str) -> bert.Config:
         sep_id=SEP_ID,
         init_stddev=0.1,
         dtype=args.dtype,
+        half_products=args.half_products,
+        scan_layers=args.scan_layers,
         objective=objective,
     )
 

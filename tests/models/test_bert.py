@@ -397,7 +397,8 @@ def test_dropout_only_with_a_key(params, batch):
 
 
 @pytest.mark.slow
-def test_remat_changes_no_number(params, batch):
+@pytest.mark.parametrize("other", [{"remat": True}, {"scan_layers": False}])
+def test_how_layers_run_changes_no_number(params, batch, other):
     def gradient(config):
         return jax.grad(
             lambda p: _loss(config, p, batch, *jax.random.split(jax.random.PRNGKey(0)))["loss"][0]
@@ -406,8 +407,15 @@ def test_remat_changes_no_number(params, batch):
     jax.tree.map(
         lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-4, atol=1e-5),
         gradient(TINY),
-        gradient(dataclasses.replace(TINY, remat=True)),
+        gradient(dataclasses.replace(TINY, **other)),
     )
+
+
+def test_half_products_are_near_and_not_the_same(params, batch):
+    config = dataclasses.replace(TINY, half_products=True)
+    keys = jax.random.split(jax.random.PRNGKey(0))
+    plain, half = (float(_loss(c, params, batch, *keys)["loss"][0]) for c in (TINY, config))
+    assert plain != half == pytest.approx(plain, rel=2e-2)
 
 
 def test_bfloat16_computes_in_half_and_keeps_parameters_whole(params, batch):
