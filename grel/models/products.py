@@ -6,6 +6,8 @@ On an accelerator they are what `x @ kernel` is. On a CPU it matters how a produ
   copied first; contracting rows with rows is up to four times as fast.
 - A product of numbers of 16 bits runs on AVX-512's or AMX's instructions for them where its result
   is asked for in 32 bits, in which it is added up anyway. In 16 bits, XLA computes all of it in 32.
+
+Beside the dimension key: I and J are the widths before and after, X stands for any leading axes.
 """
 
 from __future__ import annotations
@@ -22,38 +24,38 @@ from jax import lax
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def product(
-    x_XK: jax.Array, kernel: jax.Array, half: bool = False, transposed: bool = False
+    x_XI: jax.Array, kernel: jax.Array, half: bool = False, transposed: bool = False
 ) -> jax.Array:
-    """x @ kernel, or where it is `transposed` x @ kernel.T: y_XN; X stands for any leading axes.
+    """x @ kernel, or where it is `transposed` x @ kernel.T: y_XJ.
 
     With `half` float32 is rounded to bfloat16 before it is multiplied, in the gradients as well,
     and sums are in float32.
 
     Args:
-        x_XK: what is multiplied.
-        kernel: kernel_KN, or kernel_NK where it is transposed.
+        x_XI: what is multiplied.
+        kernel: kernel_IJ, or kernel_JI where it is transposed.
     """
-    return _dot(x_XK, kernel, (x_XK.ndim - 1,), (int(transposed),), half)
+    return _dot(x_XI, kernel, (x_XI.ndim - 1,), (int(transposed),), half)
 
 
 def _forward(
-    x_XK: jax.Array, kernel: jax.Array, half: bool, transposed: bool
+    x_XI: jax.Array, kernel: jax.Array, half: bool, transposed: bool
 ) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
-    return product(x_XK, kernel, half, transposed), (x_XK, kernel)
+    return product(x_XI, kernel, half, transposed), (x_XI, kernel)
 
 
 def _backward(
-    half: bool, transposed: bool, taken: tuple[jax.Array, jax.Array], to_y_XN: jax.Array
+    half: bool, transposed: bool, taken: tuple[jax.Array, jax.Array], to_y_XJ: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-    x_XK, kernel = taken
-    to_x_XK = _dot(to_y_XN, kernel, (to_y_XN.ndim - 1,), (int(not transposed),), half)
+    x_XI, kernel = taken
+    to_x_XI = _dot(to_y_XJ, kernel, (to_y_XJ.ndim - 1,), (int(not transposed),), half)
     if not half:
         # One axis of rows is contracted as it lies; several are transposed first, which products
         # of bfloat16 need.
-        x_XK, to_y_XN = (z.reshape(-1, z.shape[-1]) for z in (x_XK, to_y_XN))
-    rows = tuple(range(x_XK.ndim - 1))
-    pair = (to_y_XN, x_XK) if transposed else (x_XK, to_y_XN)
-    return to_x_XK, _dot(*pair, rows, rows, half)
+        x_XI, to_y_XJ = (z.reshape(-1, z.shape[-1]) for z in (x_XI, to_y_XJ))
+    rows = tuple(range(x_XI.ndim - 1))
+    pair = (to_y_XJ, x_XI) if transposed else (x_XI, to_y_XJ)
+    return to_x_XI, _dot(*pair, rows, rows, half)
 
 
 product.defvjp(_forward, _backward)
@@ -76,8 +78,8 @@ def dot_general(half: bool) -> Callable[..., jax.Array]:
         num = len(dims[0][0])
         inner = math.prod(kernel.shape[:num])
         kept = x.shape[: x.ndim - num]
-        y_XN = product(x.reshape(*kept, inner), kernel.reshape(inner, -1), half)
-        return y_XN.reshape(*kept, *kernel.shape[num:])
+        y_XJ = product(x.reshape(*kept, inner), kernel.reshape(inner, -1), half)
+        return y_XJ.reshape(*kept, *kernel.shape[num:])
 
     return dot_general
 
