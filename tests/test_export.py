@@ -70,6 +70,19 @@ def test_mistakes_are_told_in_one_line(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def _run_exported(script, programs, folder):
+    """What a script without grel says of two texts, in a folder where no grel is to be found."""
+    ran = subprocess.run(
+        [sys.executable, script, programs],
+        cwd=folder,
+        input="Ann Moore lives in Oslo .\n\nBo Li lives in Rome .\n",
+        capture_output=True,
+        text=True,
+    )
+    assert ran.returncode == 0, ran.stderr
+    return [json.loads(line) for line in ran.stdout.splitlines()]
+
+
 def test_a_run_leaves_both_ways(tmp_path):
     pytest.importorskip("flatbuffers", reason="needs flatbuffers: launch/setup.sh --tests")
     hf, programs = tmp_path / "hf", tmp_path / "programs"
@@ -92,15 +105,11 @@ def test_a_run_leaves_both_ways(tmp_path):
     schema = json.loads((programs / "grel.json").read_text())
     assert schema["programs"] == {"24": "decode_24.jaxexport"}
     assert schema["decoding"]["structure"] == "on"
-    ran = subprocess.run(
-        [sys.executable, ROOT / "docs" / "run_exported.py", programs],
-        cwd=tmp_path,  # where no grel is to be found
-        input="Ann Moore lives in Oslo .\n\nBo Li lives in Rome .\n",
-        capture_output=True,
-        text=True,
+    said, said_shortly = (
+        _run_exported(ROOT / "docs" / name, programs, tmp_path)
+        for name in ("run_exported.py", "run_exported_short.py")
     )
-    assert ran.returncode == 0, ran.stderr
-    said = [json.loads(line) for line in ran.stdout.splitlines()]
+    assert said == said_shortly
     texts = ["Ann Moore lives in Oslo .", "", "Bo Li lives in Rome ."]
     assert [one["text"] for one in said] == texts
     assert said[1]["triples"] == []
