@@ -2,8 +2,10 @@
 
     python -m grel.merge --pred=LOOKUP.jsonl --pred=MODEL.jsonl --gold=VALIDATION.jsonl
     python -m grel.merge --pred=LOOKUP.jsonl --pred=MODEL.jsonl --min_scores=0,0.7 --output=FILE
+    python -m grel.merge --mean --pred=SEED_0.jsonl --pred=SEED_1.jsonl --min_scores=0.5
 
-The first form says which least scores are best on validation, the second merges by them.
+The first form says which least scores are best on validation, the second merges by them, and the
+third is a vote of systems of one kind.
 """
 
 from __future__ import annotations
@@ -15,12 +17,15 @@ from collections.abc import Sequence
 
 from grel.errors import UsageError, program, run_command
 from grel.records import read_jsonl, write_jsonl
-from grel.scoring.merging import choose, join, merge
+from grel.scoring.merging import average, choose, join, merge
 
 _EPILOG = """\
 All files must be of the same documents. A document has the triples of every file that have at least
 that file's score, each once: as the first file that has it wrote it. A triple without a score
 passes a least score of 0 only.
+
+--mean scores a triple by the mean over all files instead, where one that lacks it counts as 0 and
+one that has it without a score as 1. There is one least score then.
 
 --gold chooses the least scores with the best F1 (protocol exact), one file's after the other's, and
 prints them as --min_scores; inf leaves a file out. They are chosen for these documents, so score
@@ -45,10 +50,13 @@ def _parser() -> argparse.ArgumentParser:
         help="predictions of one system; give it once for each, the surest first",
     )
     parser.add_argument(
+        "--mean", action="store_true", help="score triples by the mean of their scores: a vote"
+    )
+    parser.add_argument(
         "--min_scores",
         type=_numbers,
         metavar="S,S,...",
-        help="the least score of each file's triples, in order (default: all 0)",
+        help="the least score of each file's triples, in order (default: all 0); of --mean one",
     )
     parser.add_argument(
         "--gold", metavar="FILE.jsonl", help="true triples, to choose the least scores by"
@@ -65,19 +73,21 @@ def _numbers(text: str) -> list[float]:
 
 
 def _run(args: argparse.Namespace) -> None:
-    if args.min_scores is not None and len(args.min_scores) != len(args.pred):
+    needed = 1 if args.mean else len(args.pred)
+    if args.min_scores is not None and len(args.min_scores) != needed:
         raise UsageError(
-            f"--min_scores has {len(args.min_scores)} numbers for {len(args.pred)} files: give one "
-            "for each --pred"
+            f"--min_scores has {len(args.min_scores)} numbers: give {needed}, "
+            + ("for the mean" if args.mean else "one for each --pred")
         )
     files = [args.gold, *args.pred] if args.gold is not None else args.pred
     documents = join([read_jsonl(file) for file in files], files)
+    systems = documents[1:] if args.gold is not None else documents
+    if args.mean:
+        systems = [average(systems)]
     if args.gold is None:
-        min_scores = args.min_scores or [0.0] * len(args.pred)
-        write_jsonl(args.output, merge(documents, min_scores))
+        write_jsonl(args.output, merge(systems, args.min_scores or [0.0] * len(systems)))
         return
-    gold, *systems = documents
-    min_scores, counts = choose(systems, gold)
+    min_scores, counts = choose(systems, documents[0])
     print(
         f"--min_scores={','.join(map(repr, min_scores))}: precision "
         f"{counts.precision:.4f}, recall {counts.recall:.4f}, F1 {counts.f1:.4f}"

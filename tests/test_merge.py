@@ -45,10 +45,26 @@ def test_without_least_scores_all_are_kept(write, tmp_path, capsys):
     assert [t["relation"] for t in triples] == ["a", "b", "c"]
 
 
+def test_a_vote(write, capsys):
+    gold = write("gold.jsonl", ("in", None))
+    preds = [
+        f"--pred={write('a', ('in', 0.8), ('likes', 0.5))}",
+        f"--pred={write('b', ('in', 0.6), ('hates', None))}",
+    ]
+    assert merge.main([*preds, "--mean", f"--gold={gold}"]) == 0
+    chosen, _, counts = capsys.readouterr().out.partition(": ")
+    assert (chosen, counts[:16]) == ("--min_scores=0.6", "precision 1.0000")
+    assert merge.main([*preds, "--mean"]) == 0
+    triples = json.loads(capsys.readouterr().out)["triples"]
+    scores = [(t["relation"], round(t["score"], 9)) for t in triples]
+    assert scores == [("in", 0.7), ("likes", 0.25), ("hates", 0.5)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--min_scores=0"], "has 1 numbers for 2 files"),
+        (["--min_scores=0"], "has 1 numbers: give 2, one for each --pred"),
+        (["--mean", "--min_scores=0,0"], "has 2 numbers: give 1, for the mean"),
         (["--min_scores=0,x"], "invalid"),
         (["--min_scores=0,nan"], "invalid"),
         (["--min_scores=0,0", "--gold=x"], "give one of them"),

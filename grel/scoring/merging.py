@@ -57,6 +57,31 @@ def merge(systems: Sequence[Sequence[Document]], min_scores: Sequence[float]) ->
     return merged
 
 
+def average(systems: Sequence[Sequence[Document]]) -> list[Document]:
+    """Each document with all triples of all systems, scored by the mean of their scores.
+
+    A system that lacks a triple counts as 0, and one that has it without a score as 1, so that a
+    least score is a vote. Otherwise triples are as `merge` gives them, but `score_per_token`, which
+    they lose.
+
+    Args:
+      systems: for each its documents, all in one order; see `join`.
+    """
+    scores = [_scores(documents, missing=1.0) for documents in systems]
+
+    def averaged(document: Document, triple: Triple) -> Triple:
+        key = document.id, triple.key
+        mean = sum(of_system.get(key, 0.0) for of_system in scores) / len(scores)
+        return dataclasses.replace(triple, score=mean, score_per_token=None)
+
+    return [
+        dataclasses.replace(
+            document, triples=tuple(averaged(document, t) for t in document.triples)
+        )
+        for document in merge(systems, [0.0] * len(systems))
+    ]
+
+
 def choose(
     systems: Sequence[Sequence[Document]], gold: Sequence[Document]
 ) -> tuple[list[float], Counts]:
@@ -87,17 +112,17 @@ def choose(
     return min_scores, best
 
 
-def _score(triple: Triple) -> float:
-    return 0.0 if triple.score is None else triple.score
+def _score(triple: Triple, missing: float = 0.0) -> float:
+    return missing if triple.score is None else triple.score
 
 
-def _scores(documents: Iterable[Document]) -> dict[_Key, float]:
-    """The score of each triple; of one that is written twice, the higher."""
+def _scores(documents: Iterable[Document], missing: float = 0.0) -> dict[_Key, float]:
+    """The score of each triple, `missing` without one; of one that is written twice, the higher."""
     found: dict[_Key, float] = {}
     for document in documents:
         for triple in document.triples:
             key = document.id, triple.key
-            found[key] = max(_score(triple), found.get(key, 0.0))
+            found[key] = max(_score(triple, missing), found.get(key, 0.0))
     return found
 
 

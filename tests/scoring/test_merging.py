@@ -7,7 +7,7 @@ import random
 import pytest
 
 from grel.records import Document, Triple
-from grel.scoring.merging import choose, join, merge
+from grel.scoring.merging import average, choose, join, merge
 from grel.scoring.protocols import PROTOCOLS, Counts, ScoringError, score
 
 
@@ -34,6 +34,25 @@ def test_without_a_score_only_0_is_passed():
     bare = [document("1", ("r", None))]
     assert written(merge([bare], [0])) == [[("r", None)]]
     assert written(merge([bare], [1e-9])) == [[]]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_means_count_what_is_missing_as_0(seed):
+    rng = random.Random(seed)
+    ids, names = ("1", "2"), "rstu"
+    tables = [
+        {(i, r): rng.choice([None, rng.random()]) for i in ids for r in names if rng.random() < 0.5}
+        for _ in range(3)
+    ]
+    systems = [
+        [document(i, *((r, s) for (of, r), s in table.items() if of == i)) for i in ids]
+        for table in tables
+    ]
+    found = {(d.id, t.relation): t.score for d in average(systems) for t in d.triples}
+    assert found.keys() == set().union(*tables)
+    for key, mean in found.items():
+        given = [1.0 if s is None else s for table in tables for s in [table.get(key, 0.0)]]
+        assert mean == pytest.approx(math.fsum(given) / 3)
 
 
 def test_documents_are_joined_by_id():
