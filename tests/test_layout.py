@@ -24,8 +24,9 @@ records
 scoring.corpus scoring.seen
 scoring.protocols
 scoring.errors
-scoring.judged scoring.merging
+scoring.judged
 scoring.bootstrap scoring.breakdown scoring.calibration scoring.contrast
+scoring.merging
 text.linearize text.bio text.windows
 text.wordpiece text.vectors
 text.words text.vocabulary

@@ -8,15 +8,14 @@ split under it are better than those of any other will be.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from grel.errors import ConfigError, UsageError
 from grel.extraction.texts import TextExtractor
 from grel.records import Document
-from grel.scoring.calibration import threshold_curve
-from grel.scoring.judged import judge, total
+from grel.scoring.calibration import cuts
+from grel.scoring.judged import judge
 from grel.scoring.protocols import PROTOCOLS, Counts
 
 
@@ -45,12 +44,7 @@ def tune(
     for end_bias in sorted(end_biases, key=abs):
         predictions, _ = extractor.balanced(end_bias, 0.0).documents(gold)
         judged = judge(gold, predictions, PROTOCOLS[protocol], relations=extractor.relations)
-        found.append((Balance(end_bias, 0.0), total(judged)))
-        curve = threshold_curve(judged)
-        found += (
-            (Balance(end_bias, (lower.score + kept.score) / 2), kept.counts)
-            for lower, kept in itertools.pairwise(curve)
-        )
+        found += ((Balance(end_bias, cut.score), cut.counts) for cut in cuts(judged))
     balance, counts = max(found, key=lambda pair: pair[1].f1)
     return {**balance._asdict(), **counts.metrics(), "of": _facts(extractor)}
 

@@ -7,12 +7,13 @@ worth: how often triples of that score are correct, and what each threshold keep
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable
+import itertools
+from collections.abc import Callable, Collection, Iterable
 from operator import attrgetter
 from typing import NamedTuple
 
 from grel.records import Triple
-from grel.scoring.judged import Judged
+from grel.scoring.judged import Judged, total
 from grel.scoring.protocols import Counts, ScoringError
 
 ScoreFn = Callable[[Triple], float | None]
@@ -125,3 +126,16 @@ def threshold_curve(
             curve.pop()
         curve.append(Threshold(score, Counts(correct, number, num_gold)))
     return curve[::-1]
+
+
+def cuts(judged: Collection[Judged]) -> list[Threshold]:
+    """Least scores to choose from, ascending: 0, which keeps all, and half-way between neighbours.
+
+    A triple without a score passes 0 only.
+    """
+    curve = threshold_curve(judged, lambda triple: triple.score or 0.0)
+    halves = (
+        Threshold((lower.score + kept.score) / 2, kept.counts)
+        for lower, kept in itertools.pairwise(curve)
+    )
+    return [Threshold(0.0, total(judged)), *halves]

@@ -9,30 +9,34 @@ of any other will be.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import math
 from collections.abc import Hashable, Iterable, Sequence
-from typing import TypeVar
 
 from grel.records import Document, Triple
-from grel.scoring.protocols import Counts, pair
-
-_T = TypeVar("_T")
-# Of a triple: its document, and what makes it the same as another.
-_Key = tuple[str, Hashable]
+from grel.scoring.calibration import cuts
+from grel.scoring.judged import Judged, judge, total
+from grel.scoring.protocols import PROTOCOLS, Counts, ScoringError, pair
 
 
 def join(systems: Sequence[Iterable[Document]], names: Sequence[str]) -> list[list[Document]]:
     """The systems' documents, each in the order of the first's.
 
     Raises ScoringError, which calls the systems by their names, where they are not of the same
-    documents; see `protocols.pair`.
+    documents (see `protocols.pair`), or a score is no probability.
     """
     first, *others = (list(documents) for documents in systems)
     found = [first]
     for documents, name in zip(others, names[1:], strict=True):
         pairs = pair(first, documents, roles=(names[0], name))
         found.append([other for _, other in pairs])
+    for documents, name in zip(found, names, strict=True):
+        for document in documents:
+            for triple in document.triples:
+                if not 0 <= (triple.score or 0.0) <= 1:
+                    raise ScoringError(
+                        f"{name}, document {document.id!r}: score {triple.score} of {triple.key} "
+                        "is no probability: merging needs scores from 0 to 1"
+                    )
     return found
 
 
@@ -51,7 +55,7 @@ def merge(systems: Sequence[Sequence[Document]], min_scores: Sequence[float]) ->
         found: dict[Hashable, Triple] = {}
         for document, least in zip(documents, min_scores, strict=True):
             for triple in document.triples:
-                if _score(triple) >= least:
+                if (triple.score or 0.0) >= least:
                     found.setdefault(triple.key, triple)
         merged.append(dataclasses.replace(documents[0], triples=tuple(found.values())))
     return merged
@@ -67,19 +71,22 @@ def average(systems: Sequence[Sequence[Document]]) -> list[Document]:
     Args:
       systems: for each its documents, all in one order; see `join`.
     """
-    scores = [_scores(documents, missing=1.0) for documents in systems]
-
-    def averaged(document: Document, triple: Triple) -> Triple:
-        key = document.id, triple.key
-        mean = sum(of_system.get(key, 0.0) for of_system in scores) / len(scores)
-        return dataclasses.replace(triple, score=mean, score_per_token=None)
-
-    return [
-        dataclasses.replace(
-            document, triples=tuple(averaged(document, t) for t in document.triples)
+    averaged = []
+    for document, *given in zip(merge(systems, [0.0] * len(systems)), *systems, strict=True):
+        sums: dict[Hashable, float] = dict.fromkeys((t.key for t in document.triples), 0.0)
+        for one in given:
+            best: dict[Hashable, float] = {}
+            for triple in one.triples:
+                score = 1.0 if triple.score is None else triple.score
+                best[triple.key] = max(score, best.get(triple.key, 0.0))
+            for key, score in best.items():
+                sums[key] += score
+        triples = tuple(
+            dataclasses.replace(t, score=sums[t.key] / len(systems), score_per_token=None)
+            for t in document.triples
         )
-        for document in merge(systems, [0.0] * len(systems))
-    ]
+        averaged.append(dataclasses.replace(document, triples=triples))
+    return averaged
 
 
 def choose(
@@ -88,75 +95,37 @@ def choose(
     """Least scores under which the merged triples have the best F1, and their counts.
 
     One system's is changed after the other, starting from 0, until no single change is a gain. Of
-    equally good ones that which keeps most is taken, half-way to the next lower score; infinity
-    leaves a system out. Triples are the same if names and relation are (protocol "exact").
+    equally good ones that which keeps most is taken; infinity leaves a system out. Triples are the
+    same if names and relation are (protocol "exact").
 
     Args:
       systems: for each its documents, all in the order of `gold`.
       gold: documents with true triples.
     """
-    true: set[_Key] = {
-        (document.id, triple.key) for document in gold for triple in document.triples
-    }
-    systems_scores = [_scores(documents) for documents in systems]
+    exact = PROTOCOLS["exact"]
+    judged = [judge(gold, documents, exact) for documents in systems]
     min_scores = [0.0] * len(systems)
-    best = _counts(_passing(systems_scores, min_scores), true)
+    best = total(judge(gold, merge(systems, min_scores), exact))
     improved = True
     while improved:
         improved = False
-        for n, own in enumerate(systems_scores):
-            others = _passing(_without(systems_scores, n), _without(min_scores, n))
-            least, counts = _best_least(own, others, true)
+        for n, own in enumerate(judged):
+            others = [*min_scores[:n], math.inf, *min_scores[n + 1 :]]
+            rest = judge(gold, merge(systems, others), exact)
+            kept = dataclasses.replace(total(rest), gold=0)
+            found = [(cut.score, cut.counts + kept) for cut in cuts(_beside(own, rest))]
+            found.append((math.inf, total(rest)))
+            least, counts = max(found, key=lambda pair: pair[1].f1)
             if counts.f1 > best.f1:
                 min_scores[n], best, improved = least, counts, True
     return min_scores, best
 
 
-def _score(triple: Triple, missing: float = 0.0) -> float:
-    return missing if triple.score is None else triple.score
-
-
-def _scores(documents: Iterable[Document], missing: float = 0.0) -> dict[_Key, float]:
-    """The score of each triple, `missing` without one; of one that is written twice, the higher."""
-    found: dict[_Key, float] = {}
-    for document in documents:
-        for triple in document.triples:
-            key = document.id, triple.key
-            found[key] = max(_score(triple, missing), found.get(key, 0.0))
-    return found
-
-
-def _without(values: list[_T], n: int) -> list[_T]:
-    return values[:n] + values[n + 1 :]
-
-
-def _passing(systems_scores: Iterable[dict[_Key, float]], min_scores: Iterable[float]) -> set[_Key]:
-    return {
-        key
-        for scores, least in zip(systems_scores, min_scores, strict=True)
-        for key, score in scores.items()
-        if score >= least
-    }
-
-
-def _counts(predicted: set[_Key], true: set[_Key]) -> Counts:
-    return Counts(len(predicted & true), len(predicted), len(true))
-
-
-def _best_least(own: dict[_Key, float], others: set[_Key], true: set[_Key]) -> tuple[float, Counts]:
-    """The least score of one system's triples that is best beside those of the others."""
-    scored = sorted(
-        ((score, key in true) for key, score in own.items() if key not in others), reverse=True
-    )
-    counts = _counts(others, true)
-    found = [(math.inf, counts)]
-    for score, group in itertools.groupby(scored, key=lambda pair: pair[0]):
-        right = [is_right for _, is_right in group]
-        counts += Counts(sum(right), len(right))
-        found.append((score, counts))
-    lower = [score for score, _ in found[1:]] + [0.0]
-    place = max(range(len(found)), key=lambda n: (found[n][1].f1, n))
-    least, counts = found[place]
-    if place == len(found) - 1:
-        return 0.0, counts
-    return (least + lower[place]) / 2, counts
+def _beside(own: Sequence[Judged], rest: Sequence[Judged]) -> list[Judged]:
+    """What a system has of its own: predictions that the rest lacks."""
+    return [
+        dataclasses.replace(
+            one, predicted={k: t for k, t in one.predicted.items() if k not in others.predicted}
+        )
+        for one, others in zip(own, rest, strict=True)
+    ]

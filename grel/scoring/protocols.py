@@ -165,7 +165,7 @@ def pair(
     missing = [key for key in gold_by_id if key not in predicted_by_id]
     if missing:
         raise ScoringError(
-            f"{len(missing)} of {len(gold_by_id)} {one} ids are not {other}, the first is "
+            f"{len(missing)} of {len(gold_by_id)} {one} ids are not in {other}, the first is "
             f"{missing[0]!r}: a document without triples needs a record too"
         )
     for key, document in gold_by_id.items():

@@ -58,10 +58,17 @@ def test_means_count_what_is_missing_as_0(seed):
 def test_documents_are_joined_by_id():
     one, two = [document("1"), document("2")], [document("2", ("r", 1.0)), document("1")]
     assert [d.id for d in join([one, two], ["a", "b"])[1]] == ["1", "2"]
-    with pytest.raises(ScoringError, match=r"1 of 2 a ids are not b, the first is '2'"):
+    with pytest.raises(ScoringError, match=r"1 of 2 a ids are not in b, the first is '2'"):
         join([one, one[:1]], ["a", "b"])
     with pytest.raises(ScoringError, match="document '1': a and c text differ"):
         join([one, [Document("1", "other"), document("2")]], ["a", "c"])
+
+
+def test_scores_must_be_probabilities():
+    """A log probability would pass no least score, and be lost."""
+    one, two = [document("1")], [document("1", ("r", -0.5))]
+    with pytest.raises(ScoringError, match=r"b, document '1': score -0.5 of .* is no probability"):
+        join([one, two], ["a", "b"])
 
 
 @pytest.mark.parametrize("num_systems", [1, 2, 3])

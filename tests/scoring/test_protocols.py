@@ -183,7 +183,7 @@ class TestPair:
         assert pairs == [(d, predicted[d.id]) for d in (self.B, self.A, self.C)]
 
     def test_a_missing_prediction_is_an_error(self):
-        with pytest.raises(ScoringError, match=r"2 of 3 gold ids are not predicted.*'b'"):
+        with pytest.raises(ScoringError, match=r"2 of 3 gold ids are not in predicted.*'b'"):
             pair([self.A, self.B, self.C], [self.A])
 
     def test_an_unknown_id_is_an_error(self):
