@@ -20,7 +20,7 @@ start="--rounds=1"
 if [[ ${1-} == --tiny ]]; then
   base="--layers=1 --hidden=32 --heads=2 --vocab_size=500 --dtype=bfloat16 --scan_layers"
   large="$base"
-  rows=4
+  rows=8
   step="--length=16 --rounds=1"
   decode="--batch=4 --source=12 --target=8 --fixed=4 --rounds=1"
   start="--rounds=1 --batch=16 --target=8 --buckets 16"
