@@ -117,7 +117,7 @@ class Model:
         others = list(spans)[0 if self.schema["head"] == "pointer" else 1 :]
         meant = spans[last - size + 1] if last - size + 1 in others else None
         unknown_ids = self.schema["unknown_ids"]
-        names = {" ".join(self.plain(text[slice(*span)]).split()) for span in spans.values()}
+        names = {" ".join(letters(text[slice(*span)]).split()) for span in spans.values()}
         if len(names) > 1 and meant is None and any(token in unknown_ids for token in ids):
             spans = {}  # any of them would be a guess
         if not spans:
@@ -136,6 +136,16 @@ def split(ids, piece, separator):
     cuts = [i for i in range(piece.start, piece.stop) if ids[i] == separator]
     ends = zip([piece.start, *(i + 1 for i in cuts)], [*cuts, piece.stop], strict=True)
     return [slice(*part) for part in ends]
+
+
+def letters(text):
+    """Without case and accents; what no wordpiece holds, as joiners, stays."""
+    parts = (part for char in text.casefold() for part in unicodedata.normalize("NFD", char))
+    return "".join(part for part in parts if not is_accent(unicodedata.combining(part)))
+
+
+def is_accent(combining_class):
+    return combining_class >= 200 or 10 <= combining_class <= 36
 
 
 def extends(char):
