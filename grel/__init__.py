@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["Document", "Extractor", "Triple", "to_frame"]
 __version__ = "0.1.0"
 
-# transformers serves the tokenizer here; that it finds no PyTorch is as it should be.
+# transformers writes folders of its own kind here; that it finds no PyTorch is as it should be.
 os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
 
 _HOMES = {

@@ -229,10 +229,10 @@ STARTS = {
         "matplotlib",
     },
     ("tables.__main__", "report.__main__"): {"jax", "flax", "ml_collections"},
-    ("checkpoint",): {"transformers", "tokenizers"},
+    ("checkpoint",): {"tokenizers"},
     ("main", "extraction.extractor"): {
         *("tensorboardX", "optax", "tensorflow_datasets", "array_record"),
-        *("tensorflow", "torch"),
+        *("tensorflow", "torch", "transformers"),
     },
 }
 

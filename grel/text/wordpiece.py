@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-from transformers import BertTokenizer
 
 from grel.errors import UserError
 from grel.names import canonical, even_blanks
@@ -86,16 +85,11 @@ class Wordpiece:
         self.pad_id, self.unk_id, self.cls_id, self.sep_id, self.mask_id = (
             ids[token] for token in SPECIAL
         )
-        tokenizer = _bert_tokenizer(self.vocabulary, lowercase)
-        if len(tokenizer) != len(ids):
-            raise VocabularyError(
-                f"the tokenizer took {len(tokenizer)} of {len(ids)} tokens: the versions of "
-                "transformers and grel do not fit; install the pinned requirements"
-            )
-        self._backend = tokenizer.backend_tokenizer
-        self._backend.encode_special_tokens = True
-        self._backend.no_truncation()
-        self._backend.no_padding()
+        # As transformers' BertTokenizer, which takes half a second to import, but for its special
+        # tokens: without them `[SEP]` in a text is text.
+        self._backend = Tokenizer(models.WordPiece(ids, unk_token="[UNK]"))
+        self._backend.normalizer = normalizers.BertNormalizer(lowercase=lowercase)
+        self._backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
         num_tokens = len(self.relations) if relation_as == "token" else 0
         self.part_end_id, self.triple_end_id, *free = self._reserved(num_tokens)
         self.unknown_ids = (self.unk_id, *free[num_tokens:][: num_unknown - 1])
@@ -219,7 +213,10 @@ class Wordpiece:
         """
         vocabulary = "".join(f"{token}\n" for token in self.vocabulary)
         (folder / "vocab.txt").write_bytes(vocabulary.encode())
-        _bert_tokenizer(self.vocabulary, self.lowercase).save_pretrained(folder)
+        from transformers import BertTokenizer
+
+        ids = {token: i for i, token in enumerate(self.vocabulary)}
+        BertTokenizer(vocab=ids, do_lower_case=self.lowercase).save_pretrained(folder)
 
     def to_json(self) -> str:
         """All that `from_json` needs to build the same tokenizer again."""
@@ -244,11 +241,6 @@ class Wordpiece:
     def fingerprint(self) -> str:
         """Changes when, and only when, some text or relation could be encoded differently."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
-
-
-def _bert_tokenizer(vocabulary: Sequence[str], lowercase: bool) -> BertTokenizer:
-    ids = {token: i for i, token in enumerate(vocabulary)}
-    return BertTokenizer(vocab=ids, do_lower_case=lowercase)
 
 
 def _advice(relation: str, other: str) -> str:

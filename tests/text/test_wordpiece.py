@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from transformers import BertTokenizer
 
 from grel.names import plain
 from grel.text.linearize import RelationError
@@ -93,6 +94,18 @@ def test_offsets_spell_the_pieces(wordpiece, text):
         if i not in wordpiece.unknown_ids:
             assert text[slice(*span)] == wordpiece.vocabulary[i].removeprefix("##")
     assert not text[end:].strip()
+
+
+@settings(deadline=None, max_examples=400)
+@given(st.booleans(), st.lists(st.one_of(st.text(), _RESERVED)).map("".join))
+@example(True, "[SEP] 中É\u0301 [unused3]a\x00b\t" + 101 * "c")
+def test_pieces_are_those_of_transformers(lowercase, text):
+    ids = {token: i for i, token in enumerate(VOCABULARY)}
+    reference = BertTokenizer(vocab=ids, do_lower_case=lowercase).backend_tokenizer
+    reference.encode_special_tokens = True
+    expected = reference.encode(text, add_special_tokens=False)
+    wordpiece = Wordpiece(VOCABULARY, RELATIONS, lowercase=lowercase, num_unknown=1)
+    assert wordpiece.encode(text) == (expected.ids, expected.offsets)
 
 
 def test_offsets_are_those_of_the_text_as_it_was_given():
