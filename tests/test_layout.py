@@ -14,7 +14,7 @@ LAYERS = """
 errors
 pods.aborts
 pods.watch
-devices.kinds devices.hlo
+devices.kinds devices.hlo devices.pages
 devices.topologies
 files.textio files.locks
 files.folders files.journal

@@ -1,1 +1,1 @@
-"""Kinds of accelerators, as far as a machine without them can know them."""
+"""Devices: kinds of accelerators, as a machine without them can know them, and CPUs' memory."""

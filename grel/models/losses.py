@@ -175,8 +175,21 @@ def vocabulary_scores(
     if smoothing:
         uniform_BP = jax.nn.logsumexp(logits_BPV, axis=-1) - logits_BPV.mean(-1)
         loss_BP = (1 - smoothing) * loss_BP + smoothing * uniform_BP
-    right_BP = logits_BPV.argmax(-1) == token_BP
+    right_BP = _is_likeliest(logits_BPV, token_BP)
     return TokenScores(loss_BP, right_BP, jnp.ones_like(right_BP))
+
+
+def _is_likeliest(logits_XV: jax.Array, token_X: jax.Array) -> jax.Array:
+    """Whether a token is the likeliest, the first of equals, at any leading axes: right_X.
+
+    It is where those before it have less, and those behind it no more: a comparison that needs no
+    search, which takes a CPU ten times as long.
+    """
+    token_X1 = token_X[..., None]
+    word_XV = jax.lax.broadcasted_iota(token_X.dtype, logits_XV.shape, logits_XV.ndim - 1)
+    logit_X1 = jnp.take_along_axis(logits_XV, token_X1, axis=-1)
+    is_less_XV = (logits_XV < logit_X1) | ((logits_XV == logit_X1) & (word_XV >= token_X1))
+    return is_less_XV.all(-1)
 
 
 class TokenSums(NamedTuple):
@@ -275,22 +288,16 @@ _sums_by_parts.defvjp(_sums_and_gradient, _scaled)
 def _part(
     logits_nV: jax.Array, token_N: jax.Array, num: jax.Array, n: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Of the n-th part: the loss, how many are right, the gradient of the loss by the logits.
-
-    The likeliest word is the first of equals. So the word that is asked for is it if those before
-    it have less, and those behind it no more: a comparison that needs no search.
-    """
+    """Of the n-th part: the loss, how many are right, the gradient of the loss by the logits."""
     counts_n = n * _PART + jnp.arange(_PART) < num
-    token_n1 = jax.lax.dynamic_slice_in_dim(token_N, n * _PART, _PART)[:, None]
+    token_n = jax.lax.dynamic_slice_in_dim(token_N, n * _PART, _PART)
     word_1V = jnp.arange(logits_nV.shape[1])[None]
-    logit_n1 = jnp.take_along_axis(logits_nV, token_n1, axis=1)
+    logit_n1 = jnp.take_along_axis(logits_nV, token_n[:, None], axis=1)
     norm_n = jax.nn.logsumexp(logits_nV, axis=-1)
-    is_less_nV = (logits_nV < logit_n1) | ((logits_nV == logit_n1) & (word_1V >= token_n1))
-    right_n = is_less_nV.all(-1)
-    to_logits_nV = jnp.exp(logits_nV - norm_n[:, None]) - (word_1V == token_n1)
+    to_logits_nV = jnp.exp(logits_nV - norm_n[:, None]) - (word_1V == token_n[:, None])
     return (
         jnp.where(counts_n, norm_n - logit_n1[:, 0], 0).sum(),
-        (right_n & counts_n).sum(),
+        (_is_likeliest(logits_nV, token_n) & counts_n).sum(),
         jnp.where(counts_n[:, None], to_logits_nV, 0),
     )
 

@@ -18,6 +18,7 @@ import ml_collections
 
 from grel import parallel
 from grel.corpora import sources
+from grel.devices import pages
 from grel.devices.kinds import peak_flops
 from grel.errors import UserError
 from grel.families.base import Trained
@@ -120,6 +121,8 @@ class Trainer:
         first_step = int(state.step)
         params_count = sum(x.size for x in jax.tree.leaves(state.params))
         _LOG.info("%d parameters, steps %d to %d", params_count, first_step, self.num_steps)
+        if jax.default_backend() == "cpu" and (advice := pages.advice()):
+            _LOG.info(advice)
         state = parallel.replicate(state)
         step_fn = parallel.on_rows(
             steps.train_step(

@@ -28,7 +28,7 @@ _INSTRUCTIONS = {
     "sve": "SVE",
 }
 _DTYPES = ("float32", "bfloat16")
-_PEAK_ROUNDS = 5
+_PEAK_ROUNDS = 20
 
 
 class Machine(NamedTuple):
