@@ -242,6 +242,7 @@ class Decoder:
         if copies_words and unknown_id is not None and unknown_id not in other_ids:
             other_ids = (*other_ids, unknown_id)
         draft = _draft_maker(model, options, schema, joined_V) if options.draft else None
+        self._prepared = model.decoding_params
         self._options = options
         self._frame = frame
         self._excluded_ids = tuple(excluded_ids)
@@ -252,16 +253,15 @@ class Decoder:
         def decode(replicated, rows):
             params, grammar, end_bias = replicated
             source_BS, source_length_B, *chars = rows
-            decoding_params = model.decoding_params(params)
             room = greedy.first_room(num_steps) + options.draft
             state = model.init(params, source_BS, source_length_B, room, options.num_beams, *chars)
             settings: dict[str, Any] = {}
             followed = None
             if draft is not None:
-                state, followed, settings["drafting"] = draft(decoding_params, state, grammar)
+                state, followed, settings["drafting"] = draft(params, state, grammar)
             search = functools.partial(
                 _greedy if options.num_beams == 1 else _beam,
-                functools.partial(model.step, decoding_params),
+                functools.partial(model.step, params),
                 state,
                 copying.copy_masks(
                     source_BS,
@@ -339,6 +339,7 @@ class Decoder:
             params: shapes of the parameters.
             num_rows, width: of the batch; sources that come with characters are not known here.
         """
+        params = jax.eval_shape(self._prepared, params)
         grammar, end_bias = parallel.unreplicate((self._grammar, self._end_bias))
         rows = (
             jax.ShapeDtypeStruct((num_rows, width), np.int32),
@@ -358,8 +359,12 @@ class Decoder:
             jnp.asarray, parallel.unreplicate((self._grammar, self._end_bias))
         )
         rows = source_BS, source_length_B
-        _, (generated, _, _) = self._decode_fn((params, grammar, end_bias), rows)
+        _, (generated, _, _) = self._decode_fn((self._prepared(params), grammar, end_bias), rows)
         return jax.tree.map(lambda x: x[:, 0], generated)
+
+    def place(self, params: Any) -> Any:
+        """Parameters on the host as calls take them, on every device."""
+        return parallel.replicate(self._prepared(params))
 
     def __call__(
         self,
@@ -367,7 +372,7 @@ class Decoder:
         sources: Sequence[Sequence[int]],
         chars: Sequence[np.ndarray] | None = None,
     ) -> list[Written]:
-        """Decodes sources (ids without their frame) with replicated parameters.
+        """Decodes sources (ids without their frame) with parameters that `place` gave.
 
         `chars` are the characters of each source's words, [words, K], for a model that reads them.
         """

@@ -30,9 +30,9 @@ class Functions(NamedTuple):
     """A network, as far as decoding knows it; rows are beams, those of an example side by side.
 
     Attributes:
-        init: (params, source_BS, source_length_B, num_steps, num_beams) -> state before the first
-            token; where sources come with characters, chars_BSK is a further argument.
-        decoding_params: params -> parameters as `step` takes them.
+        decoding_params: params -> parameters as the others take them, on the host or on devices.
+        init: (decoding_params, source_BS, source_length_B, num_steps, num_beams) -> state before
+            the first token; where sources come with characters, chars_BSK is a further argument.
         step: (decoding_params, state, token_B) -> (token logits, bio_logits_BC, state); see
             `greedy.StepFn`.
         take_rows, grow: see `greedy.TakeRowsFn` and `GrowFn`; reorder_beams: see `beam.ReorderFn`.
@@ -40,8 +40,8 @@ class Functions(NamedTuple):
         feeding: of networks that can be fed several tokens at once.
     """
 
-    init: Callable[..., Any]
     decoding_params: Callable[[Any], Any]
+    init: Callable[..., Any]
     step: Callable[[Any, Any, Any], tuple[Any, Any, Any]]
     take_rows: greedy.TakeRowsFn
     grow: greedy.GrowFn
@@ -53,15 +53,15 @@ class Functions(NamedTuple):
     def of(cls, network: ModuleType, config: Any) -> Functions:
         """Those of a module that has them by these names, `init_decode` and `decode_step`.
 
-        The two, and `feed`, take the network's configuration first.
+        These, `decoding_params` and `feed` take the network's configuration first.
         """
         feeding = None
         if hasattr(network, "feed"):
             feed = functools.partial(network.feed, config)
             feeding = Feeding(network.by_rows, feed, network.keep)
         return cls(
+            functools.partial(network.decoding_params, config),
             functools.partial(network.init_decode, config),
-            network.decoding_params,
             functools.partial(network.decode_step, config),
             network.take_rows,
             network.grow,

@@ -137,6 +137,10 @@ class TokenWriter(base.NetworkWriter[TokensT, Written]):
         self._decoder = decoder
         self.max_source = decoder.max_source
 
+    def place(self, params: Any) -> Any:
+        """On every device, as the decoder takes them."""
+        return self._decoder.place(params)
+
     def __call__(self, params: Any, encodings: Sequence[TokensT]) -> list[Written]:
         """What the decoder writes; a source that is too long is cut, and says so."""
         return self._decoder(params, [encoding.ids for encoding in encodings])

@@ -8,8 +8,8 @@ the beams of an example side by side; the source's keys and values alone have on
 
 from __future__ import annotations
 
-import dataclasses
 import functools
+import operator
 from typing import Any, NamedTuple
 
 import jax
@@ -39,43 +39,50 @@ def init_decode(
 ) -> DecodeState:
     """Encodes padded `[CLS] S1 [SEP]` and makes room for `num_steps` steps of `num_beams` beams.
 
-    The first token to feed is [SEP].
+    The first token to feed is [SEP]. `params` are those that `decoding_params` gives.
     """
+    model = functools.partial(apply, Model(config), params)
     place_1S = jnp.arange(source_BS.shape[1])[None]
     real_BS = place_1S < source_length_B[:, None]
+    allow_BSS = jnp.broadcast_to(real_BS[:, None, :], (*source_BS.shape, source_BS.shape[1]))
     inputs = (
         source_BS,
         jnp.broadcast_to(place_1S, source_BS.shape),
         jnp.full_like(source_BS, config.source_segment),
-        jnp.broadcast_to(real_BS[:, None, :], (*source_BS.shape, source_BS.shape[1])),
     )
+    hidden_BSD = model(*inputs, method=Model.embed)
+
+    @jax.jit  # so that it is traced once and not for each layer
+    def run_layer(params: Any, hidden_BSD: jax.Array) -> tuple[jax.Array, KeysAndValues]:
+        return apply(Layer(config), params, hidden_BSD, allow_BSS, None)
+
+    source = []
+    for layer_params in params["layers"]:
+        # Of the last layer a vocabulary needs keys and values only; the rest is not computed.
+        hidden_BSD, own = run_layer(layer_params, hidden_BSD)
+        source.append(own)
+    state = cache.init(tuple(source), source_length_B, num_steps, num_beams)
     if config.head == "pointer":
-        model = functools.partial(apply, Model(config), params)
-        hidden_BSD, source = model(*inputs, method=Model.stack)
         places = model(source_BS, source_length_B, hidden_BSD, method=Model.places)
-        source = tuple(zip(*(tuple(x) for x in source), strict=True))
-        return cache.init(source, source_length_B, num_steps, num_beams).replace(places=places)
-    # Only keys and values are kept, so the last layer need not be run.
-    lower = dataclasses.replace(config, num_layers=config.num_layers - 1)
-    lower_params = {**params, "layers": jax.tree.map(lambda x: x[:-1], params["layers"])}
-    hidden_BSD, source = apply(Model(lower), lower_params, *inputs, method=Model.stack)
-    last_params = jax.tree.map(lambda x: x[-1], params["layers"])
-    last = apply(Layer(config), last_params, hidden_BSD, method=Layer.keys_and_values)
-    source = (*zip(*(tuple(x) for x in source), strict=True), last)
-    return cache.init(source, source_length_B, num_steps, num_beams)
+        state = state.replace(places=places)
+    return state
 
 
-def decoding_params(params: Any) -> Any:
-    """The parameters as `decode_step` takes them: a list of layers.
+def decoding_params(config: Config, params: Any) -> Any:
+    """The parameters as decoding takes them, on the host or on devices.
 
-    To be called before the loop over steps, which would cut every layer out at every step.
+    They are what a program would make of them at every call: a list of layers, each of which it
+    would copy out of all, and kernels of the type of numbers that they are multiplied in.
     """
+    dtype = jnp.bfloat16 if config.half_products else config.dtype
+
+    def prepared(path: tuple[Any, ...], x: Any) -> Any:
+        return x.astype(dtype) if path[-1].key == "kernel" else x
+
+    params = jax.tree_util.tree_map_with_path(prepared, params)
     num_layers = len(jax.tree.leaves(params["layers"])[0])
-
-    def layer(n: int) -> Any:
-        return jax.tree.map(lambda x: jax.lax.index_in_dim(x, n, keepdims=False), params["layers"])
-
-    return {**params, "layers": [layer(n) for n in range(num_layers)]}
+    layers = [jax.tree.map(operator.itemgetter(n), params["layers"]) for n in range(num_layers)]
+    return {**params, "layers": layers}
 
 
 class _Inputs(NamedTuple):

@@ -299,8 +299,9 @@ def init_decode(
     )
 
 
-def decoding_params(params: Any) -> Any:
+def decoding_params(config: Config, params: Any) -> Any:
     """The parameters as `decode_step` takes them."""
+    del config
     return params
 
 

@@ -280,7 +280,7 @@ class Trainer:
         losses = steps.means(jax.tree.map(lambda *parts: sum(parts), *sums))
         found, unseen = validate(
             self._writer,
-            state.evaluated,
+            self._writer.place(parallel.unreplicate(state.evaluated)),
             self.data.validation_documents,
             self.config.eval.protocol,
             self.data.seen,

@@ -12,7 +12,6 @@ import argparse
 import dataclasses
 import functools
 
-from grel import parallel
 from grel.extraction import opening
 from grel.records import read_jsonl
 from tests.benchmarks.timing import in_turn, report
@@ -28,7 +27,6 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0)
     a = parser.parse_args()
     system, params, _ = opening.load(a.workdir, "best")
-    params = parallel.replicate(params)
     texts = [document.text for document in read_jsonl(a.jsonl)][: a.num_examples]
     sources = [encoding.ids for encoding in system.wordpiece.encode_batch(texts)]
     print(vars(a))
@@ -39,7 +37,8 @@ def main() -> None:
             config = system.config.copy_and_resolve_references()
             config.decoding.update(draft=draft, batch_size=batch)
             decoder = dataclasses.replace(system, config=config).decoder()
-            written = decoder(params, sources)
+            placed = decoder.place(params)
+            written = decoder(placed, sources)
             num_tokens = sum(len(one.ids) + one.ended for one in written)
             outputs = [(one.ids.tolist(), one.labels.tolist()) for one in written]
             found = found or outputs
@@ -49,7 +48,7 @@ def main() -> None:
                 f"row-steps a token; {others} of {len(outputs)} outputs are others",
                 flush=True,
             )
-            alternatives[f"draft {draft}"] = functools.partial(decoder, params, sources)
+            alternatives[f"draft {draft}"] = functools.partial(decoder, placed, sources)
         if a.rounds:
             print(report(in_turn(alternatives, a.rounds), f"draft {a.draft[0]}"), flush=True)
 

@@ -21,7 +21,6 @@ import time
 import jax
 import numpy as np
 
-from grel import parallel
 from grel.decoding.driver import Decoder, Frame, Options
 from grel.decoding.network import Functions
 from grel.decoding.structure import Schema
@@ -61,7 +60,6 @@ def _start(a: argparse.Namespace) -> None:
     rng = np.random.default_rng(0)
     params = jax.tree.map(lambda x: rng.normal(0, 0.1, x.shape).astype(x.dtype), shapes)
     params["bio"]["bias"][O] = 1e3  # the label of the end token
-    params = parallel.replicate(params)
     decoder = Decoder(
         Functions.of(bert_decoding, config),
         Options("on", a.target, a.batch, tuple(a.buckets), structure="on"),
@@ -73,6 +71,7 @@ def _start(a: argparse.Namespace) -> None:
             workload.SEP_ID,
         ),
     )
+    params = decoder.place(params)
 
     def decode_all(decoder: Decoder, num: int) -> None:
         sources = []

@@ -149,7 +149,9 @@ def grel_decode(config: worddec.Config, params: Any, case: Case) -> Run:
     def decode(params, words_BS, chars_BSK, length_B, target_length_B):
         room = greedy.first_room(case.num_steps)
         state = worddec.init_decode(config, params, words_BS, length_B, room, 1, chars_BSK)
-        step_fn = functools.partial(worddec.decode_step, config, worddec.decoding_params(params))
+        step_fn = functools.partial(
+            worddec.decode_step, config, worddec.decoding_params(config, params)
+        )
         masks = copying.copy_masks(words_BS, length_B, Words.excluded_ids, OTHER_IDS, (0, 0))
         generated, _ = greedy.search(
             workload.forced(step_fn, EOS),

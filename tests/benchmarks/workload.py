@@ -230,9 +230,7 @@ def grel_decoder(
 
     @jax.jit
     def decode(params, rules, source_BS, source_length_B, target_length_B):
-        step_fn = functools.partial(
-            bert_decoding.decode_step, config, bert_decoding.decoding_params(params)
-        )
+        step_fn = functools.partial(bert_decoding.decode_step, config, params)
         room = greedy.first_room(num_steps)
         state = bert_decoding.init_decode(config, params, source_BS, source_length_B, room)
         points = config.head == "pointer"
@@ -253,4 +251,5 @@ def grel_decoder(
         )
         return generated
 
+    params = bert_decoding.decoding_params(config, params)
     return lambda *rows: jax.block_until_ready(decode(params, rules, *rows))

@@ -49,6 +49,9 @@ class FakeDecoder:
         self.sources = []
         self.running = threading.Semaphore(1)
 
+    def place(self, params):
+        return parallel.replicate(params)
+
     def __call__(self, params, sources):
         assert self.running.acquire(blocking=False), "two threads at once"
         self.sources += sources

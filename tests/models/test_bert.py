@@ -70,18 +70,29 @@ def _sources(rng):
     return source_BS
 
 
-_init_decode = functools.partial(jax.jit, static_argnums=(0, 4, 5))(bert_decoding.init_decode)
+@functools.partial(jax.jit, static_argnums=(0, 4, 5))
+def _init_decode(config, params, source_BS, source_length_B, num_steps, num_beams=1):
+    params = bert_decoding.decoding_params(config, params)
+    return bert_decoding.init_decode(
+        config, params, source_BS, source_length_B, num_steps, num_beams
+    )
+
+
 _grow = functools.partial(jax.jit, static_argnums=1)(bert_decoding.grow)
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _decode_step(config, params, state, token_B):
-    return bert_decoding.decode_step(config, bert_decoding.decoding_params(params), state, token_B)
+    return bert_decoding.decode_step(
+        config, bert_decoding.decoding_params(config, params), state, token_B
+    )
 
 
 @functools.partial(jax.jit, static_argnums=0)
 def _feed(config, params, state, tokens_BF):
-    return bert_decoding.feed(config, bert_decoding.decoding_params(params), state, tokens_BF)
+    return bert_decoding.feed(
+        config, bert_decoding.decoding_params(config, params), state, tokens_BF
+    )
 
 
 _loss = functools.partial(jax.jit, static_argnums=0)(bert.loss)
