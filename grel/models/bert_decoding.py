@@ -77,7 +77,7 @@ def decoding_params(config: Config, params: Any) -> Any:
     dtype = jnp.bfloat16 if config.half_products else config.dtype
 
     def prepared(path: tuple[Any, ...], x: Any) -> Any:
-        return x.astype(dtype) if path[-1].key == "kernel" else x
+        return x.astype(dtype, copy=False) if path[-1].key == "kernel" else x
 
     params = jax.tree_util.tree_map_with_path(prepared, params)
     num_layers = len(jax.tree.leaves(params["layers"])[0])

@@ -455,6 +455,24 @@ def test_parameter_counts(size, vocab, count):
     assert sum(x.size for x in jax.tree.leaves(shapes)) == count
 
 
+@pytest.mark.parametrize("fields", [{}, {"half_products": True}, {"dtype": jnp.bfloat16}])
+def test_parameters_for_decoding(params, fields):
+    """Layer by layer, kernels as they are multiplied, the rest as it was, copied only to round it."""
+    prepared = bert_decoding.decoding_params(dataclasses.replace(TINY, **fields), params)
+    assert len(prepared["layers"]) == TINY.num_layers
+    stacked = dict(prepared, layers=jax.tree.map(lambda *xs: np.stack(xs), *prepared["layers"]))
+
+    def check(path, ours, given):
+        is_rounded = fields and path[-1].key == "kernel"
+        np.testing.assert_array_equal(ours, given.astype(jnp.bfloat16) if is_rounded else given)
+        assert ours.dtype == (jnp.bfloat16 if is_rounded else np.float32)
+
+    jax.tree_util.tree_map_with_path(check, stacked, params)
+    if not fields:
+        one, all_of_them = prepared["layers"][1]["ff_in"], params["layers"]["ff_in"]
+        assert np.shares_memory(one["kernel"], all_of_them["kernel"])
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
