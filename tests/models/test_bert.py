@@ -457,7 +457,7 @@ def test_parameter_counts(size, vocab, count):
 
 @pytest.mark.parametrize("fields", [{}, {"half_products": True}, {"dtype": jnp.bfloat16}])
 def test_parameters_for_decoding(params, fields):
-    """Layer by layer, kernels as they are multiplied, the rest as it was, copied only to round it."""
+    """Layer by layer, kernels as they are multiplied; copied only where they are rounded."""
     prepared = bert_decoding.decoding_params(dataclasses.replace(TINY, **fields), params)
     assert len(prepared["layers"]) == TINY.num_layers
     stacked = dict(prepared, layers=jax.tree.map(lambda *xs: np.stack(xs), *prepared["layers"]))
