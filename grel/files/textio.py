@@ -368,11 +368,13 @@ _STRICT = json.JSONDecoder(
 _KINDS = {str: "a string", list: "a list", dict: "an object", int: "an integer"}
 _REPR = reprlib.Repr()
 _REPR.maxstring = 60
+_MAX_QUOTED = 120
 
 
 def quote(value: object) -> str:
-    """A value as it may stand in a message: on one line, and short."""
-    return _REPR.repr(value)
+    """A value as it may stand in a message: on one line, of at most `_MAX_QUOTED` characters."""
+    text = _REPR.repr(value)  # which shortens each part, but values in values add up
+    return text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 3]}..."
 
 
 def expect(value: Any, kind: type, what: str) -> Any:
