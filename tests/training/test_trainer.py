@@ -10,6 +10,7 @@ import signal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 import safetensors.numpy
 
@@ -356,7 +357,7 @@ def test_an_update_that_is_not_finite_is_never_saved(folder, tmp_path, monkeypat
 @pytest.mark.slow
 def test_a_full_disk_ends_the_run_soon_and_leaves_what_was_saved(folder, tmp_path, monkeypatch):
     config = tiny.config(folder, **{"train.checkpoint_every": 1, "train.eval_every": 100})
-    save = checkpoint.ocp.Checkpointer.save
+    save = ocp.Checkpointer.save
 
     def full(self, path, **args):
         if int(path.name) >= 4:
@@ -364,7 +365,7 @@ def test_a_full_disk_ends_the_run_soon_and_leaves_what_was_saved(folder, tmp_pat
         return save(self, path, **args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint.ocp.Checkpointer, "save", full)
+        patch.setattr(ocp.Checkpointer, "save", full)
         message = "checkpoints: saving step 4 failed .*No space left"
         with pytest.raises(CheckpointError, match=message):
             Trainer(config, tmp_path).run()
