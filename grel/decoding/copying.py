@@ -204,7 +204,7 @@ def score_tokens(token_logits: jax.Array, masks: CopyMasks, rules: Rules) -> Sco
         return Scores(
             jnp.take_along_axis(logits_BV, masks.ids_BX, axis=-1),
             jax.nn.logsumexp(logits_BV, axis=-1),
-            *_likeliest(logits_BV),
+            *_likeliest(logits_BV, jax.lax.broadcasted_iota(jnp.int32, logits_BV.shape, 1)),
             jnp.zeros(masks.inside_BS.shape, jnp.float32),
         )
     logits_BX = token_logits
@@ -217,17 +217,6 @@ def score_tokens(token_logits: jax.Array, masks: CopyMasks, rules: Rules) -> Sco
     best_B, best_logit_B = _best(logit_BX, logit_BX > -jnp.inf, masks)
     mass_BS = logits_BX[:, : masks.source_BS.shape[1]] - norm_B[:, None]
     return Scores(logit_BX, norm_B, best_B, best_logit_B, mass_BS)
-
-
-def _likeliest(logits_BV: jax.Array) -> tuple[jax.Array, jax.Array]:
-    """The likeliest token, the lowest id of equals, and its logit.
-
-    It is looked for by two reductions, as a CPU takes five times as long for an argmax.
-    """
-    logit_B = logits_BV.max(-1)
-    id_BV = jax.lax.broadcasted_iota(jnp.int32, logits_BV.shape, 1)
-    last = logits_BV.shape[1] - 1
-    return jnp.where(logits_BV == logit_B[:, None], id_BV, last).min(-1), logit_B
 
 
 def choose(
@@ -344,11 +333,20 @@ def _best(
     logit_BX: jax.Array, allow_BX: jax.Array, masks: CopyMasks
 ) -> tuple[jax.Array, jax.Array]:
     """The likeliest token at these places, the lowest id of equals, and its logit."""
-    logit_BX = jnp.where(allow_BX, logit_BX, -jnp.inf)
-    logit_B = logit_BX.max(-1)
-    best_BX = allow_BX & (logit_BX == logit_B[:, None])
     last = jnp.iinfo(masks.ids_BX.dtype).max
-    return jnp.where(best_BX, masks.ids_BX, last).min(-1), logit_B
+    return _likeliest(
+        jnp.where(allow_BX, logit_BX, -jnp.inf), jnp.where(allow_BX, masks.ids_BX, last)
+    )
+
+
+def _likeliest(logit_BX: jax.Array, ids_BX: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """The likeliest of these tokens, the lowest id of equals, and its logit.
+
+    By two reductions: for an argmax over a vocabulary a CPU takes five times as long.
+    """
+    logit_B = logit_BX.max(-1)
+    best_BX = logit_BX == logit_B[:, None]
+    return jnp.where(best_BX, ids_BX, ids_BX.max(-1, keepdims=True)).min(-1), logit_B
 
 
 def token_norm(scores: Scores, masks: CopyMasks, allow: Allowed, rules: Rules) -> jax.Array:

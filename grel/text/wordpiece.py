@@ -211,10 +211,10 @@ class Wordpiece:
         What grel adds to it is in neither: no text spells a special token, and words that the
         vocabulary lacks are numbered.
         """
-        vocabulary = "".join(f"{token}\n" for token in self.vocabulary)
-        (folder / "vocab.txt").write_bytes(vocabulary.encode())
         from transformers import BertTokenizer
 
+        vocabulary = "".join(f"{token}\n" for token in self.vocabulary)
+        (folder / "vocab.txt").write_bytes(vocabulary.encode())
         ids = {token: i for i, token in enumerate(self.vocabulary)}
         BertTokenizer(vocab=ids, do_lower_case=self.lowercase).save_pretrained(folder)
 

@@ -27,6 +27,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0)
     a = parser.parse_args()
     system, params, _ = opening.load(a.workdir, "best")
+    placed = system.writer().place(params)
     texts = [document.text for document in read_jsonl(a.jsonl)][: a.num_examples]
     sources = [encoding.ids for encoding in system.wordpiece.encode_batch(texts)]
     print(vars(a))
@@ -37,7 +38,6 @@ def main() -> None:
             config = system.config.copy_and_resolve_references()
             config.decoding.update(draft=draft, batch_size=batch)
             decoder = dataclasses.replace(system, config=config).decoder()
-            placed = decoder.place(params)
             written = decoder(placed, sources)
             num_tokens = sum(len(one.ids) + one.ended for one in written)
             outputs = [(one.ids.tolist(), one.labels.tolist()) for one in written]

@@ -10,7 +10,6 @@ import signal
 import jax
 import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
 import safetensors.numpy
 
@@ -21,6 +20,7 @@ from grel.families.bert import System
 from grel.families.writer import Tally
 from grel.pretrained.port import PretrainedError
 from grel.records import RecordError
+from grel.runs import checkpoint as saving
 from grel.runs.checkpoint import CheckpointError, Checkpoints
 from grel.training import steps, validation
 from grel.training.trainer import Trainer, TrainingError
@@ -357,7 +357,7 @@ def test_an_update_that_is_not_finite_is_never_saved(folder, tmp_path, monkeypat
 @pytest.mark.slow
 def test_a_full_disk_ends_the_run_soon_and_leaves_what_was_saved(folder, tmp_path, monkeypatch):
     config = tiny.config(folder, **{"train.checkpoint_every": 1, "train.eval_every": 100})
-    save = ocp.Checkpointer.save
+    save = saving.ocp.Checkpointer.save
 
     def full(self, path, **args):
         if int(path.name) >= 4:
@@ -365,7 +365,7 @@ def test_a_full_disk_ends_the_run_soon_and_leaves_what_was_saved(folder, tmp_pat
         return save(self, path, **args)
 
     with monkeypatch.context() as patch:
-        patch.setattr(ocp.Checkpointer, "save", full)
+        patch.setattr(saving.ocp.Checkpointer, "save", full)
         message = "checkpoints: saving step 4 failed .*No space left"
         with pytest.raises(CheckpointError, match=message):
             Trainer(config, tmp_path).run()
