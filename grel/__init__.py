@@ -12,6 +12,7 @@ The dimension key, used as suffixes of array names and as einsum letters everywh
     A  states of the grammar      E  examples of a data set; tokens of the grammar
     W  beams                      G  rows of queries that share keys
     R  rows: all examples' beams  X  source and grammar tokens side by side
+    Z  bytes of a memory's marks
 
 A 1 stands for an axis of size one. Masks are boolean; True means "may attend" or "counts".
 """

@@ -27,7 +27,7 @@ scoring.errors
 scoring.judged
 scoring.bootstrap scoring.breakdown scoring.calibration scoring.contrast
 scoring.merging
-text.linearize text.bio text.windows
+text.linearize text.bio text.windows text.known
 text.wordpiece text.vectors
 text.words text.vocabulary
 corpora.drafts corpora.card corpora.synthetic

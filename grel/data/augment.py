@@ -36,9 +36,10 @@ class Rates:
 
 @dataclasses.dataclass(frozen=True)
 class _Facts:
-    """An example as it is changed: the source, and (head, tail, relation) as ids."""
+    """An example as it is changed: the source, its marks, and (head, tail, relation) as ids."""
 
     source: Ids
+    marks: np.ndarray
     triples: tuple[tuple[Ids, Ids, Ids], ...]
 
 
@@ -62,7 +63,12 @@ class Augmentation:
     ):
         self._features, self._wordpiece, self._options = features, wordpiece, options
         self._rates, self._seed = rates, seed
-        self._facts = [self._parse(source, target) for source, target in features.sequences()]
+        self._facts = [
+            self._parse(source, features.marks[start : start + len(source)], target)
+            for start, (source, target) in zip(
+                features.start_E[:-1], features.sequences(), strict=True
+            )
+        ]
         # Names by relation and role (0 head, 1 tail); a dict keeps their order, a set would not.
         pools: dict[tuple[Ids, int], dict[Ids, None]] = {}
         for facts in self._facts:
@@ -90,13 +96,13 @@ class Augmentation:
             example = None if facts is original else self._write(facts)
             yield index if example is None else example
 
-    def _parse(self, source: Sequence[int], target: Sequence[int]) -> _Facts:
+    def _parse(self, source: Sequence[int], marks: np.ndarray, target: Sequence[int]) -> _Facts:
         parsed = linearize.parse(target, self._wordpiece.form)
         triples = (
             (tuple(target[s.head]), tuple(target[s.tail]), tuple(target[s.relation]))
             for s in parsed.triples
         )
-        return _Facts(tuple(source), tuple(triples))
+        return _Facts(tuple(source), marks, tuple(triples))
 
     def _write(self, facts: _Facts) -> Example | None:
         """None where it has become too long."""
@@ -105,7 +111,7 @@ class Augmentation:
             return None
         entities = [place for slot in slots for place in (slot.head, slot.tail)]
         labels = bio.LABELLINGS[self._options.labelling](facts.source, target, entities)
-        return Example(facts.source, target, *labels)
+        return Example(facts.source, target, *labels, facts.marks)
 
     def _joined(self, parts: Sequence[_Facts]) -> _Facts:
         """The texts one after the other, and all their triples in the order that targets have.
@@ -120,7 +126,8 @@ class Augmentation:
             names = self._wordpiece.relation
             triples = dict.fromkeys(sorted(triples, key=lambda triple: names(triple[2]) or ""))
         source = tuple(i for part in parts for i in part.source)
-        return _Facts(source, tuple(triples))
+        marks = np.concatenate([part.marks for part in parts])
+        return _Facts(source, marks, tuple(triples))
 
     def _swapped(self, facts: _Facts, rng: np.random.Generator) -> _Facts:
         """One name replaced wherever it stands; as it was where that would touch anything else."""
@@ -141,17 +148,21 @@ class Augmentation:
         if any(j in taken for i in places for j in range(i, i + len(old))):
             return facts
         source: list[int] = []
+        marks: list[np.ndarray] = []
         behind = 0
         for place in places:
             if place >= behind:
                 source += (*facts.source[behind:place], *new)
+                # What was known of the old name is known of the new one.
+                marks += (*facts.marks[behind:place], *[facts.marks[place]] * len(new))
                 behind = place + len(old)
         source += facts.source[behind:]
+        marks += [*facts.marks[behind:]]
         triples = (
             (new if head == old else head, new if tail == old else tail, relation)
             for head, tail, relation in facts.triples
         )
-        return _Facts(tuple(source), tuple(triples))
+        return _Facts(tuple(source), np.stack(marks), tuple(triples))
 
     def _words(self, source: Ids, name: Ids) -> list[int]:
         """Where the name stands as whole words; nowhere if it stands inside a word as well."""

@@ -27,12 +27,13 @@ from grel.files.locks import locked_folder, remove_unlocked
 from grel.names import locate
 from grel.records import Document, Span, Triple
 from grel.text import bio, linearize
+from grel.text.known import Memory
 from grel.text.windows import windows
 from grel.text.wordpiece import Encoding, Wordpiece
 
 _LOG = logging.getLogger(__name__)
 
-_VERSION = 4  # of the arrays' meaning and the cache's form; part of the fingerprint
+_VERSION = 5  # of the arrays' meaning and the cache's form; part of the fingerprint
 _CHUNK = 4096
 ORDERS = ("file", "position", "relation")
 
@@ -50,11 +51,15 @@ class Options:
         order: of the triples in the target: "file" (paper), by "position" of head and tail, or by
             name of the "relation" and then by position.
         max_length: longest packed example, [CLS] and both [SEP] included.
+        memory: what is marked in the source; None marks nothing.
+        taught: whether the memory has the documents' own triples; see `Memory.marks`.
     """
 
     labelling: str = "per_entity"
     order: str = "file"
     max_length: int = 512
+    memory: Memory | None = dataclasses.field(default=None, repr=False)
+    taught: bool = False
 
     def __post_init__(self):
         if self.labelling not in bio.LABELLINGS:
@@ -86,6 +91,7 @@ class Features:
 
     Attributes:
         tokens, labels: wordpiece ids and BIO labels of all examples, one after the other.
+        marks: of each token, the memory's; one of a target has none.
         start_E: where each example starts; one longer than the number of examples.
         source_length_E: how many of an example's tokens are the source.
         left_out: what is not among the examples.
@@ -94,6 +100,7 @@ class Features:
 
     tokens: np.ndarray
     labels: np.ndarray
+    marks: np.ndarray
     start_E: np.ndarray
     source_length_E: np.ndarray
     left_out: LeftOut
@@ -123,12 +130,13 @@ class Features:
 
 
 class Example(NamedTuple):
-    """Ids of S1 and S2, and a BIO label for each."""
+    """Ids of S1 and S2, a BIO label for each, and the marks of S1."""
 
     source: Sequence[int]
     target: Sequence[int]
     source_labels: Sequence[int]
     target_labels: Sequence[int]
+    source_marks: np.ndarray
 
     @property
     def packed_length(self) -> int:
@@ -156,10 +164,15 @@ def examples(
         chunk = [ordered(d, options.order) for d in documents[start : start + _CHUNK]]
         names = sorted({name for d in chunk for t in d.triples for name in (t.head, t.tail)})
         encoded = dict(zip(names, wordpiece.encode_batch(names), strict=True))
-        sources = wordpiece.encode_batch([d.text for d in chunk])
+        sources = [
+            _marked(document, encoding, options)
+            for document, encoding in zip(
+                chunk, wordpiece.encode_batch([d.text for d in chunk]), strict=True
+            )
+        ]
         for document, source in zip(chunk, sources, strict=True):
             triples = [_written(t, document, encoded, wordpiece) for t in document.triples]
-            whole = _example(source.ids, triples, wordpiece, options)
+            whole = _example(source, triples, wordpiece, options)
             if whole.packed_length <= options.max_length:
                 yield whole
                 continue
@@ -170,7 +183,7 @@ def examples(
                 inside = [_holds(document, t, source.offsets[part]) for t in document.triples]
                 held = [h or i for h, i in zip(held, inside, strict=True)]
                 chosen = [t for t, i in zip(triples, inside, strict=True) if i]
-                example = _example(source.ids[part], chosen, wordpiece, options)
+                example = _example(source.part(part), chosen, wordpiece, options)
                 if example.packed_length <= options.max_length:
                     yield example
                 else:
@@ -205,13 +218,26 @@ def _written(
     return written(triple.head), written(triple.tail), wordpiece.relation_ids[triple.relation]
 
 
+def _marked(document: Document, source: Encoding, options: Options) -> Encoding:
+    """The source with the marks of the memory, none of which take no bytes where there is none."""
+    memory = options.memory
+    if memory is None:
+        return source._replace(marks=np.zeros((len(source.ids), 0), np.uint8))
+    own = {triple.key for triple in document.triples} if options.taught else ()
+    return source._replace(marks=memory.marks(document.text, source.offsets, own))
+
+
 def _example(
-    source: _Ids, triples: Sequence[tuple[_Ids, _Ids, _Ids]], wordpiece: Wordpiece, options: Options
+    source: Encoding,
+    triples: Sequence[tuple[_Ids, _Ids, _Ids]],
+    wordpiece: Wordpiece,
+    options: Options,
 ) -> Example:
     target, slots = linearize.linearize(triples, wordpiece.form)
     entities = [place for slot in slots for place in (slot.head, slot.tail)]
     label_fn = bio.LABELLINGS[options.labelling]
-    return Example(source, target, *label_fn(source, target, entities))
+    labels = label_fn(source.ids, target, entities)
+    return Example(source.ids, target, *labels, source.marks)
 
 
 def _holds(document: Document, triple: Triple, offsets: Sequence[Span]) -> bool:
@@ -310,7 +336,9 @@ def build(
 
 def fingerprint(documents: Iterable[Document], wordpiece: Wordpiece, options: Options) -> str:
     """Names a set of features: changes whenever they could."""
-    return records.fingerprint(documents, f"{_VERSION} {wordpiece.fingerprint} {options}\n")
+    memory = options.memory.fingerprint if options.memory else ""
+    how = f"{_VERSION} {wordpiece.fingerprint} {options} {memory}\n"
+    return records.fingerprint(documents, how)
 
 
 def _compute(
@@ -320,6 +348,7 @@ def _compute(
     nothing = Features(
         np.zeros(0, token_dtype),
         np.zeros(0, np.uint8),
+        np.zeros((0, 0 if options.memory is None else options.memory.width), np.uint8),
         np.zeros(1, np.int64),
         np.zeros(0, np.int32),
         left_out=LeftOut(),
@@ -340,29 +369,32 @@ def documents_of(
 
 def gather(chosen: Iterable[Example | int], others: Features) -> Features:
     """Examples as arrays, one after the other; a number stands for that one of the others."""
-    tokens, labels = [others.tokens[:0]], [others.labels[:0]]
+    tokens, labels, marks = [others.tokens[:0]], [others.labels[:0]], [others.marks[:0]]
     lengths, source_lengths = [], []
     for one in chosen:
         if isinstance(one, int):
             place = slice(others.start_E[one], others.start_E[one + 1])
             tokens.append(others.tokens[place])
             labels.append(others.labels[place])
+            marks.append(others.marks[place])
             source_lengths.append(others.source_length_E[one])
         else:
             tokens.append(np.array([*one.source, *one.target], others.tokens.dtype))
             labels.append(np.array([*one.source_labels, *one.target_labels], others.labels.dtype))
+            marks.append(np.pad(one.source_marks, ((0, len(one.target)), (0, 0))))
             source_lengths.append(len(one.source))
         lengths.append(len(tokens[-1]))
     return Features(
         np.concatenate(tokens),
         np.concatenate(labels),
+        np.concatenate(marks),
         np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)]).astype(np.int64),
         np.array(source_lengths, np.int32),
         left_out=others.left_out,
     )
 
 
-_ARRAYS = ("tokens", "labels", "start_E", "source_length_E")
+_ARRAYS = ("tokens", "labels", "marks", "start_E", "source_length_E")
 
 
 class _DamagedError(Exception):

@@ -29,6 +29,7 @@ class Batch(flax.struct.PyTreeNode):
         length_B: length of the whole; 0 in an empty row.
         row_B: number of the row in the global batch, which seeds what is random in it.
         num_targets: no row has more than this many tokens in `S2 [SEP]`; static.
+        marks_BLZ: bits of the memory, of the tokens of S1; None where there is no memory.
     """
 
     tokens_BL: np.ndarray
@@ -37,6 +38,7 @@ class Batch(flax.struct.PyTreeNode):
     length_B: np.ndarray
     row_B: np.ndarray
     num_targets: int = flax.struct.field(pytree_node=False)
+    marks_BLZ: np.ndarray | None = None
 
     @property
     def num_tokens(self) -> int:
@@ -182,6 +184,9 @@ class Batches:
         stored_BL = in_source_BL | in_target_BL
         edge_BL = (place_L == source_B[:, None] - 1) | (place_L == length_B[:, None] - 1)
         special_BL = np.where(edge_BL, w.sep_id, w.pad_id)
+        marks_BLZ = None
+        if f.marks.shape[1]:
+            marks_BLZ = np.where(in_source_BL[..., None], f.marks[flat_BL], 0).astype(np.uint8)
         special_BL[:, 0] = np.where(real_B, w.cls_id, w.pad_id)
         return Batch(
             tokens_BL=np.where(stored_BL, f.tokens[flat_BL], special_BL).astype(np.int32),
@@ -190,4 +195,5 @@ class Batches:
             length_B=length_B,
             row_B=row_B,
             num_targets=self._num_targets[bucket],
+            marks_BLZ=marks_BLZ,
         )

@@ -252,9 +252,9 @@ class Decoder:
 
         def decode(replicated, rows):
             params, grammar, end_bias = replicated
-            source_BS, source_length_B, *chars = rows
+            source_BS, source_length_B, *beside = rows
             room = greedy.first_room(num_steps) + options.draft
-            state = model.init(params, source_BS, source_length_B, room, options.num_beams, *chars)
+            state = model.init(params, source_BS, source_length_B, room, options.num_beams, *beside)
             settings: dict[str, Any] = {}
             followed = None
             if draft is not None:
@@ -331,20 +331,25 @@ class Decoder:
         return self._options.buckets[-1] - self._frame.width
 
     def compiled_for(
-        self, devices: parallel.Devices, params: Any, num_rows: int, width: int
+        self,
+        devices: parallel.Devices,
+        params: Any,
+        num_rows: int,
+        width: int,
+        num_beside: int = 0,
     ) -> jax.stages.Compiled:
         """What decodes a batch of sources on these devices, which need not be there.
 
         Args:
             params: shapes of the parameters.
-            num_rows, width: of the batch; sources that come with characters are not known here.
+            num_rows, width: of the batch; num_beside: numbers that come with each token.
         """
         params = jax.eval_shape(self._prepared, params)
         grammar, end_bias = parallel.unreplicate((self._grammar, self._end_bias))
-        rows = (
-            jax.ShapeDtypeStruct((num_rows, width), np.int32),
-            jax.ShapeDtypeStruct((num_rows,), np.int32),
-        )
+        shapes = [(num_rows, width), (num_rows,)]
+        if num_beside:
+            shapes.append((num_rows, width, num_beside))
+        rows = tuple(jax.ShapeDtypeStruct(shape, np.int32) for shape in shapes)
         return parallel.compiled_for(self._decode_fn, devices, (params, grammar, end_bias), rows)
 
     def best(
@@ -370,11 +375,12 @@ class Decoder:
         self,
         params: Any,
         sources: Sequence[Sequence[int]],
-        chars: Sequence[np.ndarray] | None = None,
+        beside: Sequence[np.ndarray] | None = None,
     ) -> list[Written]:
         """Decodes sources (ids without their frame) with parameters that `place` gave.
 
-        `chars` are the characters of each source's words, [words, K], for a model that reads them.
+        `beside` is what the model reads of each token beside its id, [tokens, K] of each source:
+        characters, or the marks of a memory.
         """
         options, frame = self._options, self._frame
 
@@ -387,9 +393,9 @@ class Decoder:
             source_length_B = np.zeros(num_rows, np.int32)
             source_length_B[: len(ids)] = [len(row) for row in ids]
             rows: tuple[np.ndarray, ...] = (source_BS, source_length_B)
-            if chars is not None:
-                chosen = [chars[place] for place in places]
-                rows = (*rows, self._chars(chosen, num_rows, width))
+            if beside is not None:
+                chosen = [beside[place] for place in places]
+                rows = (*rows, self._beside(chosen, num_rows, width))
             replicated = params, self._grammar, self._end_bias
             return self._decode(replicated, rows)[1]
 
@@ -399,11 +405,11 @@ class Decoder:
         lengths = [len(source) + frame.width for source in sources]
         return batching.in_batches(lengths, options.batch_size, options.buckets, start, finish)
 
-    def _chars(self, chars: Sequence[np.ndarray], num_rows: int, width: int) -> np.ndarray:
-        """The characters of a batch's words, padded: chars_BSK."""
+    def _beside(self, beside: Sequence[np.ndarray], num_rows: int, width: int) -> np.ndarray:
+        """What comes with the tokens of a batch, padded: beside_BSK."""
         edges = [(len(self._frame.before), len(self._frame.after)), (0, 0)]
         room = width - self._frame.width
-        framed = [np.pad(of_words[:room], edges) for of_words in chars]
+        framed = [np.pad(of_tokens[:room], edges) for of_tokens in beside]
         return batching.pad(framed, num_rows, width)
 
     def _read(self, sources: Sequence[Sequence[int]], decoded: Any) -> list[Written]:

@@ -32,7 +32,8 @@ class Functions(NamedTuple):
     Attributes:
         decoding_params: params -> parameters as the others take them, on the host or on devices.
         init: (decoding_params, source_BS, source_length_B, num_steps, num_beams) -> state before
-            the first token; where sources come with characters, chars_BSK is a further argument.
+            the first token; what else it reads of each token, as characters or marks,
+            beside_BSK, is a further argument.
         step: (decoding_params, state, token_B) -> (token logits, bio_logits_BC, state); see
             `greedy.StepFn`.
         take_rows, grow: see `greedy.TakeRowsFn` and `GrowFn`; reorder_beams: see `beam.ReorderFn`.

@@ -30,6 +30,11 @@ def exportable(system: System) -> BertSystem:
         raise ExportError(
             f"the run is of family {system.config.model.family}; only bert can be exported"
         )
+    if system.memory is not None:
+        raise ExportError(
+            "the run has a memory, which no exported program can look things up in; export one "
+            "that was trained with config.model.memory=False"
+        )
     return system
 
 

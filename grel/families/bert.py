@@ -31,6 +31,7 @@ from grel.fields import Fields
 from grel.models import bert, bert_decoding, flops, losses
 from grel.pretrained import port
 from grel.text import bio, linearize, vocabulary
+from grel.text.known import Memory
 from grel.text.wordpiece import RELATION_FORMS, Wordpiece
 
 _LOG = logging.getLogger(__name__)
@@ -60,6 +61,8 @@ _FIELDS = Fields(
         "tokenizer.relation_as": "words",  # or "token": one reserved token for each relation
         "model.size": "base",  # tiny, mini, small, base, large
         "model.init_from": "",  # checkpoint or Hugging Face folder to start from; "" is fresh
+        # Mark in a sentence the names of training triples that have both names there.
+        "model.memory": False,
         "model.head": "vocabulary",  # or "pointer", which scores only what can be written
         "model.objective": "mlm",  # or "causal", or "pseudo"
         # The shape; 0 is what the size says.
@@ -131,6 +134,7 @@ class System(base.Trained):
         config: the whole configuration.
         wordpiece: tokenizer and relation schema.
         model: the network's shape and behavior.
+        memory: the triples of the training split, where the model is told of them.
     """
 
     NETWORK: ClassVar[ModuleType] = bert
@@ -139,6 +143,7 @@ class System(base.Trained):
     config: ml_collections.ConfigDict
     wordpiece: Wordpiece
     model: bert.Config
+    memory: Memory | None = None
 
     @classmethod
     def check(cls, fields: Mapping[str, Any]) -> None:
@@ -187,11 +192,16 @@ class System(base.Trained):
         wordpiece = vocabulary.make_wordpiece(
             t, splits["train"], relations, config.data.triple_form
         )
-        return cls.build(config, wordpiece)
+        memory = None
+        if config.model.memory:
+            memory = Memory.of(splits["train"], wordpiece.relations)
+        return cls.build(config, wordpiece, memory)
 
     @classmethod
-    def build(cls, config: ml_collections.ConfigDict, wordpiece: Wordpiece) -> System:
-        """A system for a checked configuration, with this tokenizer."""
+    def build(
+        cls, config: ml_collections.ConfigDict, wordpiece: Wordpiece, memory: Memory | None = None
+    ) -> System:
+        """A system for a checked configuration, with this tokenizer and this memory."""
         c = config.model
         writable_ids: tuple[int, ...] = ()
         if c.head == "pointer":
@@ -216,20 +226,30 @@ class System(base.Trained):
             target_mask_rate=c.target_mask_rate,
             alpha=c.alpha,
             label_smoothing=c.label_smoothing,
+            num_marks=memory.num_marks if memory else 0,
             init_stddev=c.init_stddev,
             **{name: c[name] or value for name, value in bert.SIZES[c.size].items()},
             **SEGMENTS[c.segments],
         )
-        return cls(config, wordpiece, model)
+        return cls(config, wordpiece, model, memory)
 
     @classmethod
     def from_about(cls, config: ml_collections.ConfigDict, about: Mapping[str, Any]) -> System:
-        """With the tokenizer that `about` holds."""
-        return cls.build(config, Wordpiece.from_json(about["wordpiece"]))
+        """With the tokenizer and the memory that `about` holds."""
+        wordpiece, memory = Wordpiece.from_json(about["wordpiece"]), None
+        if config.model.memory:
+            memory = Memory.from_json(about["memory"], wordpiece.relations)
+        return cls.build(config, wordpiece, memory)
 
     def about(self) -> dict[str, Any]:
-        """Configuration and tokenizer."""
-        return {"config": self.config.to_json(), "wordpiece": self.wordpiece.to_json()}
+        """Configuration, tokenizer and memory."""
+        about = {"config": self.config.to_json(), "wordpiece": self.wordpiece.to_json()}
+        return about | ({"memory": self.memory.to_json()} if self.memory else {})
+
+    def identity(self) -> dict[str, Any]:
+        """The network, the tokenizer and the memory."""
+        memory = {"memory": self.memory.fingerprint} if self.memory else {}
+        return super().identity() | memory
 
     @property
     def tokenizer(self) -> Wordpiece:
@@ -239,11 +259,17 @@ class System(base.Trained):
     def prepare(self, splits: Splits) -> dict[str, Prepared]:
         """Examples of each split, cached on disk, in batches by packed length."""
         c = self.config
-        options = features.Options(c.data.labelling, c.data.order, c.data.buckets[-1])
         rates = augment.Rates(c.data.join_rate, c.data.join_max, c.data.swap_rate)
         prepared: dict[str, Prepared] = {}
         made: dict[str, features.Features] = {}
         for split, documents in splits.items():
+            options = features.Options(
+                c.data.labelling,
+                c.data.order,
+                c.data.buckets[-1],
+                memory=self.memory,
+                taught=split == "train",
+            )
             made[split] = features.build(
                 documents, self.wordpiece, options, c.data.cache_dir or None
             )
@@ -268,6 +294,14 @@ class System(base.Trained):
             )
         for note in features.notes(splits, made, self.wordpiece):
             _LOG.warning("%s", note)
+        if self.memory is not None:
+            for split, documents in splits.items():
+                _LOG.info(
+                    "memory: %d of the %d triples of %s are known from other documents",
+                    self.memory.num_known(documents, taught=split == "train"),
+                    sum(len(document.without_duplicates().triples) for document in documents),
+                    split,
+                )
         return prepared
 
     def step_flops(self, batch: Any) -> float:
@@ -298,7 +332,7 @@ class System(base.Trained):
 
     def writer(self) -> tokens.WordpieceWriter:
         """Greedy or beam search with the copy mechanism, as `config.decoding` says."""
-        return tokens.WordpieceWriter(self.wordpiece, self.decoder())
+        return tokens.WordpieceWriter(self.wordpiece, self.decoder(), self.memory)
 
     def decoder(self) -> driver.Decoder:
         """A decoder as `config.decoding` says."""

@@ -17,8 +17,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -29,72 +28,10 @@ from grel.families import base, writer
 from grel.families.writer import Tally
 from grel.fields import Fields
 from grel.records import Document, Span, Triple
+from grel.text.known import BETWEEN_BLANKS, Index, Key
 
-_WORD = re.compile(r"\S+")
-
-# (head, relation, tail) -> in how many training sentences it is right, and could be; see `fit`.
-Known = dict[tuple[str, str, str], tuple[int, int]]
-
-
-class Index:
-    """Known triples, to be found in texts at a cost that does not grow with their number.
-
-    Attributes:
-        relations: of all known triples, sorted.
-    """
-
-    def __init__(self, known: Known):
-        self.relations = tuple(sorted({relation for _, relation, _ in known}))
-        self._tails: dict[str, dict[str, list[tuple[str, float]]]] = defaultdict(dict)
-        self._names = {name for head, _, tail in known for name in (head, tail)}
-        for (head, relation, tail), (right, times) in known.items():
-            self._tails[head].setdefault(tail, []).append((relation, right / times))
-        # By first word, how many words the names have that begin with it, the most first.
-        lengths = defaultdict(set)
-        for name in self._names:
-            first, *rest = name.split()
-            lengths[first].add(1 + len(rest))
-        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
-
-    def places(self, text: str) -> dict[str, list[Span]]:
-        """Where known names stand that are not inside of longer ones, from left to right.
-
-        Example: of `New York` and `York`, in `York and New York`, both stand there, in `the New
-        York Times` only the first, and in `New Yorkers` none.
-        """
-        words = [match.span() for match in _WORD.finditer(text)]
-        places: dict[str, list[Span]] = {}
-        furthest = 0
-        for number, (start, first_end) in enumerate(words):
-            for length in self._lengths.get(text[start:first_end], ()):
-                if number + length > len(words):
-                    continue
-                end = words[number + length - 1][1]
-                if (name := text[start:end]) in self._names:
-                    # One that began before and reaches as far has this one inside of it, and those
-                    # that begin here and are shorter lie inside of this one.
-                    if end > furthest:
-                        places.setdefault(name, []).append((start, end))
-                        furthest = end
-                    break
-        return places
-
-    def triples(self, text: str) -> list[Triple]:
-        """The known triples between the names that stand in the text, by place of head and tail."""
-        places = self.places(text)
-        triples: list[Triple] = []
-        for head, (place, *others) in places.items():
-            tails = self._tails.get(head, {})
-            for tail in places if len(places) < len(tails) else tails:
-                if tail not in places or tail not in tails or (head == tail and not others):
-                    continue
-                tail_place = places[tail][0] if head != tail else others[0]
-                triples += (
-                    Triple(head, relation, tail, place, tail_place, score=score)
-                    for relation, score in tails[tail]
-                )
-        triples.sort(key=lambda t: (t.head_span, t.tail_span, t.relation))
-        return triples
+# In how many training sentences a triple is right, and could be; see `fit`.
+Known = dict[Key, tuple[int, int]]
 
 
 def fit(documents: Sequence[Document]) -> Known:
@@ -106,7 +43,7 @@ def fit(documents: Sequence[Document]) -> Known:
     """
     has = [{triple.key for triple in document.triples} for document in documents]
     right = Counter(key for keys in has for key in keys)
-    index = Index(dict.fromkeys(right, (1, 1)))
+    index = Index(dict.fromkeys(right, 1.0))
     times = Counter(right)
     for document, keys in zip(documents, has, strict=True):
         times.update({triple.key for triple in index.triples(document.text)} - keys)
@@ -147,7 +84,8 @@ class Writer(writer.Writer[Text, list[Triple]]):
 
     def place(self, params: Mapping[str, np.ndarray]) -> Index:
         """The parameters of `to_params`, indexed."""
-        return Index(from_params(params))
+        known = from_params(params)
+        return Index({key: right / times for key, (right, times) in known.items()})
 
     def relations(self, params: Index) -> tuple[str, ...]:
         """All relations of the known triples."""
@@ -155,7 +93,9 @@ class Writer(writer.Writer[Text, list[Triple]]):
 
     def encode(self, texts: Sequence[str]) -> list[Text]:
         """The texts with their words."""
-        return [Text(text, [match.span() for match in _WORD.finditer(text)]) for text in texts]
+        return [
+            Text(text, [match.span() for match in BETWEEN_BLANKS.finditer(text)]) for text in texts
+        ]
 
     def __call__(self, params: Index, encodings: Sequence[Text]) -> list[list[Triple]]:
         """The known triples of each text."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from grel.families.writer import Tally
 from grel.fields import Fields
 from grel.records import Triple
 from grel.text import wordpiece
+from grel.text.known import Memory
 from grel.text.wordpiece import Wordpiece
 from grel.text.words import Words
 
@@ -148,13 +150,18 @@ class TokenWriter(base.NetworkWriter[TokensT, Written]):
     def restricted(self, relations: Sequence[str]) -> Self:
         """Of the same compiled programs; needs structure "on"."""
         try:
-            return type(self)(self.tokenizer, self._decoder.restricted(relations))
+            return self._with(self._decoder.restricted(relations))
         except ValueError as error:
             raise ConfigError(f"config.decoding: {error}") from None
 
     def biased(self, end_bias: float) -> Self:
         """Of the same compiled programs."""
-        return type(self)(self.tokenizer, self._decoder.biased(end_bias))
+        return self._with(self._decoder.biased(end_bias))
+
+    def _with(self, decoder: driver.Decoder) -> Self:
+        other = copy.copy(self)
+        other._decoder = decoder
+        return other
 
     def alternatives(self, output: Written) -> tuple[Written, ...]:
         """What else the beams found, at most `num_best` - 1."""
@@ -183,9 +190,36 @@ class TokenWriter(base.NetworkWriter[TokensT, Written]):
 
 
 class WordpieceWriter(TokenWriter[wordpiece.Encoding]):
-    """Writes wordpieces, and cuts names out of the text where they stand there."""
+    """Writes wordpieces, and cuts names out of the text where they stand there.
+
+    Args:
+        tokenizer: of its texts.
+        decoder: the search, with a model's functions.
+        memory: what the model is told of a text; None tells nothing.
+    """
 
     tokenizer: Wordpiece
+
+    def __init__(self, tokenizer: Wordpiece, decoder: driver.Decoder, memory: Memory | None = None):
+        super().__init__(tokenizer, decoder)
+        self._memory = memory
+
+    def encode(self, texts: Sequence[str]) -> Sequence[wordpiece.Encoding]:
+        """The wordpieces of the texts, with the marks of the memory."""
+        encodings, memory = super().encode(texts), self._memory
+        if memory is None:
+            return encodings
+        return [
+            encoding._replace(marks=memory.marks(text, encoding.offsets))
+            for text, encoding in zip(texts, encodings, strict=True)
+        ]
+
+    def __call__(self, params: Any, encodings: Sequence[wordpiece.Encoding]) -> list[Written]:
+        """What the decoder writes; a source that is too long is cut, and says so."""
+        if self._memory is None:
+            return super().__call__(params, encodings)
+        marks = [encoding.marks for encoding in encodings]
+        return self._decoder(params, [encoding.ids for encoding in encodings], marks)
 
     def read(
         self, text: str, encoding: wordpiece.Encoding, output: Written

@@ -61,6 +61,7 @@ class Config:
         source_mask_rate, target_mask_rate: of maskable positions, for "mlm".
         alpha: weight of the token loss against the label loss.
         label_smoothing: share of a target token's mass that is spread over all tokens.
+        num_marks: of a memory (`text.known`), which tokens of the source may have; 0 is none.
     """
 
     vocab_size: int
@@ -89,6 +90,7 @@ class Config:
     target_mask_rate: float = 0.15
     alpha: float = 0.1
     label_smoothing: float = 0.0
+    num_marks: int = 0
 
     def __post_init__(self):
         if self.hidden_size % self.num_heads:
@@ -201,6 +203,8 @@ class Model(nn.Module):
         self.words = table(c.vocab_size)
         self.positions = table(c.max_positions)
         self.segments = table(c.num_segments)
+        if c.num_marks:
+            self.marks = table(c.num_marks)
         self.embedding_norm = LayerNorm(c)
         self.embedding_dropout = Dropout(c.dropout)
         self.transform = _dense(c, c.hidden_size)
@@ -226,13 +230,21 @@ class Model(nn.Module):
         positions_BQ: jax.Array,
         segments_BQ: jax.Array,
         row_B: jax.Array | None = None,
+        marks_BQZ: jax.Array | None = None,
     ) -> jax.Array:
         """What the first layer is given: hidden_BQD; `row_B` is for dropout."""
         embedded_BQD = (
             self.words(tokens_BQ) + self.positions(positions_BQ) + self.segments(segments_BQ)
         )
+        if marks_BQZ is not None:
+            embedded_BQD += self._marked(marks_BQZ)
         hidden_BQD = self.embedding_dropout(self.embedding_norm(embedded_BQD), row_B)
         return hidden_BQD.astype(self.config.dtype)
+
+    def _marked(self, marks_BQZ: jax.Array) -> jax.Array:
+        """The sum of the vectors of each token's marks."""
+        bits = jnp.unpackbits(marks_BQZ.astype(jnp.uint8), axis=-1, count=self.config.num_marks)
+        return bits.astype(self.config.dtype) @ self.marks.embedding.astype(self.config.dtype)
 
     def stack(
         self,
@@ -241,6 +253,7 @@ class Model(nn.Module):
         segments_BQ: jax.Array,
         allow_BQQ: jax.Array,
         row_B: jax.Array | None = None,
+        marks_BQZ: jax.Array | None = None,
     ) -> tuple[jax.Array, KeysAndValues]:
         """Runs the stack over some positions.
 
@@ -248,11 +261,12 @@ class Model(nn.Module):
             tokens_BQ, positions_BQ, segments_BQ: the inputs.
             allow_BQQ: which of these positions may attend to which.
             row_B: numbers of the rows in the global batch, which dropout goes by.
+            marks_BQZ: of the memory, where the model has one.
 
         Returns:
             hidden_BQD, and these positions' (keys_NBHQK, values_NBHQK) to be cached.
         """
-        hidden_BQD = self.embed(tokens_BQ, positions_BQ, segments_BQ, row_B)
+        hidden_BQD = self.embed(tokens_BQ, positions_BQ, segments_BQ, row_B, marks_BQZ)
         return self.layers(hidden_BQD, allow_BQQ, row_B)
 
     def places(
@@ -301,6 +315,7 @@ class Model(nn.Module):
         length_B: jax.Array,
         num_twins: int = 0,
         row_B: jax.Array | None = None,
+        marks_BLZ: jax.Array | None = None,
     ) -> jax.Array:
         """Hidden states of packed pairs under the sequence-to-sequence mask: hidden_BLD.
 
@@ -315,7 +330,9 @@ class Model(nn.Module):
         segments_BL = jnp.where(in_source_BL, c.source_segment, c.target_segment)
         if not num_twins:
             allow_BLL = seq2seq_mask(source_length_B, length_B, length)
-            return self.stack(tokens_BL, positions_BL, segments_BL, allow_BLL, row_B)[0]
+            return self.stack(tokens_BL, positions_BL, segments_BL, allow_BLL, row_B, marks_BLZ)[0]
+        if marks_BLZ is not None:
+            marks_BLZ = jnp.pad(marks_BLZ, ((0, 0), (0, num_twins), (0, 0)))
         # Twins of padding stand anywhere.
         twin_BP = jnp.minimum(source_length_B[:, None] + jnp.arange(num_twins)[None], length - 1)
         return self.stack(
@@ -324,11 +341,15 @@ class Model(nn.Module):
             jnp.pad(segments_BL, ((0, 0), (0, num_twins)), constant_values=c.target_segment),
             twin_mask(source_length_B, length_B, length, num_twins),
             row_B,
+            marks_BLZ,
         )[0]
 
     def __call__(self, tokens_BL, source_length_B, length_B):
         """Both heads at every position; what initialization traces."""
-        hidden_BLD = self.packed(tokens_BL, source_length_B, length_B)
+        marks_BLZ = None
+        if self.config.num_marks:
+            marks_BLZ = jnp.zeros((*tokens_BL.shape, -(-self.config.num_marks // 8)), jnp.uint8)
+        hidden_BLD = self.packed(tokens_BL, source_length_B, length_B, marks_BLZ=marks_BLZ)
         if self.config.head == "vocabulary":
             return self.heads(hidden_BLD)
         return self.heads(hidden_BLD, self.places(tokens_BL, source_length_B, hidden_BLD))
@@ -377,6 +398,7 @@ def loss(
         batch.length_B,
         num_twins,
         batch.row_B,
+        batch.marks_BLZ,
         method=Model.packed,
         dropout_key=dropout_key,
     )

@@ -36,10 +36,12 @@ def init_decode(
     source_length_B: jax.Array,
     num_steps: int,
     num_beams: int = 1,
+    marks_BSZ: jax.Array | None = None,
 ) -> DecodeState:
     """Encodes padded `[CLS] S1 [SEP]` and makes room for `num_steps` steps of `num_beams` beams.
 
-    The first token to feed is [SEP]. `params` are those that `decoding_params` gives.
+    The first token to feed is [SEP]. `params` are those that `decoding_params` gives, `marks_BSZ`
+    what a memory knows of the source.
     """
     model = functools.partial(apply, Model(config), params)
     place_1S = jnp.arange(source_BS.shape[1])[None]
@@ -50,7 +52,7 @@ def init_decode(
         jnp.broadcast_to(place_1S, source_BS.shape),
         jnp.full_like(source_BS, config.source_segment),
     )
-    hidden_BSD = model(*inputs, method=Model.embed)
+    hidden_BSD = model(*inputs, marks_BQZ=marks_BSZ, method=Model.embed)
 
     @jax.jit  # so that it is traced once and not for each layer
     def run_layer(params: Any, hidden_BSD: jax.Array) -> tuple[jax.Array, KeysAndValues]:

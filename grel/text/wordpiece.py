@@ -21,6 +21,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from grel.errors import UserError
@@ -38,15 +39,25 @@ class VocabularyError(UserError):
     """A vocabulary that cannot serve: says which file or entry, and what to do."""
 
 
+_NO_MARKS = np.zeros((0, 0), np.uint8)
+
+
 class Encoding(NamedTuple):
-    """Wordpieces of one text: ids and, for each, its `[start, end)` characters."""
+    """Wordpieces of one text.
+
+    Attributes:
+        ids: of the wordpieces.
+        offsets: for each, its `[start, end)` characters.
+        marks: for each, what a memory knows of it (`text.known`); empty where there is none.
+    """
 
     ids: list[int]
     offsets: list[Span]
+    marks: np.ndarray = _NO_MARKS
 
     def part(self, tokens: slice) -> Encoding:
         """Some of the wordpieces, one after the other."""
-        return Encoding(self.ids[tokens], self.offsets[tokens])
+        return Encoding(self.ids[tokens], self.offsets[tokens], self.marks[tokens])
 
 
 class Wordpiece:

@@ -24,6 +24,7 @@ from grel.devices.topologies import Target
 from grel.errors import ConfigError, UserError
 from grel.families import bert as bert_family
 from grel.models import bert, flops
+from grel.text.known import Memory
 from grel.text.wordpiece import SPECIAL, Wordpiece, read_vocabulary
 from grel.training import optimizer, steps
 
@@ -93,7 +94,8 @@ def stand_in(config: ml_collections.ConfigDict, num_relations: int) -> bert_fami
         relation_as=t.relation_as,
         triple_form=config.data.triple_form,
     )
-    return bert_family.System.build(config, wordpiece)
+    memory = Memory({}, wordpiece.relations) if config.model.memory else None
+    return bert_family.System.build(config, wordpiece, memory)
 
 
 def train_step(system: bert_family.System, target: Target, length: int) -> Program:
@@ -104,7 +106,8 @@ def train_step(system: bert_family.System, target: Target, length: int) -> Progr
     """
     c = system.config
     num_rows = c.train.batch_size
-    batch = batch_like(num_rows, length, min(length // 2, c.decoding.max_target))
+    num_targets = min(length // 2, c.decoding.max_target)
+    batch = batch_like(num_rows, length, num_targets, system.memory)
     tx = optimizer.configured(c.train, num_steps=2)
     state = jax.eval_shape(
         lambda: steps.init_state(system.init, tx, c.seed, averages=c.train.ema_decay > 0)
@@ -137,7 +140,11 @@ def decoder(system: bert_family.System, target: Target, length: int) -> Program:
         flops.decode(system.model, c.batch_size, width, c.max_target),
         target,
         lambda: system.decoder().compiled_for(
-            target.devices, system.params_like(), c.batch_size, width
+            target.devices,
+            system.params_like(),
+            c.batch_size,
+            width,
+            system.memory.width if system.memory else 0,
         ),
     )
     if program.collectives:
@@ -145,13 +152,14 @@ def decoder(system: bert_family.System, target: Target, length: int) -> Program:
     return program
 
 
-def batch_like(num_rows: int, length: int, num_targets: int) -> Batch:
+def batch_like(num_rows: int, length: int, num_targets: int, memory: Memory | None = None) -> Batch:
     """Shapes of a batch."""
 
     def zeros() -> Batch:
         of_rows = np.zeros(num_rows, np.int32)
         tokens = np.zeros((num_rows, length), np.int32)
-        return Batch(tokens, tokens, of_rows, of_rows, of_rows, num_targets)
+        marks = np.zeros((num_rows, length, memory.width), np.uint8) if memory else None
+        return Batch(tokens, tokens, of_rows, of_rows, of_rows, num_targets, marks)
 
     return jax.eval_shape(zeros)
 

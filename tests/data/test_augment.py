@@ -12,6 +12,7 @@ from grel.data.features import Options
 from grel.data.pipeline import Batches
 from grel.records import Document, Triple
 from grel.text import bio, linearize
+from grel.text.known import Memory
 from grel.text.wordpiece import SPECIAL, Wordpiece, train_vocabulary
 
 DOCUMENTS = synthetic.generate("train", 60)
@@ -21,7 +22,8 @@ VOCABULARY = train_vocabulary((d.text for d in DOCUMENTS), 400, num_reserved=2 +
 
 def made(order="relation", triple_form="rht", documents=DOCUMENTS, **rates):
     wordpiece = Wordpiece(VOCABULARY, RELATIONS, relation_as="token", triple_form=triple_form)
-    options = Options(order=order, max_length=200)
+    memory = Memory.of(documents, wordpiece.relations)
+    options = Options(order=order, max_length=200, memory=memory)
     found = features.build(documents, wordpiece, options)
     return found, wordpiece, Augmentation(found, wordpiece, options, Rates(**rates), seed=3)
 
@@ -47,7 +49,7 @@ def facts(found, wordpiece):
 def test_without_rates_nothing_changes():
     found, _, augmentation = made()
     again = augmentation(5)
-    for name in ("tokens", "labels", "start_E", "source_length_E"):
+    for name in ("tokens", "labels", "start_E", "source_length_E", "marks"):
         np.testing.assert_array_equal(getattr(again, name), getattr(found, name))
 
 
@@ -82,6 +84,48 @@ def test_joined_texts_say_what_their_parts_say(order, triple_form):
             expected.sort(key=lambda triple: triple[2])
         assert triples == expected
     assert 20 < num_joined < 60
+
+
+def _marks(found):
+    """The marks of each source."""
+    for start, length in zip(found.start_E[:-1], found.source_length_E, strict=True):
+        yield found.marks[start : start + length]
+
+
+def test_joined_texts_have_the_marks_of_their_parts():
+    found, _, augmentation = made(join=0.7, join_max=2)
+    joined = augmentation(0)
+    of_source = {str(s): m for (s, _), m in zip(found.sequences(), _marks(found), strict=True)}
+    sources = [source for source, _ in found.sequences()]
+    num_marked = 0
+    for original, (source, _), marks in zip(
+        sources, joined.sequences(), _marks(joined), strict=True
+    ):
+        parts = [original]
+        while rest := source[sum(map(len, parts)) :]:
+            parts.append(next(s for s in sources if rest[: len(s)] == s))
+        np.testing.assert_array_equal(marks, np.concatenate([of_source[str(p)] for p in parts]))
+        num_marked += marks.any()
+    assert num_marked > 50
+
+
+def test_of_a_swapped_name_is_known_what_was_known_of_the_old_one():
+    """Token by token outside of the name; inside, all have the marks of its first token."""
+    found, _, augmentation = made(swap=1.0)
+    swapped = augmentation(0)
+    num_swapped = 0
+    for (source, _), (new_source, _), marks, new_marks in zip(
+        found.sequences(), swapped.sequences(), _marks(found), _marks(swapped), strict=True
+    ):
+        of_source = sorted(set(map(tuple, marks.tolist())))
+        assert sorted(set(map(tuple, new_marks.tolist()))) == of_source
+        kept, new_kept = (
+            [i for i, m in zip(ids, of, strict=True) if not m.any()]
+            for ids, of in ((source, marks), (new_source, new_marks))
+        )
+        assert new_kept == kept
+        num_swapped += new_source != source
+    assert num_swapped > 30
 
 
 def test_swapped_names_are_of_the_same_relation_and_role():

@@ -23,6 +23,7 @@ from grel.files.locks import locked_folder
 from grel.names import locate
 from grel.records import Document, Triple
 from grel.text import bio, linearize
+from grel.text.known import Memory
 from grel.text.windows import windows
 from grel.text.wordpiece import SPECIAL, Wordpiece
 
@@ -81,7 +82,8 @@ def test_features_against_examples_written_out(documents, labelling, relation_as
     wordpiece = Wordpiece(VOCABULARY, synthetic.RELATIONS, relation_as=relation_as)
     options = Options(labelling=labelling)
     expected = [_literal(document, wordpiece, labelling) for document in documents]
-    assert list(examples(documents, wordpiece, options)) == expected
+    found = examples(documents, wordpiece, options)
+    assert [example[:4] for example in found] == expected
     found = build(documents, wordpiece, options)
     assert len(found) == len(documents)
     assert found.left_out == LeftOut()
@@ -95,7 +97,8 @@ def test_features_against_examples_written_out(documents, labelling, relation_as
 
 def test_an_example_by_hand():
     document = Document("1", "Ana in Oz", (Triple("Ana", BORN, "Oz"),))
-    ((source, target, *labels),) = examples([document], WORDPIECE, Options())
+    ((source, target, *labels, marks),) = examples([document], WORDPIECE, Options())
+    assert marks.shape == (6, 0)
     assert [VOCABULARY[i] for i in source] == ["A", "##n", "##a", "in", "O", "##z"]
     part_end = VOCABULARY[WORDPIECE.part_end_id]
     ending = WORDPIECE.relation_ids[BORN]
@@ -145,9 +148,10 @@ def test_a_large_vocabulary_has_larger_ids():
 
 
 def test_chunks_leave_no_trace(documents, monkeypatch):
-    whole = list(examples(documents, WORDPIECE, Options()))
+    memory = Memory.of(documents, WORDPIECE.relations)
+    whole = build(documents, WORDPIECE, Options(memory=memory))
     monkeypatch.setattr(features, "_CHUNK", 7)
-    assert list(examples(documents, WORDPIECE, Options())) == whole
+    _assert_same(build(documents, WORDPIECE, Options(memory=memory)), whole)
 
 
 _texts = st.text(
@@ -171,7 +175,7 @@ def _documents(draw):
 @example(Document("1", "[unused0] ; | ;", (Triple("[unused0] ;", BORN, "; |"),)), "words")
 def test_a_target_reads_back_as_its_triples(document, relation_as):
     wordpiece = Wordpiece(VOCABULARY, synthetic.RELATIONS, relation_as=relation_as)
-    ((_, target, _, labels),) = examples([document], wordpiece, Options())
+    ((_, target, _, labels, _),) = examples([document], wordpiece, Options())
     parsed = linearize.parse(target, wordpiece.form)
     written = [
         (target[head], wordpiece.relation(target[relation]), target[tail])
@@ -263,6 +267,33 @@ def test_a_document_that_is_too_long_is_written_in_windows(documents):
     assert list(_contents(found)) == expected
 
 
+@pytest.mark.parametrize("taught", [False, True])
+def test_marks_stand_at_the_tokens_of_the_source(documents, taught):
+    """Those that the memory has for the whole text, also where windows are cut out of it."""
+    short = min(documents[:20], key=lambda document: len(document.triples) or 9)
+    long = dataclasses.replace(short, id="long", text=f"{short.text} {'the capital . ' * 150}")
+    documents = [*documents, long]
+    memory = Memory.of([*documents[:20], *documents[:10]], WORDPIECE.relations)
+    found = build(documents, WORDPIECE, Options(max_length=400, memory=memory, taught=taught))
+    assert found.left_out == LeftOut(windowed=1)
+    expected, num_bits = [], 0
+    for document in documents:
+        source = WORDPIECE.encode(document.text)
+        own = {triple.key for triple in document.triples} if taught else ()
+        marks = memory.marks(document.text, source.offsets, own)
+        whole = len(_literal(document, WORDPIECE)[1]) + len(source.ids) + 3 <= 400
+        parts = [slice(None)] if whole else windows(document.text, source.offsets, 300)
+        expected += [marks[part] for part in parts]
+        num_bits += np.unpackbits(marks).sum()
+    assert len(found) == len(expected)
+    for index, marks in enumerate(expected):
+        start, end = found.start_E[index : index + 2]
+        cut = start + found.source_length_E[index]
+        np.testing.assert_array_equal(found.marks[start:cut], marks)
+        assert not found.marks[cut:end].any()
+    assert num_bits > 20
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_nothing_makes_nothing(documents, tmp_path, cached):
     cache_dir = tmp_path if cached else None
@@ -321,6 +352,8 @@ def test_the_fingerprint_tells_apart_whatever_the_arrays_depend_on(documents):
         dataclasses.replace(one, triples=one.triples[1:]),
         dataclasses.replace(one, triples=(dataclasses.replace(one.triples[0], head_span=None),)),
     ]
+    everything = Memory.of(documents, WORDPIECE.relations)
+    others = Memory.of(documents[1:], WORDPIECE.relations)
     inputs = [
         (documents, WORDPIECE, Options()),
         (documents[::-1], WORDPIECE, Options()),
@@ -329,6 +362,8 @@ def test_the_fingerprint_tells_apart_whatever_the_arrays_depend_on(documents):
         (documents, WORDPIECE, Options(labelling="global_lcs")),
         (documents, WORDPIECE, Options(order="position")),
         (documents, WORDPIECE, Options(max_length=511)),
+        *((documents, WORDPIECE, Options(memory=memory)) for memory in (everything, others)),
+        (documents, WORDPIECE, Options(memory=others, taught=True)),
         (documents, Wordpiece(VOCABULARY, synthetic.RELATIONS, lowercase=True), Options()),
         (documents, Wordpiece([*VOCABULARY, "Ana"], synthetic.RELATIONS), Options()),
     ]
@@ -343,7 +378,7 @@ def _flip(path):
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize("name", ["tokens.npy", "labels.npy", "start_E.npy", "source_length_E.npy"])
+@pytest.mark.parametrize("name", [f"{name}.npy" for name in features._ARRAYS])
 @pytest.mark.parametrize(
     "damage",
     [
@@ -356,11 +391,12 @@ def _flip(path):
 )
 def test_a_damaged_array_is_made_anew(tmp_path, damage, name, caplog):
     documents = [Document("1", "Ana in Oz", (Triple("Ana", BORN, "Oz"),))]
-    build(documents, WORDPIECE, Options(), tmp_path)
+    options = Options(memory=Memory.of(documents, WORDPIECE.relations))
+    build(documents, WORDPIECE, options, tmp_path)
     (folder,) = tmp_path.iterdir()
     damage(folder / name)
     _assert_same(
-        build(documents, WORDPIECE, Options(), tmp_path), build(documents, WORDPIECE, Options())
+        build(documents, WORDPIECE, options, tmp_path), build(documents, WORDPIECE, options)
     )
     assert f"{folder.name}: damaged cache" in caplog.text
     assert name in caplog.text

@@ -33,6 +33,7 @@ def _features(num_examples, rng=None, longest=37):
     return Features(
         tokens.astype(np.uint16),
         labels.astype(np.uint8),
+        rng.integers(1, 256, (start_E[-1], 2)).astype(np.uint8),
         start_E,
         source_length_E.astype(np.int32),
         left_out=LeftOut(),
@@ -60,7 +61,7 @@ def _literal_row(found, i, length):
     """[CLS] S1 [SEP] S2 [SEP] and padding, and the labels."""
     w = WORDPIECE
     if i is None:
-        return [w.pad_id] * length, [bio.O] * length, 0, 0
+        return [w.pad_id] * length, [bio.O] * length, 0, 0, [[0, 0]] * length
     start, end = found.start_E[i : i + 2]
     cut = start + found.source_length_E[i]
     source, target = found.tokens[start:cut].tolist(), found.tokens[cut:end].tolist()
@@ -68,7 +69,9 @@ def _literal_row(found, i, length):
     source_labels, target_labels = found.labels[start:cut], found.labels[cut:end]
     labels = [bio.O, *source_labels, bio.O, *target_labels, bio.O]
     padding = length - len(row)
-    return row + [w.pad_id] * padding, labels + [bio.O] * padding, len(source) + 2, len(row)
+    marks = [[0, 0], *found.marks[start:cut].tolist()]
+    marks += [[0, 0]] * (length - len(marks))
+    return row + [w.pad_id] * padding, labels + [bio.O] * padding, len(source) + 2, len(row), marks
 
 
 @pytest.mark.parametrize("seed", [None, 0])
@@ -81,23 +84,28 @@ def test_rows_against_rows_packed_by_hand(num_examples, seed):
             *(_literal_row(found, i, batch.tokens_BL.shape[1]) for i in _examples(batch)),
             strict=True,
         )
-        got = (batch.tokens_BL, batch.labels_BL, batch.source_length_B, batch.length_B)
+        got = (
+            *(batch.tokens_BL, batch.labels_BL, batch.source_length_B, batch.length_B),
+            batch.marks_BLZ,
+        )
         for array, rows in zip(got, expected, strict=True):
             np.testing.assert_array_equal(array, rows)
         assert batch.row_B.tolist() == list(range(8))
-        assert {leaf.dtype for leaf in jax.tree.leaves(batch)} == {np.dtype(np.int32)}
+        assert {leaf.dtype.name for leaf in jax.tree.leaves(batch)} == {"int32", "uint8"}
 
 
 def test_rows_by_hand():
     found = Features(
         tokens=np.array([11, 12, 13, 21, 22, 31], np.uint16),
         labels=np.array([0, 1, 2, 1, 0, 1], np.uint8),
+        marks=np.zeros((6, 0), np.uint8),
         start_E=np.array([0, 5, 6, 6]),
         source_length_E=np.array([3, 0, 0], np.int32),
         left_out=LeftOut(),
     )
     batch = Batches(found, WORDPIECE, 4, (10,), seed=None)[0]
     cls, sep, pad = WORDPIECE.cls_id, WORDPIECE.sep_id, WORDPIECE.pad_id
+    assert batch.marks_BLZ is None
     assert batch.tokens_BL.tolist() == [
         [cls, 11, 12, 13, sep, 21, 22, sep, pad, pad],
         [cls, sep, 31, sep, *[pad] * 6],
@@ -157,13 +165,14 @@ def test_the_number_of_targets_is_a_bound_and_static():
         bound = (found.target_length_E + 1)[found.packed_length_E <= length].max()
         assert batch.num_targets == bound
         assert (batch.length_B - batch.source_length_B).max() <= bound
-        assert len(jax.tree.leaves(batch)) == 5
+        assert len(jax.tree.leaves(batch)) == 6
 
 
 def test_an_example_that_moves_up_brings_its_targets():
     found = Features(
         tokens=np.full(40, 11, np.uint16),
         labels=np.zeros(40, np.uint8),
+        marks=np.zeros((40, 0), np.uint8),
         start_E=np.array([0, 9, 40]),
         source_length_E=np.array([1, 30], np.int32),
         left_out=LeftOut(),
@@ -250,8 +259,7 @@ def test_what_does_not_fit_is_refused(changes, message):
 
 
 def test_no_examples_no_batches():
-    nothing = np.zeros(0, np.int32)
-    empty = Features(nothing, nothing, np.zeros(1, np.int64), nothing, left_out=LeftOut(3))
+    empty = features.build([], WORDPIECE, Options())
     with pytest.raises(ValueError, match="there are no examples"):
         Batches(empty, WORDPIECE, 8, BUCKETS, seed=0)
 

@@ -47,8 +47,8 @@ def test_the_deviations_have_the_defaults_that_it_says():
         for name in re.findall(r"`([a-z_.]+)`", names):
             said = default.strip().strip("`").partition(":")[0]
             actual = fields[name]
-            if isinstance(actual, str):
-                assert said == (actual or "empty"), name
+            if isinstance(actual, str | bool):
+                assert said == (str(actual) or "empty"), name
             else:
                 assert float(said) == actual, name
             checked += 1

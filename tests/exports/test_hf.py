@@ -12,9 +12,11 @@ import pytest
 import safetensors.numpy
 
 from grel.exports import hf
+from grel.exports.schema import ExportError, exportable
 from grel.families.bert import System
 from grel.models import bert
 from grel.pretrained import port
+from grel.text.known import Memory
 from grel.text.wordpiece import read_vocabulary
 from tests import tiny
 from tests.fakes import make_wordpiece
@@ -48,6 +50,14 @@ class Exported:
 @pytest.fixture(scope="module", params=FIELDS)
 def exported(request, tmp_path_factory):
     return Exported(tmp_path_factory.mktemp("hf"), request.param)
+
+
+def test_a_run_with_a_memory_is_refused(exported):
+    memory = Memory({}, exported.system.wordpiece.relations)
+    told = System.build(exported.system.config, exported.system.wordpiece, memory)
+    with pytest.raises(ExportError, match=r"has a memory, .* trained with config\.model"):
+        exportable(told)
+    assert exportable(exported.system) is exported.system
 
 
 def _example_code():

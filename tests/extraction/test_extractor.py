@@ -94,7 +94,7 @@ def make(wordpiece):
 
     def make(max_source=10**6, **options):
         decoder = FakeDecoder(wordpiece, max_source)
-        system = FakeSystem(config_lib.get_config(), wordpiece, None, decoder)
+        system = FakeSystem(config_lib.get_config(), wordpiece, None, fake=decoder)
         return Extractor(system, PARAMS, **options)
 
     return make

@@ -10,6 +10,7 @@ import pytest
 from grel.errors import ConfigError
 from grel.extraction.opening import from_about
 from grel.families.bert import System
+from grel.records import Document, Triple
 from grel.runs.checkpoint import CheckpointError, Checkpoints
 from tests import tiny
 from tests.fakes import make_wordpiece
@@ -106,6 +107,71 @@ def test_drafts_change_nothing_that_a_model_writes(system, objective, head, stru
     # Without structure, what such a model writes can't be guessed.
     fewer = decoders[0].row_steps - decoders[1].row_steps
     assert fewer > 0 or structure == "off"
+
+
+LIVES, BORN = "/people/person/place_lived", "/people/person/place_of_birth"
+TAUGHT = [
+    Document("1", "Ann lives in Oslo .", (Triple("Ann", LIVES, "Oslo"),)),
+    Document("2", "Ann of Oslo .", (Triple("Ann", LIVES, "Oslo"), Triple("Ann", BORN, "Oslo"))),
+]
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory):
+    config = tiny.config(
+        tmp_path_factory.mktemp("memory"), **{"model.memory": True, "model.head": "pointer"}
+    )
+    return System.learn(config, {"train": TAUGHT, "validation": []})
+
+
+def test_a_memory_is_kept_and_tells_systems_apart(remembering, system):
+    assert remembering.memory.counts == {("Ann", BORN, "Oslo"): 1, ("Ann", LIVES, "Oslo"): 2}
+    again = from_about(remembering.about())
+    assert again.memory.fingerprint == remembering.memory.fingerprint
+    assert again.model == remembering.model
+    assert again.params_like()["marks"]["embedding"].shape == (4, 16)
+    forgetful = System.learn(remembering.config, {"train": TAUGHT[:1], "validation": TAUGHT})
+    assert forgetful.identity() != remembering.identity()
+    assert "memory" not in system.about()
+    for damaged in ("{", '[["Ann", "eats", "Oslo", 1]]', 7):
+        with pytest.raises(CheckpointError, match="damaged"):
+            from_about({**remembering.about(), "memory": damaged})
+
+
+def test_an_example_is_not_told_what_it_taught(remembering):
+    prepared = remembering.prepare({"train": TAUGHT, "validation": TAUGHT})
+
+    def told(split):
+        """The marks of the first name, by number of the document."""
+        batches = prepared[split].batches
+        marks_BLZ = batches[0].marks_BLZ
+        bits = [np.flatnonzero(np.unpackbits(marks_LZ[1])).tolist() for marks_LZ in marks_BLZ]
+        return dict(zip(batches.examples(0), bits, strict=False))
+
+    # Marks are heads and tails of LIVES, then of BORN.
+    assert told("train") == {0: [0, 2], 1: [0]}
+    assert told("validation") == {0: [0, 2], 1: [0, 2]}
+
+
+def test_a_writer_is_told_what_the_memory_knows(remembering):
+    """Also of a part of a text, and a writer of other relations or bias as well."""
+    shapes = remembering.params_like()
+    rng = np.random.default_rng(0)
+    params = jax.tree.map(lambda x: rng.normal(0, 0.5, x.shape).astype(np.float32), shapes)
+    writer = remembering.writer()
+    (encoding,) = writer.encode(["so Ann is of Oslo ."])
+    marked = [bool(marks.any()) for marks in encoding.marks]
+    assert sum(marked) >= 2
+    part = slice(1, len(encoding.ids) - 1)
+    np.testing.assert_array_equal(encoding.part(part).marks, encoding.marks[part])
+    placed = writer.place(params)
+    told = writer(placed, [encoding])[0].log_probs
+    untold = writer(placed, [encoding._replace(marks=encoding.marks * 0)])[0].log_probs
+    assert told.tolist() != untold.tolist()
+    assert writer.biased(0.0)(placed, [encoding])[0].log_probs.tolist() == told.tolist()
+    np.testing.assert_array_equal(
+        writer.biased(1.0).encode(["so Ann is of Oslo ."])[0].marks, encoding.marks
+    )
 
 
 def test_a_model_that_is_larger_than_any_memory_is_refused(system, tmp_path):

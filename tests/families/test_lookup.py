@@ -1,14 +1,13 @@
 """The look-up: by example, and against a literal reference."""
 
 import json
-import random
 
 import pytest
 
 from grel.config import get_config
 from grel.errors import ConfigError
 from grel.extraction.extractor import Extractor
-from grel.families.lookup import Index, System, fit, from_params, to_params
+from grel.families.lookup import System, fit, from_params, to_params
 from grel.families.writer import Tally
 from grel.records import Document, Triple, check
 
@@ -23,69 +22,6 @@ NEWS = [
 def _lookup(documents=NEWS, **options):
     params = to_params(fit(documents))
     return Extractor(System(get_config("lookup"), len(params["triples"])), params, **options)
-
-
-def _places(text, *names):
-    return Index({(name, "r", name): (1, 1) for name in names}).places(text)
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("York and New York", {"York": [(0, 4)], "New York": [(9, 17)]}),
-        ("the New York Times", {"New York": [(4, 12)]}),
-        ("New Yorkers", {}),
-        ("New  York", {"York": [(5, 9)]}),
-        ("New", {}),
-        ("", {}),
-    ],
-)
-def test_a_name_inside_of_a_longer_one_does_not_stand_there(text, expected):
-    assert _places(text, "New York", "York") == expected
-
-
-def test_names_may_overlap():
-    assert _places("a b c", "a b", "b c", "b") == {"a b": [(0, 3)], "b c": [(2, 5)]}
-
-
-def _literal_places(text, names):
-    """All runs of words that are names, without those inside of another."""
-    words = text.split()
-    starts = [sum(len(word) + 1 for word in words[:n]) for n in range(len(words))]
-    runs = [
-        (first, last)
-        for first in range(len(words))
-        for last in range(first, len(words))
-        if " ".join(words[first : last + 1]) in names
-    ]
-    places = {}
-    for first, last in runs:
-        if not any(a <= first and last <= b and (a, b) != (first, last) for a, b in runs):
-            span = starts[first], starts[last] + len(words[last])
-            places.setdefault(text[slice(*span)], []).append(span)
-    return places
-
-
-def test_random_texts_give_what_the_literal_definition_does():
-    rng = random.Random(3)
-    num_inside = 0
-    for _ in range(400):
-        names = [" ".join(rng.choices("abc", k=rng.randint(1, 4))) for _ in range(9)]
-        known = {(rng.choice(names), rng.choice("rs"), rng.choice(names)) for _ in range(9)}
-        names = {name for head, _, tail in known for name in (head, tail)}
-        text = " ".join(rng.choices("abcd", k=rng.randint(0, 12)))
-        index = Index(dict.fromkeys(known, (1, 1)))
-        expected = _literal_places(text, names)
-        assert index.places(text) == expected
-        num_inside += sum(f" {name} " in f" {text} " for name in names) - len(expected)
-        found = {triple.key for triple in index.triples(text)}
-        assert found == {
-            (head, relation, tail)
-            for head, relation, tail in known
-            if head in expected and tail in expected and (head != tail or len(expected[head]) > 1)
-        }
-        check(Document("a", text or "-", tuple(index.triples(text))))
-    assert num_inside > 50
 
 
 def test_triples_carry_all_places_and_stand_in_the_order_of_the_text():

@@ -22,6 +22,7 @@ TINY = bert.Config(
     sep_id=3,
 )
 POINTER = dataclasses.replace(TINY, head="pointer", writable_ids=(3, 6, 7, 9))
+MARKED = dataclasses.replace(POINTER, num_marks=10)
 SOURCE_B = np.array([6, 4, 9, 2])
 LENGTH_B = np.array([11, 12, 10, 5])
 
@@ -53,6 +54,14 @@ def _packed(params, tokens_BL, source_B, length_B, config=TINY):
     )
 
 
+@functools.partial(jax.jit, static_argnames=("config", "num_twins"))
+def _marked(params, tokens_BL, source_B, length_B, marks_BLZ, num_twins=0, config=MARKED):
+    given = params, tokens_BL, source_B, length_B, num_twins
+    return bert.Model(config).apply(
+        {"params": given[0]}, *given[1:], marks_BLZ=marks_BLZ, method=bert.Model.packed
+    )
+
+
 @functools.partial(jax.jit, static_argnames="config")
 def _heads(params, hidden_BLD, config=TINY):
     return bert.Model(config).apply({"params": params}, hidden_BLD, method=bert.Model.heads)
@@ -71,10 +80,10 @@ def _sources(rng):
 
 
 @functools.partial(jax.jit, static_argnums=(0, 4, 5))
-def _init_decode(config, params, source_BS, source_length_B, num_steps, num_beams=1):
+def _init_decode(config, params, source_BS, source_length_B, num_steps, num_beams=1, *beside):
     params = bert_decoding.decoding_params(config, params)
     return bert_decoding.init_decode(
-        config, params, source_BS, source_length_B, num_steps, num_beams
+        config, params, source_BS, source_length_B, num_steps, num_beams, *beside
     )
 
 
@@ -131,6 +140,73 @@ def _pointer_parts(params, hidden_BPD):
         model.apply(variables, hidden_BPD, method=lambda m, h: m.pointer_key(h)),
         _heads(params, hidden_BPD)[0],
     )
+
+
+def _own_words(params, tokens_BL, marks_BLM):
+    """Tokens and parameters of a model without marks: each position's word has its marks added."""
+    embedded_BLD = params["words"]["embedding"][tokens_BL].copy()
+    for row, marks_LM in enumerate(marks_BLM):
+        for place, marks_M in enumerate(marks_LM):
+            for mark in np.flatnonzero(marks_M):
+                embedded_BLD[row, place] += params["marks"]["embedding"][mark]
+    table = embedded_BLD.reshape(-1, embedded_BLD.shape[-1])
+    places_BL = np.arange(len(table), dtype=np.int32).reshape(tokens_BL.shape)
+    words = {"words": {"embedding": table}, "token_bias": np.zeros(len(table))}
+    return places_BL, {**params, **words}, dataclasses.replace(TINY, vocab_size=len(table))
+
+
+@pytest.fixture(scope="module")
+def marked(params, batch):
+    """Parameters of a model with marks, marks_BLM, and these as bits."""
+    rng = np.random.default_rng(6)
+    table = rng.normal(0, 0.3, (MARKED.num_marks, MARKED.hidden_size)).astype(np.float32)
+    marks_BLM = rng.random((*batch.tokens_BL.shape, MARKED.num_marks)) < 0.2
+    marks_BLM &= (np.arange(12) < SOURCE_B[:, None] - 1)[..., None]
+    params = {**params, "marks": {"embedding": table}}
+    return params, marks_BLM, np.packbits(marks_BLM, axis=2)
+
+
+@pytest.mark.parametrize("num_twins", [0, 3])
+def test_marks_are_added_to_words(marked, batch, num_twins):
+    params, marks_BLM, marks_BLZ = marked
+    given = SOURCE_B, LENGTH_B
+    hidden = _marked(params, batch.tokens_BL, *given, marks_BLZ, num_twins)
+    tokens_BL, other_params, config = _own_words(params, batch.tokens_BL, marks_BLM)
+    mask = params["words"]["embedding"][MARKED.mask_id]
+    table = np.concatenate([other_params["words"]["embedding"], mask[None]])
+    other_params["words"] = {"embedding": table}
+    other_params["token_bias"] = np.zeros(len(table))
+    config = dataclasses.replace(config, vocab_size=len(table), mask_id=len(table) - 1)
+    expected = _marked(other_params, tokens_BL, *given, None, num_twins, config)
+    np.testing.assert_allclose(hidden, expected, atol=1e-5)
+    without = _marked(params, batch.tokens_BL, *given, marks_BLZ * 0, num_twins)
+    assert np.abs(hidden - without).max() > 0.02
+
+
+def test_a_source_is_read_with_its_marks(marked):
+    params, marks_BLM, marks_BLZ = marked
+    source_BS = _sources(np.random.default_rng(3))
+    marks_BSM, marks_BSZ = marks_BLM[:, :10], marks_BLZ[:, :10].astype(np.int32)
+    state = _init_decode(MARKED, params, source_BS, SOURCE_B, 4, 1, marks_BSZ)
+    own_BS, other_params, config = _own_words(params, source_BS, marks_BSM)
+    expected = _init_decode(config, other_params, own_BS, SOURCE_B, 4)
+    for ours, theirs in zip(
+        jax.tree.leaves(state.source), jax.tree.leaves(expected.source), strict=True
+    ):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_the_loss_is_that_of_marked_sources(marked, batch):
+    """Marks reach what is learned, and each has a gradient where it stands."""
+    params, marks_BLM, marks_BLZ = marked
+    told = batch.replace(marks_BLZ=marks_BLZ)
+    config = dataclasses.replace(MARKED, objective="causal")
+    key = jax.random.PRNGKey(0)
+    loss, gradient = jax.value_and_grad(lambda p: _loss(config, p, told, key)["loss"][0])(params)
+    untold = batch.replace(marks_BLZ=marks_BLZ * 0)
+    assert loss != _loss(config, params, untold, key)["loss"][0]
+    felt_M = np.abs(gradient["marks"]["embedding"]).max(axis=1) > 0
+    np.testing.assert_array_equal(felt_M, marks_BLM.any((0, 1)))
 
 
 def _token_log_prob(params, config, hidden_LD, tokens, source, at, token) -> float:

@@ -60,6 +60,15 @@ def test_what_a_step_takes(system, step):
     )
 
 
+def test_a_memory_is_given_to_what_is_compiled():
+    told = ahead.stand_in(tiny(**{"model.memory": True}), num_relations=3)
+    target = topologies.target("cpux8")
+    batch = ahead.batch_like(16, 32, 16, told.memory)
+    assert batch.marks_BLZ.shape == (16, 32, 1)
+    for make in (ahead.train_step, ahead.decoder):
+        assert make(told, target, length=32).memory > 0
+
+
 def test_a_decoder_exchanges_nothing(system):
     program = ahead.decoder(system, topologies.target("cpux8"), length=32)
     assert program.collectives == ()

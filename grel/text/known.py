@@ -1,0 +1,177 @@
+"""Known triples, and where a text has the names of both sides.
+
+The triples of a training split are knowledge: a sentence that has both names of one most likely
+says it. The look-up writes what it finds, and a model with a memory is told.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+import numpy as np
+
+from grel.records import Document, Span, Triple
+
+# (head, relation, tail); see `Triple.key`.
+Key = tuple[str, str, str]
+
+# What the words of a text are: of corpora that come tokenized what white space parts, of any other
+# runs of letters and each other sign.
+BETWEEN_BLANKS = re.compile(r"\S+")
+LETTERS_OR_SIGN = re.compile(r"\w+|[^\w\s]")
+
+
+class Index:
+    """Known triples, to be found in texts at a cost that does not grow with their number.
+
+    Args:
+        scores: of each triple.
+        word: what the words of a text are; a name stands where its words do.
+
+    Attributes:
+        relations: of all known triples, sorted.
+    """
+
+    def __init__(self, scores: Mapping[Key, float], word: re.Pattern[str] = BETWEEN_BLANKS):
+        self._word = word
+        self.relations = tuple(sorted({relation for _, relation, _ in scores}))
+        self._tails: dict[str, dict[str, list[tuple[str, float]]]] = defaultdict(dict)
+        self._names = {name for head, _, tail in scores for name in (head, tail)}
+        for (head, relation, tail), score in scores.items():
+            self._tails[head].setdefault(tail, []).append((relation, score))
+        # By first word, how many words the names have that begin with it, the most first.
+        lengths = defaultdict(set)
+        for name in self._names:
+            first, *rest = word.findall(name)
+            lengths[first].add(1 + len(rest))
+        self._lengths = {first: sorted(found, reverse=True) for first, found in lengths.items()}
+
+    def places(self, text: str) -> dict[str, list[Span]]:
+        """Where known names stand that are not inside of longer ones, from left to right.
+
+        Example: of `New York` and `York`, in `York and New York`, both stand there, in `the New
+        York Times` only the first, and in `New Yorkers` none.
+        """
+        words = [match.span() for match in self._word.finditer(text)]
+        places: dict[str, list[Span]] = {}
+        furthest = 0
+        for number, (start, first_end) in enumerate(words):
+            for length in self._lengths.get(text[start:first_end], ()):
+                if number + length > len(words):
+                    continue
+                end = words[number + length - 1][1]
+                if (name := text[start:end]) in self._names:
+                    # One that began before and reaches as far has this one inside of it, and those
+                    # that begin here and are shorter lie inside of this one.
+                    if end > furthest:
+                        places.setdefault(name, []).append((start, end))
+                        furthest = end
+                    break
+        return places
+
+    def triples(self, text: str) -> list[Triple]:
+        """The known triples between the names that stand in the text, by place of head and tail."""
+        places = self.places(text)
+        triples: list[Triple] = []
+        for head, (place, *others) in places.items():
+            tails = self._tails.get(head, {})
+            for tail in places if len(places) < len(tails) else tails:
+                if tail not in places or tail not in tails or (head == tail and not others):
+                    continue
+                tail_place = places[tail][0] if head != tail else others[0]
+                triples += (
+                    Triple(head, relation, tail, place, tail_place, score=score)
+                    for relation, score in tails[tail]
+                )
+        triples.sort(key=lambda t: (t.head_span, t.tail_span, t.relation))
+        return triples
+
+
+class Memory:
+    """The triples of training documents, as marks on the tokens of a text.
+
+    A mark says of a token that the name it is part of is the head, or the tail, of a known triple
+    of a relation whose other name stands in the text as well.
+
+    Args:
+        counts: of each triple, how many documents have it.
+        relations: the schema, whose order is that of the marks.
+
+    Attributes:
+        num_marks: two for each relation, its heads' and its tails'.
+    """
+
+    def __init__(self, counts: Mapping[Key, int], relations: Sequence[str]):
+        self.counts = dict(counts)
+        self.num_marks = 2 * len(relations)
+        self._number = {relation: number for number, relation in enumerate(relations)}
+        self._index = Index(dict.fromkeys(self.counts, 1.0), LETTERS_OR_SIGN)
+
+    @classmethod
+    def of(cls, documents: Iterable[Document], relations: Sequence[str]) -> Memory:
+        """That of the triples of these documents."""
+        has = ({triple.key for triple in document.triples} for document in documents)
+        counts = Counter(key for keys in has for key in keys)
+        return cls({key: counts[key] for key in sorted(counts)}, relations)
+
+    @classmethod
+    def from_json(cls, text: str, relations: Sequence[str]) -> Memory:
+        """What `to_json` wrote; raises LookupError, TypeError or ValueError where it did not."""
+        rows = json.loads(text)
+        counts = {(head, relation, tail): int(count) for head, relation, tail, count in rows}
+        if unknown := {relation for _, relation, _ in counts} - set(relations):
+            raise ValueError(f"relations that the schema lacks: {sorted(unknown)}")
+        return cls(counts, relations)
+
+    def to_json(self) -> str:
+        """The triples, and how many documents have each."""
+        return json.dumps([[*key, n] for key, n in self.counts.items()], ensure_ascii=False)
+
+    @property
+    def fingerprint(self) -> str:
+        """Changes whenever the marks of a text could."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()
+
+    def num_known(self, documents: Iterable[Document], taught: bool = False) -> int:
+        """How many triples of documents it has, each once a document.
+
+        Args:
+            documents: of any split.
+            taught: whether it was made of them; then only those that another one has as well.
+        """
+        keys = (key for document in documents for key in {t.key for t in document.triples})
+        return sum(self.counts.get(key, 0) > taught for key in keys)
+
+    @property
+    def width(self) -> int:
+        """Bytes that the marks of a token take."""
+        return -(-self.num_marks // 8)
+
+    def marks(self, text: str, offsets: Sequence[Span], own: Collection[Key] = ()) -> np.ndarray:
+        """The marks of each token of a text as bits, [tokens, width].
+
+        Bit 2r, from the highest of the first byte on, is that of heads of relation r, bit 2r + 1
+        that of its tails.
+
+        Args:
+            text: the text.
+            offsets: characters of each token.
+            own: triples that the text itself taught. Those that no other document has are not
+                known here: a model that is trained with its own answers learns to trust what it
+                will not be told of other texts.
+        """
+        marked = np.zeros((len(offsets), self.num_marks), bool)
+        places = self._index.places(text)
+        starts, ends = np.array(offsets, int).reshape(-1, 2).T
+        for triple in self._index.triples(text):
+            if triple.key in own and self.counts[triple.key] == 1:
+                continue
+            mark = 2 * self._number[triple.relation]
+            for name, bit in ((triple.head, mark), (triple.tail, mark + 1)):
+                for start, end in places[name]:
+                    marked[(start < ends) & (starts < end), bit] = True
+        return np.packbits(marked, axis=1)
