@@ -160,7 +160,7 @@ ANY_TEXT = st.lists(st.one_of(WORDS, st.text(max_size=4)), max_size=9).map(" ".j
 def test_any_text_has_the_wordpieces_of_grel(models, text):
     for wordpiece, model in models:
         ids, offsets = model.encode(text)
-        assert (ids, offsets) == tuple(wordpiece.encode(text))
+        assert (ids, offsets) == wordpiece.encode(text)[:2]
 
 
 @given(text=ANY_TEXT, data=st.data())
