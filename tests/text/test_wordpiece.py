@@ -84,7 +84,7 @@ def test_a_special_token_in_a_text_is_text(wordpiece):
 @given(st.text(st.one_of(st.characters(exclude_categories=["C"]), st.sampled_from(_CHARS))))
 @example("the United capitals, 中é中  \u3000 Øß")
 def test_offsets_spell_the_pieces(wordpiece, text):
-    ids, offsets = wordpiece.encode(text)
+    ids, offsets = wordpiece.encode(text)[:2]
     assert len(ids) == len(offsets)
     end = 0
     for i, span in zip(ids, offsets, strict=True):
@@ -105,13 +105,13 @@ def test_pieces_are_those_of_transformers(lowercase, text):
     reference.encode_special_tokens = True
     expected = reference.encode(text, add_special_tokens=False)
     wordpiece = Wordpiece(VOCABULARY, RELATIONS, lowercase=lowercase, num_unknown=1)
-    assert wordpiece.encode(text) == (expected.ids, expected.offsets)
+    assert wordpiece.encode(text)[:2] == (expected.ids, expected.offsets)
 
 
 def test_offsets_are_those_of_the_text_as_it_was_given():
     folding = Wordpiece([*VOCABULARY, "medellin", "cali"], RELATIONS, lowercase=True)
     text = "𝔘 Medellín , CA\u0301li"
-    ids, offsets = folding.encode(text)
+    ids, offsets = folding.encode(text)[:2]
     assert [VOCABULARY[i] for i in ids[:1]] == ["[UNK]"]
     assert [text[slice(*span)] for span in offsets[:3]] == ["𝔘", "Medellín", ","]
     assert [folding.vocabulary[i] for i in ids[1:]] == ["medellin", ",", "cali"]
