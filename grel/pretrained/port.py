@@ -21,7 +21,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -166,7 +166,9 @@ def _load_own(
         try:
             if "wordpiece" not in about:
                 raise PretrainedError(f"a run of family {model['family']} has no weights")
-            _check_vocabulary(json.loads(about["wordpiece"])["vocabulary"], vocabulary)
+            wordpiece = json.loads(about["wordpiece"])
+            _check_vocabulary(wordpiece["vocabulary"], vocabulary)
+            _check_shape(model, len(wordpiece["relations"]), config)
             if model["layer_norm_eps"] != config.layer_norm_eps:
                 raise PretrainedError(
                     f"its layer norm has the epsilon {model['layer_norm_eps']}: set "
@@ -180,6 +182,26 @@ def _load_own(
         for name, array in traverse_util.flatten_dict(params, sep="/").items()
     ]
     return params, TensorReport(folder, tuple(entries))
+
+
+def _check_shape(model: Mapping[str, Any], num_relations: int, config: bert.Config) -> None:
+    """Refuses a run whose parameters are others: by its fields, of which older runs lack some."""
+    size = bert.SIZES[model["size"]]
+    theirs = {name: model[name] or value for name, value in size.items()}
+    theirs["max_positions"] = model["max_positions"]
+    theirs["head"] = model.get("head", "vocabulary")
+    theirs["memory"] = model.get("memory", False)
+    for name, value in theirs.items():
+        ours = config.num_marks > 0 if name == "memory" else getattr(config, name)
+        if value != ours:
+            raise PretrainedError(
+                f"it was trained with config.model.{name}={value}, and this is {ours}"
+            )
+    if theirs["memory"] and 2 * num_relations != config.num_marks:
+        raise PretrainedError(
+            f"its memory has {num_relations} relations, and this one {config.num_marks // 2}: set "
+            "config.model.memory=False in both"
+        )
 
 
 def _shapes(config: bert.Config) -> Any:

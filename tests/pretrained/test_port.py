@@ -1,18 +1,25 @@
 """Pretrained encoders: parity with an independent forward pass, every variant of key, errors."""
 
+import contextlib
 import dataclasses
 import json
+import re
 
 import jax
 import numpy as np
 import pytest
 import safetensors.numpy
 
+from grel.families.bert import System
 from grel.models import bert
 from grel.pretrained import port
 from grel.pretrained.port import PretrainedError
+from grel.runs import layout
+from grel.runs.checkpoint import Checkpoints
+from grel.text.known import Memory
 from grel.text.wordpiece import SPECIAL
-from tests import unilm
+from tests import tiny, unilm
+from tests.fakes import make_wordpiece
 
 UNILM = bert.Config(
     vocab_size=40,
@@ -383,3 +390,53 @@ def test_reserved_rows_are_drawn_as_unlike_each_other_as_words_are(tmp_path):
     assert np.abs(cosines).max() < 0.7 < np.corrcoef(table[reserved]).min()
     np.testing.assert_allclose(new[reserved].std(), table[others].std(), rtol=0.3)
     assert any("rows of separators" in entry.note for entry in report.entries)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run of a tiny model: its folder, system and parameters."""
+    folder = tmp_path_factory.mktemp("run")
+    system = System.build(tiny.config(folder / "corpus"), make_wordpiece())
+    params = jax.tree.map(np.asarray, system.init(jax.random.PRNGKey(0)))
+    with contextlib.closing(Checkpoints(folder / layout.CHECKPOINTS["best"])) as checkpoints:
+        checkpoints.save(1, params, None, system.about())
+    return folder, system, params
+
+
+def test_a_run_starts_where_another_ended(run):
+    folder, system, params = run
+    loaded, report = port.load(
+        folder, system.model, system.wordpiece.vocabulary, jax.random.PRNGKey(1)
+    )
+    jax.tree.map(np.testing.assert_array_equal, loaded, params)
+    assert {entry.status for entry in report.entries} == {"loaded"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"num_layers": 2}, "config.model.num_layers=1, and this is 2"),
+        ({"max_positions": 80}, "config.model.max_positions=64, and this is 80"),
+        ({"head": "pointer", "writable_ids": (3,)}, "config.model.head=vocabulary, and this"),
+        ({"num_marks": 4}, "config.model.memory=False, and this is True"),
+    ],
+)
+def test_a_run_of_another_shape_is_refused_by_its_field(run, change, message):
+    folder, system, _ = run
+    model = dataclasses.replace(system.model, **change)
+    with pytest.raises(PretrainedError, match=re.escape(message)):
+        port.load(folder, model, system.wordpiece.vocabulary, jax.random.PRNGKey(1))
+
+
+def test_a_memory_of_other_relations_is_refused(tmp_path):
+    wordpiece = make_wordpiece()
+    config = tiny.config(tmp_path / "corpus", **{"model.memory": True})
+    system = System.build(config, wordpiece, Memory({}, wordpiece.relations))
+    params = jax.tree.map(np.asarray, system.init(jax.random.PRNGKey(0)))
+    with contextlib.closing(Checkpoints(tmp_path / layout.CHECKPOINTS["best"])) as checkpoints:
+        checkpoints.save(1, params, None, system.about())
+    loaded, _ = port.load(tmp_path, system.model, wordpiece.vocabulary, jax.random.PRNGKey(1))
+    jax.tree.map(np.testing.assert_array_equal, loaded, params)
+    other = dataclasses.replace(system.model, num_marks=system.model.num_marks + 2)
+    with pytest.raises(PretrainedError, match=r"its memory has \d+ relations, and this one "):
+        port.load(tmp_path, other, wordpiece.vocabulary, jax.random.PRNGKey(1))
