@@ -362,6 +362,7 @@ def documents_of(
     documents: Iterable[Document], wordpiece: Wordpiece, options: Options
 ) -> Iterator[Document]:
     """The document of each of the `examples`."""
+    options = dataclasses.replace(options, memory=None)  # which makes no example more or less
     for document in documents:
         for _ in examples([document], wordpiece, options):
             yield document

@@ -28,7 +28,7 @@ from grel.families import base, writer
 from grel.families.writer import Tally
 from grel.fields import Fields
 from grel.records import Document, Span, Triple
-from grel.text.known import BETWEEN_BLANKS, Index, Key
+from grel.text.known import BETWEEN_BLANKS, Index, Key, count_triples
 
 # In how many training sentences a triple is right, and could be; see `fit`.
 Known = dict[Key, tuple[int, int]]
@@ -41,12 +41,12 @@ def fit(documents: Sequence[Document]) -> Known:
     share is the probability that it is right where its names stand. A document that has a triple
     counts for it also where its names are spelled otherwise or stand inside of longer ones.
     """
-    has = [{triple.key for triple in document.triples} for document in documents]
-    right = Counter(key for keys in has for key in keys)
+    right = count_triples(documents)
     index = Index(dict.fromkeys(right, 1.0))
     times = Counter(right)
-    for document, keys in zip(documents, has, strict=True):
-        times.update({triple.key for triple in index.triples(document.text)} - keys)
+    for document in documents:
+        has = {triple.key for triple in document.triples}
+        times.update({triple.key for triple in index.triples(document.text)} - has)
     return {key: (right[key], times[key]) for key in sorted(right)}
 
 

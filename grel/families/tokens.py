@@ -145,7 +145,13 @@ class TokenWriter(base.NetworkWriter[TokensT, Written]):
 
     def __call__(self, params: Any, encodings: Sequence[TokensT]) -> list[Written]:
         """What the decoder writes; a source that is too long is cut, and says so."""
-        return self._decoder(params, [encoding.ids for encoding in encodings])
+        ids = [encoding.ids for encoding in encodings]
+        return self._decoder(params, ids, self.beside(encodings))
+
+    def beside(self, encodings: Sequence[TokensT]) -> Sequence[np.ndarray] | None:
+        """What the model reads of tokens beside their ids, if anything: [tokens, K] a source."""
+        del encodings
+        return None
 
     def restricted(self, relations: Sequence[str]) -> Self:
         """Of the same compiled programs; needs structure "on"."""
@@ -214,12 +220,9 @@ class WordpieceWriter(TokenWriter[wordpiece.Encoding]):
             for text, encoding in zip(texts, encodings, strict=True)
         ]
 
-    def __call__(self, params: Any, encodings: Sequence[wordpiece.Encoding]) -> list[Written]:
-        """What the decoder writes; a source that is too long is cut, and says so."""
-        if self._memory is None:
-            return super().__call__(params, encodings)
-        marks = [encoding.marks for encoding in encodings]
-        return self._decoder(params, [encoding.ids for encoding in encodings], marks)
+    def beside(self, encodings: Sequence[wordpiece.Encoding]) -> Sequence[np.ndarray] | None:
+        """The marks of the memory, if there is one."""
+        return [encoding.marks for encoding in encodings] if self._memory else None
 
     def read(
         self, text: str, encoding: wordpiece.Encoding, output: Written

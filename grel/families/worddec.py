@@ -114,9 +114,9 @@ class WordWriter(tokens.TokenWriter[Encoding]):
 
     tokenizer: Words
 
-    def __call__(self, params: Any, encodings: Sequence[Encoding]) -> list[Written]:
-        """What the decoder writes; a text that is too long is cut, and says so."""
-        return self._decoder(params, [e.ids for e in encodings], [e.chars for e in encodings])
+    def beside(self, encodings: Sequence[Encoding]) -> Sequence[np.ndarray]:
+        """The characters of the words."""
+        return [encoding.chars for encoding in encodings]
 
     def read(self, text: str, encoding: Encoding, output: Written) -> tuple[list[Triple], Tally]:
         """Names stand where they were copied from, else where the text has them first."""

@@ -348,7 +348,8 @@ class Model(nn.Module):
         """Both heads at every position; what initialization traces."""
         marks_BLZ = None
         if self.config.num_marks:
-            marks_BLZ = jnp.zeros((*tokens_BL.shape, -(-self.config.num_marks // 8)), jnp.uint8)
+            none_BLM = jnp.zeros((*tokens_BL.shape, self.config.num_marks), bool)
+            marks_BLZ = jnp.packbits(none_BLM, axis=-1)
         hidden_BLD = self.packed(tokens_BL, source_length_B, length_B, marks_BLZ=marks_BLZ)
         if self.config.head == "vocabulary":
             return self.heads(hidden_BLD)

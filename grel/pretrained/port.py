@@ -200,7 +200,7 @@ def _check_shape(model: Mapping[str, Any], num_relations: int, config: bert.Conf
     if theirs["memory"] and 2 * num_relations != config.num_marks:
         raise PretrainedError(
             f"its memory has {num_relations} relations, and this one {config.num_marks // 2}: set "
-            "config.model.memory=False in both"
+            "config.model.memory=False, and start from a run without one"
         )
 
 

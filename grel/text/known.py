@@ -6,6 +6,7 @@ says it. The look-up writes what it finds, and a model with a memory is told.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import re
@@ -23,6 +24,11 @@ Key = tuple[str, str, str]
 # runs of letters and each other sign.
 BETWEEN_BLANKS = re.compile(r"\S+")
 LETTERS_OR_SIGN = re.compile(r"\w+|[^\w\s]")
+
+
+def count_triples(documents: Iterable[Document]) -> Counter[Key]:
+    """All triples of documents, and how many documents have each."""
+    return Counter(key for d in documents for key in {triple.key for triple in d.triples})
 
 
 class Index:
@@ -75,7 +81,10 @@ class Index:
 
     def triples(self, text: str) -> list[Triple]:
         """The known triples between the names that stand in the text, by place of head and tail."""
-        places = self.places(text)
+        return self.between(self.places(text))
+
+    def between(self, places: Mapping[str, Sequence[Span]]) -> list[Triple]:
+        """The same of names of which it is known where they stand, as `places` tells it."""
         triples: list[Triple] = []
         for head, (place, *others) in places.items():
             tails = self._tails.get(head, {})
@@ -114,9 +123,7 @@ class Memory:
     @classmethod
     def of(cls, documents: Iterable[Document], relations: Sequence[str]) -> Memory:
         """That of the triples of these documents."""
-        has = ({triple.key for triple in document.triples} for document in documents)
-        counts = Counter(key for keys in has for key in keys)
-        return cls({key: counts[key] for key in sorted(counts)}, relations)
+        return cls(dict(sorted(count_triples(documents).items())), relations)
 
     @classmethod
     def from_json(cls, text: str, relations: Sequence[str]) -> Memory:
@@ -131,7 +138,7 @@ class Memory:
         """The triples, and how many documents have each."""
         return json.dumps([[*key, n] for key, n in self.counts.items()], ensure_ascii=False)
 
-    @property
+    @functools.cached_property
     def fingerprint(self) -> str:
         """Changes whenever the marks of a text could."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()
@@ -143,8 +150,8 @@ class Memory:
             documents: of any split.
             taught: whether it was made of them; then only those that another one has as well.
         """
-        keys = (key for document in documents for key in {t.key for t in document.triples})
-        return sum(self.counts.get(key, 0) > taught for key in keys)
+        found = count_triples(documents)
+        return sum(n for key, n in found.items() if self.counts.get(key, 0) > taught)
 
     @property
     def width(self) -> int:
@@ -167,7 +174,7 @@ class Memory:
         marked = np.zeros((len(offsets), self.num_marks), bool)
         places = self._index.places(text)
         starts, ends = np.array(offsets, int).reshape(-1, 2).T
-        for triple in self._index.triples(text):
+        for triple in self._index.between(places):
             if triple.key in own and self.counts[triple.key] == 1:
                 continue
             mark = 2 * self._number[triple.relation]

@@ -52,7 +52,8 @@ class FakeDecoder:
     def place(self, params):
         return parallel.replicate(params)
 
-    def __call__(self, params, sources):
+    def __call__(self, params, sources, beside):
+        assert beside is None
         assert self.running.acquire(blocking=False), "two threads at once"
         self.sources += sources
         np.testing.assert_array_equal(parallel.unreplicate(params)["w"], [1, 2])
