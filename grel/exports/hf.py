@@ -14,7 +14,7 @@ import safetensors.numpy
 from flax import traverse_util
 from transformers import BertConfig
 
-from grel.exports.schema import write_schema
+from grel.exports.schema import ExportError, write_schema
 from grel.families.bert import System
 from grel.models import bert
 from grel.pretrained import naming
@@ -26,7 +26,14 @@ def write(folder: Path, system: System, params: Any) -> None:
     Args:
         folder: a new one.
         system: of the run; params: its parameters on the host.
+
+    Raises ExportError where no BertModel computes what the run does.
     """
+    if system.model.relative_buckets:
+        raise ExportError(
+            "the run attends by distances (config.model.relative_buckets), which no BertModel "
+            "does; use --to=stablehlo"
+        )
     flat = traverse_util.flatten_dict(params, sep="/")
     tensors = {
         _prefixed(name): np.ascontiguousarray(array) for name, array in naming.to_theirs(flat)

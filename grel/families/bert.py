@@ -74,7 +74,9 @@ _FIELDS = Fields(
         # Of fresh parameters; narrow models learn faster with 1/sqrt(width).
         "model.init_stddev": 0.02,
         "model.segments": "bert",  # 0 and 1; "unilm" is 4 and 5 of a table of 6
-        "model.layer_norm_eps": 1e-12,  # UniLM has 1e-5
+        "model.layer_norm_eps": 1e-12,  # UniLM and MPNet have 1e-5
+        # Of distances between tokens, by which heads attend too: 32 in MPNet, 0 (none) in BERT.
+        "model.relative_buckets": 0,
         "model.dropout": 0.1,
         "model.attention_dropout": 0.1,
         "model.dtype": "float32",  # of the computation; bfloat16 on accelerators
@@ -115,6 +117,7 @@ _FIELDS = Fields(
         "model.max_positions": (16, math.inf),
         "model.init_stddev": (0.0, 1.0),
         "model.layer_norm_eps": (1e-15, 1e-1),
+        "model.relative_buckets": (0, 256),
         "model.dropout": (0.0, 0.9),
         "model.attention_dropout": (0.0, 0.9),
         "model.source_mask_rate": (0.0, 1.0),
@@ -153,6 +156,11 @@ class System(base.Trained):
             raise ConfigError(
                 f"config.model.hidden_size is {shape['hidden_size']}; it must divide by "
                 f"config.model.num_heads, {shape['num_heads']}"
+            )
+        if fields["model.relative_buckets"] % 4:
+            raise ConfigError(
+                f"config.model.relative_buckets is {fields['model.relative_buckets']}; it must "
+                "divide by 4: MPNet has 32, and 0 is none"
             )
         if fields["model.objective"] == "mlm" and not fields["model.target_mask_rate"]:
             raise ConfigError(
@@ -227,6 +235,7 @@ class System(base.Trained):
             alpha=c.alpha,
             label_smoothing=c.label_smoothing,
             num_marks=memory.num_marks if memory else 0,
+            relative_buckets=c.relative_buckets,
             init_stddev=c.init_stddev,
             **{name: c[name] or value for name, value in bert.SIZES[c.size].items()},
             **SEGMENTS[c.segments],

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from grel.models.dropout import dropout
 
@@ -28,11 +29,13 @@ class Keys(NamedTuple):
     layout four times slower, and a decoder's caches would be turned around at every step.
     Keys and values may have fewer rows than the queries and the mask, a divisor of their number:
     each then serves so many consecutive rows of queries (the beams of an example), unrepeated.
+    A bias, where there is one, is added to the scores; it may have one row for all.
     """
 
     key_BHMK: jax.Array
     value_BHMK: jax.Array
     allow_BQM: jax.Array
+    bias_BHQM: jax.Array | None = None
 
 
 def seq2seq_mask(source_length_B: jax.Array, length_B: jax.Array, length: int) -> jax.Array:
@@ -100,6 +103,28 @@ def twin_mask(
     )
 
 
+def distance_buckets(
+    from_BQ: jax.Array, to_BM: jax.Array, num_buckets: int, furthest: int = 128
+) -> jax.Array:
+    """Buckets of the distances between positions, as MPNet and UniLM v2 attend by them.
+
+    The first half of the buckets is for keys at or before the query, the second for keys behind it.
+    Half of each has one distance a bucket; the others begin at distances that grow by one factor,
+    by which they would come to `furthest`, and the last one has all that are left.
+    Source: T5 (Raffel et al. 2020, section 2.1), UniLM v2 (Bao et al. 2020, section 3.1).
+
+    Returns bucket_BQM, from 0 to `num_buckets` - 1, of `num_buckets` that four divide.
+    """
+    half, exact = num_buckets // 2, num_buckets // 4
+    factor = (furthest / exact) ** (1 / (half - exact))
+    # Not by logarithms on the device, which put powers into one bucket here and another there.
+    first = [*range(1, exact), *(exact * factor**n for n in range(half - exact))]
+    first_T = np.ceil(np.round(first, 6)).astype(np.int32)
+    ahead_BQM = to_BM[:, None, :] - from_BQ[:, :, None]
+    bucket_BQM = jnp.searchsorted(first_T, jnp.abs(ahead_BQM), side="right", method="compare_all")
+    return jnp.where(ahead_BQM > 0, half, 0) + bucket_BQM
+
+
 def attend(
     query_BHQK: jax.Array,
     parts: Sequence[Keys],
@@ -119,7 +144,7 @@ def attend(
             raise ValueError("dropout goes by the rows' numbers: give row_B too")
         drop = functools.partial(dropout, dropout_key, rate=dropout_rate, row_B=row_B)
     if len(parts) == 1 and cudnn_applies(
-        jax.default_backend(), query_BHQK, parts[0].key_BHMK, dropout_rate if drop else 0.0
+        jax.default_backend(), query_BHQK, parts[0], dropout_rate if drop else 0.0
     ):
         (part,) = parts
         query_BQHK, key_BMHK, value_BMHK = (
@@ -138,7 +163,7 @@ def attend(
         [
             jnp.where(
                 part.allow_BQM[:, None],
-                _scores(query_BHQK * scale, part.key_BHMK),
+                _biased(_scores(query_BHQK * scale, part.key_BHMK), part.bias_BHQM),
                 _MASKED,
             )
             for part in parts
@@ -164,6 +189,10 @@ def _scores(query_BHQK: jax.Array, key_BHMK: jax.Array) -> jax.Array:
     return apart(jnp.einsum("BHQK,BHMK->BHQM", query_BHQK, key_BHMK))
 
 
+def _biased(scores_BHQM: jax.Array, bias_BHQM: jax.Array | None) -> jax.Array:
+    return scores_BHQM if bias_BHQM is None else scores_BHQM + bias_BHQM
+
+
 def _mixture(weights_BHQM: jax.Array, value_BHMK: jax.Array) -> jax.Array:
     """Weighted sums of values."""
     weights_BHQM, apart = _together(weights_BHQM, len(value_BHMK))
@@ -184,14 +213,15 @@ def _together(x_BHQX: jax.Array, rows: int) -> tuple[jax.Array, Callable[[jax.Ar
     return x_RGHQX.swapaxes(1, 2).reshape(rows, heads, -1, x_BHQX.shape[-1]), apart
 
 
-def cudnn_applies(platform: str, query: jax.Array, key: jax.Array, dropout_rate: float) -> bool:
+def cudnn_applies(platform: str, query: jax.Array, part: Keys, dropout_rate: float) -> bool:
     """Whether cuDNN's fused attention can stand in: a GPU, half precision, no dropout on weights,
-    head size a multiple of 8 and even lengths; it raises on anything else."""
+    no bias, head size a multiple of 8 and even lengths; it raises on most else."""
     return (
         platform == "gpu"
         and dropout_rate == 0.0
+        and part.bias_BHQM is None
         and query.dtype in (jnp.bfloat16, jnp.float16)
         and query.shape[-1] % 8 == 0
         and query.shape[2] % 2 == 0
-        and key.shape[2] % 2 == 0
+        and part.key_BHMK.shape[2] % 2 == 0
     )

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 
 from grel.data.pipeline import Batch
 from grel.models import losses, pointer, products
-from grel.models.attention import Keys, attend, seq2seq_mask, twin_mask
+from grel.models.attention import Keys, attend, distance_buckets, seq2seq_mask, twin_mask
 from grel.models.cache import KeysAndValues
 from grel.models.dropout import Dropout, apply
 from grel.text import bio
@@ -47,7 +47,7 @@ class Config:
         num_segments, source_segment, target_segment: UniLM checkpoints have a table of 6 and use
             4 and 5; plain BERT has 2 and uses 0 and 1.
         dropout: on embeddings and on what layers add; attention_dropout: on attention weights.
-        layer_norm_eps: 1e-12 for BERT, 1e-5 for UniLM.
+        layer_norm_eps: 1e-12 for BERT, 1e-5 for UniLM and MPNet.
         dtype: of the computation; parameters are always float32.
         init_stddev: of fresh kernels and embeddings.
         half_products: round to bfloat16 what dense layers and the vocabulary's head multiply.
@@ -62,6 +62,8 @@ class Config:
         alpha: weight of the token loss against the label loss.
         label_smoothing: share of a target token's mass that is spread over all tokens.
         num_marks: of a memory (`text.known`), which tokens of the source may have; 0 is none.
+        relative_buckets: of distances between tokens, by which heads attend beside what they see,
+            as MPNet and UniLM v2 do; 0 is none, which BERT has.
     """
 
     vocab_size: int
@@ -91,6 +93,7 @@ class Config:
     alpha: float = 0.1
     label_smoothing: float = 0.0
     num_marks: int = 0
+    relative_buckets: int = 0
 
     def __post_init__(self):
         if self.hidden_size % self.num_heads:
@@ -175,9 +178,9 @@ class Layer(nn.Module):
         inner_BQF = products.gelu(self.ff_in(hidden_BQD))
         return self.ff_norm(hidden_BQD + self.dropout(self.ff_out(inner_BQF), row_B))
 
-    def __call__(self, hidden_BQD, allow_BQQ, row_B):
+    def __call__(self, hidden_BQD, allow_BQQ, bias_BHQQ, row_B):
         own = self.keys_and_values(hidden_BQD)
-        return self.output(hidden_BQD, [Keys(*own, allow_BQQ)], row_B), own
+        return self.output(hidden_BQD, [Keys(*own, allow_BQQ, bias_BHQQ)], row_B), own
 
 
 class Model(nn.Module):
@@ -205,6 +208,12 @@ class Model(nn.Module):
         self.segments = table(c.num_segments)
         if c.num_marks:
             self.marks = table(c.num_marks)
+        if c.relative_buckets:
+            self.distances = nn.Embed(
+                c.relative_buckets,
+                c.num_heads,
+                embedding_init=nn.initializers.truncated_normal(c.init_stddev),
+            )
         self.embedding_norm = LayerNorm(c)
         self.embedding_dropout = Dropout(c.dropout)
         self.transform = _dense(c, c.hidden_size)
@@ -246,6 +255,14 @@ class Model(nn.Module):
         bits = jnp.unpackbits(marks_BQZ.astype(jnp.uint8), axis=-1, count=self.config.num_marks)
         return bits.astype(self.config.dtype) @ self.marks.embedding.astype(self.config.dtype)
 
+    def distance_bias(self, from_BQ: jax.Array, to_BM: jax.Array) -> jax.Array | None:
+        """What heads add to their scores by the distance from query to key, or None: bias_BHQM."""
+        if not self.config.relative_buckets:
+            return None
+        bucket_BQM = distance_buckets(from_BQ, to_BM, self.config.relative_buckets)
+        bias_BHQM = jnp.moveaxis(self.distances(bucket_BQM), -1, 1)
+        return bias_BHQM.astype(self.config.dtype)
+
     def stack(
         self,
         tokens_BQ: jax.Array,
@@ -258,7 +275,7 @@ class Model(nn.Module):
         """Runs the stack over some positions.
 
         Args:
-            tokens_BQ, positions_BQ, segments_BQ: the inputs.
+            tokens_BQ, positions_BQ, segments_BQ: the inputs; positions may have one row for all.
             allow_BQQ: which of these positions may attend to which.
             row_B: numbers of the rows in the global batch, which dropout goes by.
             marks_BQZ: of the memory, where the model has one.
@@ -267,7 +284,8 @@ class Model(nn.Module):
             hidden_BQD, and these positions' (keys_NBHQK, values_NBHQK) to be cached.
         """
         hidden_BQD = self.embed(tokens_BQ, positions_BQ, segments_BQ, row_B, marks_BQZ)
-        return self.layers(hidden_BQD, allow_BQQ, row_B)
+        bias_BHQQ = self.distance_bias(positions_BQ, positions_BQ)
+        return self.layers(hidden_BQD, allow_BQQ, bias_BHQQ, row_B)
 
     def places(
         self, tokens_BS: jax.Array, source_length_B: jax.Array, hidden_BSD: jax.Array
@@ -326,18 +344,17 @@ class Model(nn.Module):
         length = tokens_BL.shape[1]
         place_1L = jnp.arange(length)[None]
         in_source_BL = place_1L < source_length_B[:, None]
-        positions_BL = jnp.broadcast_to(place_1L, tokens_BL.shape)
         segments_BL = jnp.where(in_source_BL, c.source_segment, c.target_segment)
         if not num_twins:
             allow_BLL = seq2seq_mask(source_length_B, length_B, length)
-            return self.stack(tokens_BL, positions_BL, segments_BL, allow_BLL, row_B, marks_BLZ)[0]
+            return self.stack(tokens_BL, place_1L, segments_BL, allow_BLL, row_B, marks_BLZ)[0]
         if marks_BLZ is not None:
             marks_BLZ = jnp.pad(marks_BLZ, ((0, 0), (0, num_twins), (0, 0)))
         # Twins of padding stand anywhere.
         twin_BP = jnp.minimum(source_length_B[:, None] + jnp.arange(num_twins)[None], length - 1)
         return self.stack(
             jnp.pad(tokens_BL, ((0, 0), (0, num_twins)), constant_values=c.mask_id),
-            jnp.concatenate([positions_BL, twin_BP], axis=1),
+            jnp.concatenate([jnp.broadcast_to(place_1L, tokens_BL.shape), twin_BP], axis=1),
             jnp.pad(segments_BL, ((0, 0), (0, num_twins)), constant_values=c.target_segment),
             twin_mask(source_length_B, length_B, length, num_twins),
             row_B,

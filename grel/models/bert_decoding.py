@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 import operator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -47,16 +48,13 @@ def init_decode(
     place_1S = jnp.arange(source_BS.shape[1])[None]
     real_BS = place_1S < source_length_B[:, None]
     allow_BSS = jnp.broadcast_to(real_BS[:, None, :], (*source_BS.shape, source_BS.shape[1]))
-    inputs = (
-        source_BS,
-        jnp.broadcast_to(place_1S, source_BS.shape),
-        jnp.full_like(source_BS, config.source_segment),
-    )
-    hidden_BSD = model(*inputs, marks_BQZ=marks_BSZ, method=Model.embed)
+    segments_BS = jnp.full_like(source_BS, config.source_segment)
+    hidden_BSD = model(source_BS, place_1S, segments_BS, marks_BQZ=marks_BSZ, method=Model.embed)
+    bias_1HSS = model(place_1S, place_1S, method=Model.distance_bias)
 
     @jax.jit  # so that it is traced once and not for each layer
     def run_layer(params: Any, hidden_BSD: jax.Array) -> tuple[jax.Array, KeysAndValues]:
-        return apply(Layer(config), params, hidden_BSD, allow_BSS, None)
+        return apply(Layer(config), params, hidden_BSD, allow_BSS, bias_1HSS, None)
 
     source = []
     for layer_params in params["layers"]:
@@ -110,15 +108,21 @@ def _inputs(config: Config, state: DecodeState, fed_BF: jax.Array) -> _Inputs:
     return _Inputs(tokens_BQ, positions_BQ, jnp.broadcast_to(segments_BQ, tokens_BQ.shape))
 
 
-class _Masks(NamedTuple):
-    """What the Q tokens of a step may attend to: the source, what was written, [MASK] itself."""
+class _Seen(NamedTuple):
+    """What the Q tokens of a step may attend to: the source, what was written, [MASK] itself.
 
-    source_BQS: jax.Array
-    target_BQT: jax.Array
-    mask_BQF: jax.Array
+    Of each part the mask, and the bias by distance, if any.
+    """
+
+    source: tuple[jax.Array, jax.Array | None]
+    target: tuple[jax.Array, jax.Array | None]
+    mask: tuple[jax.Array, jax.Array | None]
 
 
-def _masks(state: DecodeState, num_fed: int, num_queries: int) -> _Masks:
+def _seen(
+    state: DecodeState, positions_BQ: jax.Array, num_fed: int, distance_bias: Callable[..., Any]
+) -> _Seen:
+    num_queries = positions_BQ.shape[1]
     (source_keys, _), (target_keys, _) = state.source[0], state.target[0]
     place_1S = jnp.arange(source_keys.shape[2])[None]
     place_11T = jnp.arange(target_keys.shape[2])[None, None]
@@ -131,11 +135,20 @@ def _masks(state: DecodeState, num_fed: int, num_queries: int) -> _Masks:
     source_length_B = jnp.repeat(state.source_length_B, state.num_beams)
     # The last token that a query sees: itself, or the one that its [MASK] stands behind.
     last_BQ1 = state.step.reshape(-1, 1, 1) + (query_Q1 % num_fed)[None]
-    return _Masks(
-        for_queries((place_1S < source_length_B[:, None])[:, None]),
-        # At step 0 the fed [SEP] sees itself among the source, not a second time here.
-        for_queries((place_11T > 0) & (place_11T <= last_BQ1)),
-        for_queries((query_Q1 == num_fed + place_1F)[None]),
+    return _Seen(
+        (
+            for_queries((place_1S < source_length_B[:, None])[:, None]),
+            distance_bias(positions_BQ, place_1S),
+        ),
+        (
+            # At step 0 the fed [SEP] sees itself among the source, not a second time here.
+            for_queries((place_11T > 0) & (place_11T <= last_BQ1)),
+            distance_bias(positions_BQ, source_length_B[:, None] - 1 + place_11T[0]),
+        ),
+        (
+            for_queries((query_Q1 == num_fed + place_1F)[None]),
+            distance_bias(positions_BQ, positions_BQ[:, -num_fed:]),
+        ),
     )
 
 
@@ -164,8 +177,10 @@ def feed(
     """
     rows, num_fed = tokens_BF.shape
     inputs = _inputs(config, state, tokens_BF)
-    masks = _masks(state, num_fed, inputs.tokens_BQ.shape[1])
-    hidden_BQD = apply(Model(config), params, *inputs, method=Model.embed)
+    model = functools.partial(apply, Model(config), params)
+    hidden_BQD = model(*inputs, method=Model.embed)
+    distance_bias = functools.partial(model, method=Model.distance_bias)
+    seen = _seen(state, inputs.positions_BQ, num_fed, distance_bias)
 
     @jax.jit  # so that it is traced once and not for each layer
     def run_layer(
@@ -179,11 +194,11 @@ def feed(
             cache.filled(key_BHTK, key_BHQK[:, :, :num_fed], state.step),
             cache.filled(value_BHTK, value_BHQK[:, :, :num_fed], state.step),
         )
-        seen = [Keys(*source, masks.source_BQS), Keys(*target, masks.target_BQT)]
+        parts = [Keys(*source, *seen.source), Keys(*target, *seen.target)]
         if config.objective != "causal":
             mask = key_BHQK[:, :, num_fed:], value_BHQK[:, :, num_fed:]
-            seen.append(Keys(*mask, masks.mask_BQF))
-        return layer(hidden_BQD, seen, method=Layer.output), target
+            parts.append(Keys(*mask, *seen.mask))
+        return layer(hidden_BQD, parts, method=Layer.output), target
 
     targets = []
     # Not a scan, which would copy each layer's weights and caches out of those of all layers.
@@ -194,6 +209,6 @@ def feed(
     # The beams of an example share its places.
     examples = len(state.source_length_B)
     last_BPD = hidden_BQD[:, -num_fed:].reshape(examples, -1, config.hidden_size)
-    logits = apply(Model(config), params, last_BPD, state.places, method=Model.heads)
+    logits = model(last_BPD, state.places, method=Model.heads)
     token_logits, bio_logits_BFC = (x.reshape(rows, num_fed, -1) for x in logits)
     return token_logits, bio_logits_BFC, state.replace(target=tuple(targets))

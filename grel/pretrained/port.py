@@ -1,10 +1,11 @@
-"""Ports pretrained encoders - UniLM, BERT, MiniLM - to parameters of our model.
+"""Ports pretrained encoders - UniLM, BERT, MiniLM, MPNet - to parameters of our model.
 
 Published checkpoints agree on tensors and differ in names: with and without `bert.`, gamma or
-weight, one fused projection or three. Names are first made the same, then one table says which
-tensor fills which parameter, and a second which tensors have no part in relation extraction. What
-neither table knows is an error rather than a silent difference, and all is checked before anything
-is compiled. Sources: UniLM v1 (Dong et al. 2019) and its s2s-ft; Hugging Face's BERT.
+weight, one fused projection or three, MPNet's short names for them. Names are first made the same,
+then one table says which tensor fills which parameter, and a second which tensors have no part in
+relation extraction. What neither table knows is an error rather than a silent difference, and all
+is checked before anything is compiled. Sources: UniLM v1 (Dong et al. 2019) and its s2s-ft; Hugging
+Face's BERT and MPNet.
 
 What no checkpoint has starts fresh. The BIO head is a small normal matrix with zero biases, so that
 the three labels begin equally likely. The transform before the token head is drawn as BERT draws
@@ -91,8 +92,7 @@ class TensorReport(Report):
 
 # Rows of BERT's segment table from which UniLM starts its six.
 _UNILM_SEGMENTS = (0, 1, 0, 0, 0, 1)
-_UNILM_LAYER_NORM_EPS = 1e-5
-_BERT_LAYER_NORM_EPS = 1e-12
+_LAYER_NORM_EPS = {"BERT": 1e-12, "UniLM": 1e-5, "MPNet": 1e-5}
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
 
@@ -132,6 +132,8 @@ def load(
     arrays = foreign.read(file)
     try:
         found = _unify(arrays)
+        if naming.DISTANCES in found and not exported:
+            found |= _mpnet(found, config)
         _check_kind(found, config, path.is_dir(), exported)
         shapes = traverse_util.flatten_dict(_shapes(config), sep="/")
         filled, entries = _fill(found, shapes, config)
@@ -191,6 +193,7 @@ def _check_shape(model: Mapping[str, Any], num_relations: int, config: bert.Conf
     theirs["max_positions"] = model["max_positions"]
     theirs["head"] = model.get("head", "vocabulary")
     theirs["memory"] = model.get("memory", False)
+    theirs["relative_buckets"] = model.get("relative_buckets", 0)
     for name, value in theirs.items():
         ours = config.num_marks > 0 if name == "memory" else getattr(config, name)
         if value != ours:
@@ -233,13 +236,14 @@ def _find(path: Path, config: bert.Config, exported: bool) -> Path:
         raise PretrainedError(f"{described}: not a readable JSON file ({error})") from error
     if not isinstance(fields, dict):
         raise PretrainedError(f"{described}: not a JSON object")
-    expected = {theirs: getattr(config, ours) for theirs, ours in naming.CONFIG.items()}
+    ours = naming.CONFIG | naming.MPNET_CONFIG
+    expected = {theirs: getattr(config, name) for theirs, name in ours.items()}
     expected |= naming.CONSTANTS
     if fields.get("type_vocab_size") == len(_UNILM_SEGMENTS) and not exported:
         del expected["layer_norm_eps"]  # s2s-ft writes BERT's there, and UniLM's code has its own
     for name, value in expected.items():
         if fields.get(name, value) != value:
-            advice = f"; set config.model.{naming.CONFIG[name]}" if name in naming.CONFIG else ""
+            advice = f"; set config.model.{ours[name]}" if name in ours else ""
             raise PretrainedError(
                 f"{described}: {name} is {fields[name]!r} and the model has {value!r}{advice}"
             )
@@ -247,6 +251,21 @@ def _find(path: Path, config: bert.Config, exported: bool) -> Path:
         if (path / name).exists():
             return path / name
     raise PretrainedError(f"{path}: holds neither {' nor '.join(_FILES)}")
+
+
+# What MPNet calls BERT's tensors.
+_MPNET_NAMES = (
+    (r"\.attention\.attn\.q\.", ".attention.self.query."),
+    (r"\.attention\.attn\.k\.", ".attention.self.key."),
+    (r"\.attention\.attn\.v\.", ".attention.self.value."),
+    (r"\.attention\.attn\.o\.", ".attention.output.dense."),
+    (r"\.attention\.LayerNorm\.", ".attention.output.LayerNorm."),
+    (r"^lm_head\.dense\.", f"{naming.HEAD}transform.dense."),
+    (r"^lm_head\.layer_norm\.", f"{naming.HEAD}transform.LayerNorm."),
+    (r"^lm_head\.", naming.HEAD),
+)
+# Its positions begin behind two that it keeps for padding.
+_MPNET_PADDING = 2
 
 
 class _Found(NamedTuple):
@@ -268,7 +287,9 @@ def _unify(arrays: dict[str, np.ndarray]) -> dict[str, _Found]:
         found[unified] = tensor
 
     for name, array in arrays.items():
-        unified = name.removeprefix("bert.")
+        unified = name.removeprefix("bert.").removeprefix("mpnet.")
+        for theirs, bert_name in _MPNET_NAMES:
+            unified = re.sub(theirs, bert_name, unified)
         unified = re.sub(r"LayerNorm\.gamma$", "LayerNorm.weight", unified)
         unified = re.sub(r"LayerNorm\.beta$", "LayerNorm.bias", unified)
         # s2s-ft fuses the three projections into one and leaves out the key's bias, which softmax
@@ -294,6 +315,25 @@ def _unify(arrays: dict[str, np.ndarray]) -> dict[str, _Found]:
     return found
 
 
+def _mpnet(found: Mapping[str, _Found], config: bert.Config) -> dict[str, _Found]:
+    """What a model of ours has instead of tensors of MPNet, which knows no segments."""
+    distances = found[naming.DISTANCES]
+    if config.relative_buckets != len(distances.array):
+        raise PretrainedError(
+            f"{distances.name} has {len(distances.array)} rows, as MPNet's: set "
+            f"config.model.relative_buckets={len(distances.array)}"
+        )
+    segments = np.zeros((config.num_segments, config.hidden_size), np.float32)
+    instead = {naming.SEGMENTS: _Found(segments, "", "fresh", "zero: MPNet has none")}
+    if naming.POSITIONS in found:
+        positions = found[naming.POSITIONS]
+        note = f"without the first {_MPNET_PADDING}, which are for padding"
+        instead[naming.POSITIONS] = positions._replace(
+            array=positions.array[_MPNET_PADDING:], note=note
+        )
+    return instead
+
+
 def _check_kind(
     found: dict[str, _Found], config: bert.Config, in_folder: bool, exported: bool
 ) -> None:
@@ -306,18 +346,19 @@ def _check_kind(
         return  # what is missing is named when it is filled in, and so is what does not fit
     segments = found[naming.SEGMENTS]
     num_rows = segments.array.shape[:1]
-    if num_rows == (len(_UNILM_SEGMENTS),):
-        kind, expected = "UniLM", _UNILM_LAYER_NORM_EPS
+    if naming.DISTANCES in found:
+        kind, is_known = "MPNet", in_folder
+    elif num_rows == (len(_UNILM_SEGMENTS),):
+        kind, is_known = "UniLM", exported
         if config.num_segments != len(_UNILM_SEGMENTS):
             raise PretrainedError(
                 f"{segments.name} has 6 rows, as UniLM's: set config.model.segments=unilm"
             )
-        is_known = exported
     elif num_rows == (2,):
-        kind, expected = "BERT", _BERT_LAYER_NORM_EPS
-        is_known = in_folder
+        kind, is_known = "BERT", in_folder
     else:
         return
+    expected = _LAYER_NORM_EPS[kind]
     if not is_known and config.layer_norm_eps != expected:
         raise PretrainedError(
             f"these are weights of {kind}, whose layer norm has the epsilon {expected}: set "

@@ -30,6 +30,8 @@ from grel.records import Span
 from grel.text import linearize
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# Names of the same in MPNet's vocabulary, which holds BERT's as well and uses them for nothing.
+MPNET_SPECIAL = {"<pad>": "[PAD]", "<s>": "[CLS]", "</s>": "[SEP]", "<mask>": "[MASK]"}
 NUM_SEPARATORS = 2
 NUM_UNKNOWN = 8  # different unknown words that a text may have, [UNK] included
 RELATION_FORMS = ("words", "token")
@@ -263,8 +265,11 @@ def _advice(relation: str, other: str) -> str:
 def read_vocabulary(path: str | Path) -> list[str]:
     """Reads a BERT `vocab.txt`: one token a line, the line number (from 0) is the id.
 
-    A byte order mark is dropped. Raises VocabularyError where the file is missing, not UTF-8, has
-    an empty line inside or a token twice, or lacks one of BERT's own.
+    A byte order mark is dropped. MPNet's special tokens get BERT's names, and where it has tokens
+    of these names too, they get MPNet's.
+
+    Raises VocabularyError where the file is missing, not UTF-8, has an empty line inside or a token
+    twice, or lacks one of BERT's own.
     """
     try:
         text = Path(path).read_bytes().decode("utf-8-sig")
@@ -273,6 +278,9 @@ def read_vocabulary(path: str | Path) -> list[str]:
     tokens = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     if "" in tokens:
         raise VocabularyError(f"{path}:{tokens.index('') + 1}: an empty line in the vocabulary")
+    if set(tokens).issuperset(MPNET_SPECIAL):
+        exchanged = MPNET_SPECIAL | {ours: theirs for theirs, ours in MPNET_SPECIAL.items()}
+        tokens = [exchanged.get(token, token) for token in tokens]
     if fault := _fault(tokens):
         raise VocabularyError(f"{path}: the vocabulary {fault}")
     return tokens

@@ -1,5 +1,6 @@
 """Transformers folders: PyTorch gives the same logits, and grel reads back the same parameters."""
 
+import dataclasses
 import importlib.util
 import itertools
 import json
@@ -50,6 +51,14 @@ class Exported:
 @pytest.fixture(scope="module", params=FIELDS)
 def exported(request, tmp_path_factory):
     return Exported(tmp_path_factory.mktemp("hf"), request.param)
+
+
+def test_a_run_that_attends_by_distances_is_refused(exported, tmp_path):
+    model = dataclasses.replace(exported.system.model, relative_buckets=32)
+    system = dataclasses.replace(exported.system, model=model)
+    with pytest.raises(ExportError, match=r"attends by distances .*; use --to=stablehlo"):
+        hf.write(tmp_path, system, exported.params)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_with_a_memory_is_refused(exported):

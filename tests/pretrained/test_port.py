@@ -141,6 +141,73 @@ def test_hidden_states_are_those_of_transformers(tmp_path):
     _assert_equal(again, params)
 
 
+MPNET = dataclasses.replace(BERT, layer_norm_eps=1e-5, relative_buckets=32)
+
+
+def _mpnet(with_head=False):
+    """Tensors of a small MPNet that Transformers made, and what computes with it."""
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    transformers = pytest.importorskip("transformers", reason="transformers is not installed")
+    config = transformers.MPNetConfig(
+        vocab_size=40,
+        hidden_size=12,
+        num_hidden_layers=3,
+        num_attention_heads=3,
+        intermediate_size=20,
+        max_position_embeddings=26,
+        layer_norm_eps=1e-5,
+        initializer_range=0.4,
+    )
+    torch.manual_seed(0)
+    kind = transformers.MPNetForMaskedLM if with_head else transformers.MPNetModel
+    return kind(config).eval(), torch
+
+
+@pytest.mark.parametrize("with_head", [False, True])
+def test_what_mpnet_computes(tmp_path, with_head):
+    model, torch = _mpnet(with_head)
+    model.save_pretrained(tmp_path)
+    # Transformers draws neither of them at random.
+    tensors = safetensors.numpy.load_file(tmp_path / "model.safetensors")
+    rng = np.random.default_rng(0)
+    for name, array in tensors.items():
+        if name.endswith(("bias", "relative_attention_bias.weight")):
+            tensors[name] = rng.normal(0, 0.5, array.shape).astype(np.float32)
+    model.load_state_dict({k: torch.tensor(v) for k, v in tensors.items()}, strict=False)
+    _save(tmp_path, tensors)
+    params, report = port.load(tmp_path, MPNET, VOCABULARY, KEY)
+    source = [*SOURCE[:-1], *range(10, 25), SOURCE[-1]]  # over more than the near distances
+    with torch.no_grad():
+        output = model(torch.tensor([source]))
+    length = np.array([len(source)])
+    given = {"params": params}, np.array([source]), length, length
+    if with_head:
+        logits, _ = bert.Model(MPNET).apply(*given)
+        np.testing.assert_allclose(logits, output.logits.numpy(), atol=1e-4)
+    else:
+        hidden = bert.Model(MPNET).apply(*given, method=bert.Model.packed)
+        np.testing.assert_allclose(hidden, output.last_hidden_state.numpy(), atol=1e-4)
+    notes = {e.parameter: (e.status, e.note) for e in report.entries}
+    assert notes["segments/embedding"] == ("fresh", "zero: MPNet has none")
+    assert not params["segments"]["embedding"].any()
+    assert notes["positions/embedding"] == ("loaded", "without the first 2, which are for padding")
+    # Without its folder nothing says what the epsilon is.
+    alone = tmp_path / "model.safetensors"
+    _assert_equal(port.load(alone, MPNET, VOCABULARY, KEY)[0], params)
+    with pytest.raises(PretrainedError, match=r"weights of MPNet.*layer_norm_eps=1e-05"):
+        port.load(alone, dataclasses.replace(MPNET, layer_norm_eps=1e-12), VOCABULARY, KEY)
+
+
+def test_distances_are_those_of_the_weights(tmp_path):
+    tensors = _checkpoint(BERT)
+    with pytest.raises(PretrainedError, match=r"relative_attention_bias\.weight is missing"):
+        _load(tmp_path, tensors, dataclasses.replace(BERT, relative_buckets=32))
+    tensors["encoder.relative_attention_bias.weight"] = np.ones((32, 3), np.float32)
+    for other in (0, 8):
+        with pytest.raises(PretrainedError, match=r"32 rows.*set config\.model\.relative_buck"):
+            _load(tmp_path, tensors, dataclasses.replace(MPNET, relative_buckets=other))
+
+
 def test_the_report_tells_of_every_tensor_and_parameter(tmp_path):
     tensors = _checkpoint()
     params, report = _load(tmp_path, tensors)
@@ -419,6 +486,7 @@ def test_a_run_starts_where_another_ended(run):
         ({"max_positions": 80}, "config.model.max_positions=64, and this is 80"),
         ({"head": "pointer", "writable_ids": (3,)}, "config.model.head=vocabulary, and this"),
         ({"num_marks": 4}, "config.model.memory=False, and this is True"),
+        ({"relative_buckets": 32}, "config.model.relative_buckets=0, and this is 32"),
     ],
 )
 def test_a_run_of_another_shape_is_refused_by_its_field(run, change, message):

@@ -32,6 +32,7 @@ def _names(*paths):
         ("paper.py:lstm_copy-jsonl", "LSTM + copy"),
         ("unilm.py:base-nyt24", "Pretrained + copy"),
         ("minilm.py", "Pretrained + copy"),
+        ("mpnet.py", "Pretrained + copy"),
         ("bert.py:nyt24", None),
     ],
 )

@@ -294,6 +294,20 @@ def test_a_vocabulary_file_has_a_token_a_line(tmp_path, end, last):
         assert read_vocabulary(tmp_path / "vocab.txt") == tokens
 
 
+def test_special_tokens_of_mpnet_have_the_names_of_bert(tmp_path):
+    theirs = ["<s>", "<pad>", "</s>", "<unk>", "[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a"]
+    (tmp_path / "vocab.txt").write_text("\n".join([*theirs, "[unused0]", "[unused1]", "<mask>"]))
+    tokens = read_vocabulary(tmp_path / "vocab.txt")
+    wordpiece = Wordpiece(tokens, [], num_unknown=1)
+    w = wordpiece
+    assert (w.cls_id, w.pad_id, w.sep_id, w.unk_id, w.mask_id) == (0, 1, 2, 5, 12)
+    assert tokens[4:9] == ["<pad>", "[UNK]", "<s>", "</s>", "<mask>"], "BERT's have no use there"
+    # A vocabulary that happens to hold some of them is BERT's still.
+    tokens = [*SPECIAL, "<s>", "</s>"]
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens))
+    assert read_vocabulary(tmp_path / "vocab.txt") == tokens
+
+
 @pytest.mark.parametrize(
     ("data", "message"),
     [
