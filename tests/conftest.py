@@ -37,13 +37,13 @@ def pytest_configure(config):
 
 # Those that take longest begin first, so that none is at work alone in the end.
 _LONGEST = [
-    *(
-        "training/test_trainer.py",
-        "test_main.py",
-        "models/test_bert_decoding.py",
-        "decoding/test_beam.py",
-    ),
-    *("training/test_steps.py", "decoding/test_greedy.py", "test_fields.py"),
+    "training/test_trainer.py",
+    "test_main.py",
+    "models/test_bert_decoding.py",
+    "decoding/test_beam.py",
+    "training/test_steps.py",
+    "decoding/test_greedy.py",
+    "test_fields.py",
 ]
 
 
