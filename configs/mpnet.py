@@ -22,6 +22,7 @@ def get_config(corpus="jsonl"):
     config.model.init_from = "weights/mpnet"
     config.model.relative_buckets = 32
     config.model.layer_norm_eps = 1e-5
+    config.model.label_smoothing = 0.1
     config.train.learning_rate = 1e-4
     config.train.num_epochs = 6.0
     if corpus in ("nyt24", "nyt29"):

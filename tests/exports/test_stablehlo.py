@@ -86,6 +86,7 @@ def test_what_is_extracted_is_what_predict_extracts(name, runner, tmp_path):
             "tokenizer.relation_as": relation_as,
             "model.head": head,
             "model.objective": objective,
+            "model.relative_buckets": 8 if head == "pointer" else 0,
             "model.init_stddev": 0.5,
             "decoding.max_target": 19,
             **{f"decoding.{field}": value for field, value in decoding.items()},
