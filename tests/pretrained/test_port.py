@@ -38,6 +38,15 @@ UNILM = bert.Config(
 BERT = dataclasses.replace(
     UNILM, num_segments=2, source_segment=0, target_segment=1, layer_norm_eps=1e-12
 )
+# That of BERT in a configuration of Transformers.
+THEIR_SHAPE = {
+    "vocab_size": 40,
+    "hidden_size": 12,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 3,
+    "intermediate_size": 20,
+    "initializer_range": 0.4,
+}
 KEY = jax.random.PRNGKey(0)
 HEAD = unilm.HEAD
 
@@ -111,15 +120,7 @@ def test_logits_are_those_of_plain_bert(tmp_path):
 def test_hidden_states_are_those_of_transformers(tmp_path):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
-    config = transformers.BertConfig(
-        vocab_size=40,
-        hidden_size=12,
-        num_hidden_layers=3,
-        num_attention_heads=3,
-        intermediate_size=20,
-        max_position_embeddings=24,
-        initializer_range=0.4,
-    )
+    config = transformers.BertConfig(**THEIR_SHAPE, max_position_embeddings=24)
     torch.manual_seed(0)
     model = transformers.BertModel(config).eval()
     model.save_pretrained(tmp_path)
@@ -149,14 +150,7 @@ def _mpnet(with_head=False):
     torch = pytest.importorskip("torch", reason="PyTorch is not installed")
     transformers = pytest.importorskip("transformers", reason="transformers is not installed")
     config = transformers.MPNetConfig(
-        vocab_size=40,
-        hidden_size=12,
-        num_hidden_layers=3,
-        num_attention_heads=3,
-        intermediate_size=20,
-        max_position_embeddings=26,
-        layer_norm_eps=1e-5,
-        initializer_range=0.4,
+        **THEIR_SHAPE, max_position_embeddings=26, layer_norm_eps=1e-5
     )
     torch.manual_seed(0)
     kind = transformers.MPNetForMaskedLM if with_head else transformers.MPNetModel
