@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from grel.errors import path_argument, program, run_command
-from grel.files.textio import replacing
+from grel.files.writing import replacing
 from grel.runs import layout
 from grel.runs import record as run_record
 from grel.runs.evaluations import Evaluation, WorkdirError, all_evaluations, setting

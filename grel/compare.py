@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from grel.errors import path_argument, program, run_command
-from grel.files.textio import replacing
+from grel.files.writing import replacing
 from grel.runs.evaluations import read_evaluation, told_apart
 from grel.scoring.contrast import DIFFERENCES, Contrast, contrast
 from grel.scoring.protocols import PROTOCOLS

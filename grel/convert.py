@@ -24,7 +24,10 @@ from grel.corpora.outputs import OUTPUTS, Output
 from grel.corpora.recognition import Format
 from grel.corpora.writers.shapes import Loss
 from grel.errors import path_argument, program, run_command
-from grel.files.textio import Fault, RecordError, decode, numbered_lines, quote, refuse_overwriting
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import decode
+from grel.files.reading import numbered_lines
+from grel.files.writing import refuse_overwriting
 from grel.names import even_blanks
 from grel.records import Document
 

@@ -31,7 +31,7 @@ from grel.extraction.extractor import Extractor
 from grel.extraction.shards import Shard
 from grel.families.base import Fitted
 from grel.families.registry import FAMILIES
-from grel.files.textio import INPUT_FORMATS
+from grel.files.reading import INPUT_FORMATS
 from grel.runs import layout
 from grel.runs.checkpoint import Checkpoints
 

@@ -22,7 +22,7 @@ from absl import flags
 from grel import recipes
 from grel.errors import EMPTY_PATH, MissingLibraryError, UsageError, UserError
 from grel.extraction.extractor import Extractor
-from grel.files.textio import INPUT_FORMATS
+from grel.files.reading import INPUT_FORMATS
 
 if TYPE_CHECKING:
     from grel.extraction import pool

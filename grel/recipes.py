@@ -25,7 +25,7 @@ from grel import config as config_lib
 from grel.errors import ConfigError, UsageError, refuse_addresses, refuse_remote, run_command
 from grel.families.registry import FAMILIES
 from grel.fields import leaves
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from grel.runs import record
 
 _FIELD = re.compile(r"--?(?:no)?config\.([^=]+).*", re.DOTALL)

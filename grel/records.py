@@ -22,18 +22,10 @@ from pathlib import Path
 from typing import Any
 
 from grel.drawing import Edge, Span, drawing
-from grel.files.textio import (
-    MAX_LINE_BYTES,
-    Fault,
-    Item,
-    RecordError,
-    json_lines,
-    member,
-    parse_members,
-    parse_object,
-    quote,
-    replacing,
-)
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import MAX_LINE_BYTES, member, parse_members, parse_object
+from grel.files.reading import Item, json_lines
+from grel.files.writing import replacing
 from grel.names import canonical, locate, spelled_unlike, spells
 
 OnError = Callable[[RecordError], None]

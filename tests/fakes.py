@@ -6,7 +6,7 @@ import numpy as np
 
 from grel.extraction.reading import Extraction
 from grel.families.writer import Tally
-from grel.files.textio import MAX_LINE_BYTES
+from grel.files.parsing import MAX_LINE_BYTES
 from grel.records import Triple
 
 LIVES, BORN = "/people/person/place_lived", "/people/person/place_of_birth"

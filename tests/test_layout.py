@@ -16,7 +16,9 @@ pods.aborts
 pods.watch
 devices.kinds devices.hlo devices.pages
 devices.topologies
-files.textio files.locks
+files.faults files.locks
+files.parsing files.writing
+files.reading
 files.folders files.journal
 drawing
 names

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grel.files.textio import MAX_LINE_BYTES, RecordError
+from grel.files.faults import RecordError
+from grel.files.parsing import MAX_LINE_BYTES
 from grel.names import locate
 from grel.records import (
     Document,

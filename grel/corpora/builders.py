@@ -35,8 +35,8 @@ from grel.corpora.corpus_builder import (
 from grel.corpora.drafts import OnNote
 from grel.corpora.synthetic import SPLITS
 from grel.errors import refuse_remote
+from grel.files.faults import RecordError
 from grel.files.locks import locked_folder
-from grel.files.textio import RecordError
 from grel.records import Document, OnError
 
 _LOG = logging.getLogger(__name__)

@@ -21,7 +21,7 @@ import tensorflow_datasets as tfds
 from grel.corpora import card, formats
 from grel.corpora.drafts import Note, OnNote
 from grel.errors import UserError
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from grel.records import Document, OnError, Span, Triple
 from grel.scoring import corpus
 

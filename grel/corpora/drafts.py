@@ -16,7 +16,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol, TypedDict, Unpack
 
-from grel.files.textio import Item, quote
+from grel.files.faults import quote
+from grel.files.reading import Item
 from grel.names import locate, spelled_unlike, spells
 from grel.records import Document, OnError, Span, Triple, read_documents
 

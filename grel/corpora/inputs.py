@@ -17,7 +17,7 @@ from grel.corpora.drafts import Note, Options
 from grel.corpora.formats import FORMATS
 from grel.corpora.recognition import Head, described
 from grel.errors import UsageError, UserError
-from grel.files.textio import RecordError, quote
+from grel.files.faults import RecordError, quote
 from grel.records import Document
 
 AUTO = "auto"

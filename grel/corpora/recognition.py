@@ -17,7 +17,9 @@ from pathlib import Path
 from typing import Any
 
 from grel.corpora.drafts import Reader
-from grel.files.textio import Fault, RecordError, guarded, json_items, opened, parse_json, quote
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import parse_json
+from grel.files.reading import guarded, json_items, opened
 
 _HEAD_BYTES = 1 << 16
 _NUM_RECORDS = 20

@@ -21,7 +21,7 @@ from grel.extraction import tuning
 from grel.extraction.texts import TextExtractor
 from grel.families.writer import Tally
 from grel.files.folders import replacing_folder
-from grel.files.textio import replacing
+from grel.files.writing import replacing
 from grel.records import Document
 from grel.runs import layout
 from grel.runs.checkpoint import CheckpointError

@@ -20,7 +20,8 @@ from grel.extraction.reading import Extraction
 from grel.extraction.shards import Shard
 from grel.extraction.texts import TextExtractor
 from grel.families.writer import Tally
-from grel.files.textio import Item, replacing
+from grel.files.reading import Item
+from grel.files.writing import replacing
 from grel.records import Document
 
 

@@ -7,8 +7,8 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from grel.files.faults import RecordError
 from grel.files.locks import locked_folder
-from grel.files.textio import RecordError
 
 
 @contextlib.contextmanager

@@ -17,7 +17,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from grel.files.textio import Fault, RecordError, member, parse_members, parse_object, quote
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import member, parse_members, parse_object
 
 
 def partial_of(target: Path) -> Path:

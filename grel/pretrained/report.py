@@ -5,7 +5,7 @@ from __future__ import annotations
 import abc
 from pathlib import Path
 
-from grel.files.textio import replacing
+from grel.files.writing import replacing
 from grel.runs import layout
 
 

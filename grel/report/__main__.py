@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grel.errors import path_argument, program, run_command
-from grel.files.textio import replacing
+from grel.files.writing import replacing
 from grel.report.build import build
 from grel.report.runs import read_run
 from grel.runs.evaluations import read_evaluation, told_apart

@@ -24,7 +24,9 @@ import orbax.checkpoint as ocp
 
 from grel import parallel
 from grel.errors import UserError
-from grel.files.textio import Fault, parse_object, replacing
+from grel.files.faults import Fault
+from grel.files.parsing import parse_object
+from grel.files.writing import replacing
 from grel.runs import digests, layout
 
 _LOG = logging.getLogger(__name__)

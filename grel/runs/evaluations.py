@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from grel.errors import UserError
-from grel.files.textio import Fault, RecordError, expect, member, parse_object, quote
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import expect, member, parse_object
 from grel.records import Document, read_jsonl
 from grel.runs import layout
 from grel.scoring import breakdown

@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from grel import __version__
-from grel.files.textio import Fault, RecordError, expect, member, parse_object, replacing
+from grel.files.faults import Fault, RecordError
+from grel.files.parsing import expect, member, parse_object
+from grel.files.writing import replacing
 from grel.runs import layout
 from grel.scoring.corpus import CorpusStatistics
 

@@ -10,7 +10,7 @@ import dataclasses
 import math
 
 from grel.errors import UsageError
-from grel.files.textio import MAX_LINE_BYTES
+from grel.files.parsing import MAX_LINE_BYTES
 
 
 class Refused(Exception):

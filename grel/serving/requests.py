@@ -7,7 +7,8 @@ from typing import Any
 
 from grel import config as config_lib
 from grel.errors import ConfigError
-from grel.files.textio import Fault, expect, parse_json, parse_members, quote
+from grel.files.faults import Fault, quote
+from grel.files.parsing import expect, parse_json, parse_members
 from grel.records import Document
 from grel.serving.limits import Limits, Refused
 from grel.serving.model import Kind, Model

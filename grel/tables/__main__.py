@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from grel.errors import UsageError, path_argument, program, run_command
-from grel.files.textio import replacing
+from grel.files.writing import replacing
 from grel.scoring.protocols import PROTOCOLS
 from grel.tables import details, paper
 from grel.tables.render import Table, to_csv, to_json, to_markdown

@@ -16,7 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from grel.files.textio import MAX_LINE_BYTES, Opened, RecordError, guarded, opened, quote
+from grel.files.faults import RecordError, quote
+from grel.files.parsing import MAX_LINE_BYTES
+from grel.files.reading import Opened, guarded, opened
 from grel.names import canonical
 
 _CHUNK = 1 << 16

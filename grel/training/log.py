@@ -19,7 +19,9 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
-from grel.files.textio import Fault, RecordError, parse_object, replacing
+from grel.files.faults import Fault, RecordError
+from grel.files.parsing import parse_object
+from grel.files.writing import replacing
 from grel.runs import layout
 from grel.scoring.protocols import Counts
 

@@ -20,7 +20,7 @@ import ml_collections
 from grel.extraction.opening import read_config
 from grel.fields import leaves
 from grel.files import locks
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from grel.runs import layout
 from grel.runs import record as run_record
 from grel.runs.checkpoint import CheckpointError, Checkpoints

@@ -12,7 +12,7 @@ from grel.corpora import builders, formats, synthetic
 from grel.corpora.builders import CorpusError, load, prepare
 from grel.corpora.corpus_builder import Part
 from grel.corpora.drafts import NoteKind
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from grel.records import Document, Triple
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"

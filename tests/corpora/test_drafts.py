@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from grel.corpora.drafts import Draft, Note, NoteKind, Words, read_drafts
-from grel.files.textio import Fault, Item
+from grel.files.faults import Fault
+from grel.files.reading import Item
 from grel.records import Triple
 
 TEXT = "Ann likes Ann Moore , not Time"

@@ -8,7 +8,8 @@ import pytest
 
 from grel.corpora.drafts import Note, NoteKind
 from grel.corpora.formats import READERS
-from grel.files.textio import MAX_LINE_BYTES, RecordError, quote
+from grel.files.faults import RecordError, quote
+from grel.files.parsing import MAX_LINE_BYTES
 from grel.records import Document, Triple
 from tests.corpora.samples import FILES, MEMBERS, POINTER, SAME, TEXT, TOKENS, TRIPLES, TUP, told
 

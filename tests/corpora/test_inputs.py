@@ -10,7 +10,7 @@ from grel.corpora.drafts import Note, NoteKind
 from grel.corpora.formats import FORMATS
 from grel.corpora.recognition import Head
 from grel.errors import UsageError
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from tests.corpora.samples import FILES, OWN_IDS, SAME, TEXT, told, write
 
 CASREL = SAME["casrel"]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from grel.corpora import inputs
 from grel.corpora.outputs import OUTPUTS
 from grel.corpora.writers.shapes import Loss
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from grel.records import Document, Triple
 from tests.corpora.writers.samples import CHARACTERS, documents, told
 

@@ -14,7 +14,7 @@ import pytest
 
 from grel.extraction.chunks import Summary
 from grel.extraction.predict import predict
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from tests.fakes import FakeExtractor
 
 pytest.importorskip("ray", reason="Ray is an extra: pip install 'ray[data]'")

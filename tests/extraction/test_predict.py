@@ -17,10 +17,11 @@ from grel.extraction.chunks import Summary
 from grel.extraction.predict import predict
 from grel.extraction.shards import Shard
 from grel.families.writer import Tally
-from grel.files.textio import MAX_LINE_BYTES, RecordError
+from grel.files.faults import RecordError
+from grel.files.parsing import MAX_LINE_BYTES
 from grel.records import read_jsonl
 from tests.fakes import LIVES, FakeExtractor
-from tests.files.test_textio import JSON_VALUES
+from tests.files.test_parsing import JSON_VALUES
 
 ROOT = Path(__file__).parents[2]
 ENCODABLE = st.characters(exclude_categories=["Cs"])

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
+from grel.files.faults import RecordError
 from grel.files.folders import replacing_folder
-from grel.files.textio import RecordError
 
 _KILLED = """
 import os, pathlib, signal, sys

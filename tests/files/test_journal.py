@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from grel.files.faults import RecordError
 from grel.files.journal import resumable
-from grel.files.textio import RecordError
 
 OPTIONS = {"min_score": 0.5, "shard": (0, 2)}
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from grel.report.trace import read_traces
 from tests.report import sample
 

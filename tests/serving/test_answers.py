@@ -5,7 +5,7 @@ import json
 from grel import records
 from grel.extraction.reading import Extraction
 from grel.families.writer import Tally
-from grel.files.textio import Item
+from grel.files.reading import Item
 from grel.records import Document, Triple
 from grel.serving.answers import answer
 from grel.serving.model import Found

@@ -10,7 +10,7 @@ from grel.serving.limits import Limits, Refused
 from grel.serving.model import Kind
 from grel.serving.requests import FIELDS, Question, parse
 from tests.fakes import BORN, LIVES
-from tests.files.test_textio import JSON_VALUES
+from tests.files.test_parsing import JSON_VALUES
 from tests.serving.served import FakeModel
 
 LIMITS = Limits(texts=3, characters=20)

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from grel.text.vectors import read_vectors
 
 ROWS = {"the": [0.5, -1.0, 2.0], "Jos\u00e9": [1e-3, 3.0, 4.0], "of": [7.0, 8.0, 9.0]}

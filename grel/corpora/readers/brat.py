@@ -18,7 +18,9 @@ from urllib.parse import unquote
 
 from grel.corpora.drafts import Draft, Entity, NoteKind, Options, Remark, read_drafts, stem_of
 from grel.corpora.readers.shapes import finite, graph, link, scattered_entity
-from grel.files.textio import Fault, Item, RecordError, decode, numbered_lines, quote, whole
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import decode
+from grel.files.reading import Item, numbered_lines, whole
 from grel.names import even_blanks
 from grel.records import Document, Triple
 

@@ -10,7 +10,9 @@ from typing import Unpack
 
 from grel.corpora.drafts import Draft, Options, Words, read_drafts
 from grel.corpora.readers.shapes import graph, link, word_entity
-from grel.files.textio import Fault, Item, RecordError, decode, json_lines, quote
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import decode
+from grel.files.reading import Item, json_lines
 from grel.records import Document, Triple
 
 CORP_LINE = r"\d+\t[^\t\n]+\t\d+\t[^\t\n]+\t[^\t\n]+\t[^\t\n]+(\t[^\t\n]*){3}"

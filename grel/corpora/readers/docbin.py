@@ -17,7 +17,9 @@ from typing import Any, Unpack
 from grel.corpora.drafts import Draft, Entity, Options, read_drafts
 from grel.corpora.readers.shapes import graph, link, members_of, text_entity
 from grel.errors import MissingLibraryError
-from grel.files.textio import MAX_FILE_BYTES, Fault, Item, RecordError, expect, quote, whole
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import expect
+from grel.files.reading import MAX_FILE_BYTES, Item, whole
 from grel.records import Document, Triple
 
 # Custom attributes of a document, as `doc.user_data` has them.

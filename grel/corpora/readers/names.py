@@ -7,7 +7,8 @@ from typing import Any
 
 from grel.corpora.drafts import Draft, Entity, Remark
 from grel.corpora.readers.shapes import optional_text, own_id, triple_member, triple_of_names
-from grel.files.textio import Fault, expect, member, parse_members, quote
+from grel.files.faults import Fault, quote
+from grel.files.parsing import expect, member, parse_members
 from grel.records import Span, Triple, parse_record, span_member
 
 _VALUE = "@value"

@@ -18,7 +18,8 @@ from grel.corpora.readers.shapes import (
     text_entity,
     triple_member,
 )
-from grel.files.textio import Fault, expect, member, parse_members, quote
+from grel.files.faults import Fault, quote
+from grel.files.parsing import expect, member, parse_members
 from grel.records import Triple, span_member
 
 

@@ -19,19 +19,9 @@ from grel.corpora.readers.shapes import (
     text_entity,
     word_entity,
 )
-from grel.files.textio import (
-    MAX_FILE_BYTES,
-    Fault,
-    Item,
-    RecordError,
-    expect,
-    json_items,
-    member,
-    parse_json,
-    parse_members,
-    parse_object,
-    whole,
-)
+from grel.files.faults import Fault, RecordError
+from grel.files.parsing import expect, member, parse_json, parse_members, parse_object
+from grel.files.reading import MAX_FILE_BYTES, Item, json_items, whole
 from grel.records import Document
 
 

@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Unpack
 
 from grel.corpora.drafts import Draft, Options, Remark, Words, read_drafts
-from grel.files.textio import Fault, Item, RecordError, decode, numbered_lines, quote
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import decode
+from grel.files.reading import Item, numbered_lines
 from grel.records import Document, Span, Triple
 
 SUFFIXES = (".sent", ".tup", ".pointer")

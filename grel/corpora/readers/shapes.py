@@ -13,15 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, TypeVar, Unpack
 
 from grel.corpora.drafts import Draft, Entity, Options, Reader, Remark, Words, read_drafts
-from grel.files.textio import (
-    Fault,
-    Item,
-    expect,
-    json_items,
-    member,
-    parse_object,
-    quote,
-)
+from grel.files.faults import Fault, quote
+from grel.files.parsing import expect, member, parse_object
+from grel.files.reading import Item, json_items
 from grel.records import Document, Span, Triple
 
 K = TypeVar("K", bound=Hashable)

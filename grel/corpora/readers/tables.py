@@ -16,15 +16,9 @@ from typing import Unpack
 
 from grel.corpora.drafts import Draft, Entity, Options
 from grel.corpora.readers.shapes import finite, read_rows
-from grel.files.textio import (
-    MAX_LINE_BYTES,
-    Fault,
-    Item,
-    RecordError,
-    guarded,
-    opened,
-    quote,
-)
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import MAX_LINE_BYTES
+from grel.files.reading import Item, guarded, opened
 from grel.records import Document, Span, Triple
 
 COLUMNS: dict[str, tuple[str, ...]] = {

@@ -16,7 +16,8 @@ from grel.corpora.readers.shapes import (
     triple_of_names,
     word_entity,
 )
-from grel.files.textio import Fault, expect, member, parse_members
+from grel.files.faults import Fault
+from grel.files.parsing import expect, member, parse_members
 from grel.records import Span, Triple
 
 

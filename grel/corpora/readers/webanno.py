@@ -18,7 +18,9 @@ from typing import NamedTuple, Unpack
 
 from grel.corpora.drafts import Draft, NoteKind, Options, Remark, read_drafts, stem_of
 from grel.corpora.readers.shapes import UnitOffsets, graph, link, scattered_entity, text_entity
-from grel.files.textio import Fault, Item, RecordError, decode, quote, whole
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import decode
+from grel.files.reading import Item, whole
 from grel.records import Document, Span, Triple
 
 MARK = "#FORMAT=WebAnno TSV 3"

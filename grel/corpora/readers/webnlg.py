@@ -13,15 +13,9 @@ from typing import Any, NamedTuple, Unpack
 from xml.parsers import expat
 
 from grel.corpora.drafts import Draft, NoteKind, Options, Remark, read_drafts
-from grel.files.textio import (
-    MAX_LINE_BYTES,
-    Fault,
-    Item,
-    RecordError,
-    guarded,
-    opened,
-    quote,
-)
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import MAX_LINE_BYTES
+from grel.files.reading import Item, guarded, opened
 from grel.records import Document, Triple
 
 _CHUNK = 1 << 16

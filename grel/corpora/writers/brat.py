@@ -12,8 +12,8 @@ from pathlib import Path
 
 from grel.corpora.readers.brat import ANNOTATIONS, SCORE, TEXT, encoded, name_of
 from grel.corpora.writers.shapes import Link, Mark, OnLoss, blaming, marked
+from grel.files.faults import Fault, RecordError, quote
 from grel.files.folders import replacing_folder
-from grel.files.textio import Fault, RecordError, quote
 from grel.records import Document, Span
 
 _LINE = re.compile(r"[^\r\n]+")

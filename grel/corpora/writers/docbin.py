@@ -15,7 +15,8 @@ from typing import Any
 
 from grel.corpora.readers.docbin import ID, REL, TRIPLES, library
 from grel.corpora.writers.shapes import Marked, OnLoss, blaming, marked
-from grel.files.textio import Fault, replacing
+from grel.files.faults import Fault
+from grel.files.writing import replacing
 from grel.records import Document, fields
 
 _WORD = re.compile(r"\w+|\s|[^\w\s]")

@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 from grel.corpora.drafts import Entity
-from grel.files.textio import Fault, RecordError, member, parse_members, quote, replacing
+from grel.files.faults import Fault, RecordError, quote
+from grel.files.parsing import member, parse_members
+from grel.files.writing import replacing
 from grel.names import locate
 from grel.records import Document, Span, span_member
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from grel.corpora.writers.shapes import Loss, OnLoss, blaming, file_writer, marked
-from grel.files.textio import replacing
+from grel.files.writing import replacing
 from grel.records import Document
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from grel.corpora import inputs
 from grel.corpora.drafts import Note, NoteKind
 from grel.corpora.readers import brat
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from tests.corpora.samples import BRAT, TEXT, TRIPLES, told
 
 SCATTERED = "North and South America"

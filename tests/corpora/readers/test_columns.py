@@ -5,7 +5,7 @@ import re
 import pytest
 
 from grel.corpora.formats import READERS
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from tests.corpora.samples import CORP, MULTIHEAD, TEXT
 
 

@@ -8,7 +8,7 @@ import pytest
 from grel import convert
 from grel.corpora import inputs
 from grel.corpora.readers import docbin
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from tests.corpora.samples import TEXT, TOKENS, TRIPLES
 
 HAS_SPACY = importlib.util.find_spec("spacy") is not None

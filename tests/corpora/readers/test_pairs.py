@@ -7,7 +7,7 @@ import pytest
 
 from grel.corpora.drafts import NoteKind
 from grel.corpora.formats import READERS
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from tests.corpora.samples import FEWREL, MEMBERS, ROWS, TEXT, TOKENS, TRIPLES
 
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from grel.corpora.drafts import Draft, Entity, Words
 from grel.corpora.readers import shapes
-from grel.files.textio import Fault, Item, RecordError
+from grel.files.faults import Fault, RecordError
+from grel.files.reading import Item
 from grel.records import Triple
 
 

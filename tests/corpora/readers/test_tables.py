@@ -6,7 +6,7 @@ import pytest
 
 from grel.corpora import inputs
 from grel.corpora.readers import tables
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from grel.records import Triple
 from tests.corpora.samples import TABLE
 

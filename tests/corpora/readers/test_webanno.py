@@ -6,7 +6,7 @@ import pytest
 
 from grel.corpora.drafts import Note, NoteKind
 from grel.corpora.readers import webanno
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from tests.corpora.samples import WEBANNO
 
 HEADER = "#FORMAT=WebAnno TSV 3.2\n#T_SP=webanno.custom.Span|value\n"

@@ -6,7 +6,7 @@ import pytest
 
 from grel.corpora.drafts import NoteKind
 from grel.corpora.readers import webnlg
-from grel.files.textio import RecordError
+from grel.files.faults import RecordError
 from tests.corpora.samples import TEXT, WEBNLG
 
 DOCTYPES = [

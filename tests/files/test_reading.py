@@ -1,4 +1,4 @@
-"""Strict lines and JSON, and files that are written whole or not at all."""
+"""Lines and items of files, however they are compressed and laid out."""
 
 import bz2
 import codecs
@@ -6,37 +6,16 @@ import gzip
 import io
 import json
 import lzma
-import os
 import sys
 
 import pytest
-from hypothesis import example, given
+from hypothesis import given
 from hypothesis import strategies as st
 
-from grel.files.textio import (
-    MAX_LINE_BYTES,
-    Fault,
-    Item,
-    RecordError,
-    json_items,
-    json_lines,
-    member,
-    numbered_lines,
-    parse_object,
-    quote,
-    replacing,
-    text_or_json,
-)
-
-JSON_VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(10**15), 10**15)
-    | st.floats(allow_nan=False, allow_infinity=False)
-    | st.text(st.characters(exclude_categories=["Cs"])),
-    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text("ab[]{},\n"), inner),
-    max_leaves=8,
-)
+from grel.files.faults import Fault, RecordError
+from grel.files.parsing import MAX_LINE_BYTES, parse_object
+from grel.files.reading import Item, json_items, json_lines, numbered_lines, text_or_json
+from tests.files.test_parsing import JSON_VALUES
 
 
 @pytest.fixture
@@ -243,119 +222,3 @@ def test_items_of_a_list_are_not_judged(written):
     faulty = [b'{"a":1,"a":NaN}', b'{"\\ud800": 1}', b'"\t"', b"9" * 5000]
     items = json_items(written(b"[" + b",".join(faulty) + b"]"))
     assert [item.data for item in items] == faulty
-
-
-@given(st.dictionaries(st.text(st.characters(exclude_categories=["Cs"])), JSON_VALUES))
-def test_what_json_allows_is_parsed_as_json_does(value):
-    for ascii_only in (False, True):
-        assert parse_object(json.dumps(value, ensure_ascii=ascii_only).encode()) == value
-
-
-@pytest.mark.parametrize(
-    ("data", "reason"),
-    [
-        (b"", "blank"),
-        (b" \t", "blank"),
-        (b"[1]", "must be an object, not [1]"),
-        (b"null", "must be an object, not None"),
-        (b"{", "not JSON: Expecting property name enclosed in double quotes at column 2; it ends"),
-        (
-            b'{"a": 1',
-            "Expecting ',' delimiter at column 8; it ends too early: here a record is one line",
-        ),
-        (b'{"a": nil}', "not JSON: Expecting value at column 7"),
-        (b"{} {}", "not JSON: Extra data at column 4"),
-        (b'{"a": "\t"}', "not JSON"),
-        (b'{"a": "\xe9"}', "not UTF-8: byte 0xe9 at byte 8"),
-        (b'{"a": "\xed\xa0\x80"}', "not UTF-8"),
-        (b'{"a": 1, "b": {"c": 1, "d": 2, "c": 3}}', "key 'c' stands more than once"),
-        (b'{"a": NaN}', "NaN is no number"),
-        (b'{"a": -Infinity}', "-Infinity is no number"),
-        (b'{"a": "\\ud83d"}', "surrogate"),
-        (b'{"a": "\\uDFFF"}', "surrogate"),
-        (b'{"\\uDE00\\uD83D": 1}', "surrogate"),
-        (b'{"a": ' + b"[" * 200_000 + b"]" * 200_000 + b"}", "nested too deeply"),
-        (b'{"a": ' + b"9" * 5_000 + b"}", "an integer of 5000 digits"),
-        (b'{"a": "' + b"x" * MAX_LINE_BYTES + b'"}', f"longer than {MAX_LINE_BYTES:,} bytes"),
-    ],
-)
-def test_faults_of_json(data, reason):
-    with pytest.raises(Fault) as info:
-        parse_object(data)
-    assert reason in str(info.value)
-
-
-def test_a_line_may_have_the_full_length():
-    data = b'{"a":"' + b"x" * (MAX_LINE_BYTES - 8) + b'"}'
-    assert len(parse_object(data)["a"]) == MAX_LINE_BYTES - 8
-
-
-@given(JSON_VALUES)
-@example("x" * 10_000)
-@example([[["x" * 100] * 9] * 9, {"y" * 100: "z" * 100}])
-def test_quotes_are_short_and_on_one_line(value):
-    assert len(quote(value)) <= 120
-    assert quote(value).isprintable()
-
-
-def test_a_file_appears_only_when_it_is_complete(tmp_path):
-    path = tmp_path / "out"
-    path.write_bytes(b"old")
-
-    def fail_halfway():
-        with replacing(path) as file:
-            file.write(b"new")
-            file.flush()
-            assert path.read_bytes() == b"old"
-            raise KeyError
-
-    with pytest.raises(KeyError):
-        fail_halfway()
-    assert path.read_bytes() == b"old"
-    with replacing(path) as file:
-        file.write(b"new")
-    assert path.read_bytes() == b"new"
-    assert os.listdir(tmp_path) == ["out"]
-
-
-def test_a_link_stays_a_link(tmp_path):
-    (tmp_path / "link").symlink_to(tmp_path / "real")
-    with replacing(tmp_path / "link") as file:
-        file.write(b"x")
-    assert (tmp_path / "link").is_symlink()
-    assert (tmp_path / "real").read_bytes() == b"x"
-
-
-def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
-    with replacing(pipe) as file:
-        file.write(b"x")
-    assert pipe.is_fifo()
-    assert os.read(reader, 9) == b"x"
-    os.close(reader)
-
-
-@pytest.mark.parametrize("name", ["missing/out", "."])
-def test_what_cannot_be_written_is_an_error_with_its_path(tmp_path, name):
-    with pytest.raises(RecordError, match="cannot write") as info, replacing(tmp_path / name):
-        pass
-    assert str(info.value).startswith(f"{tmp_path / name}: ")
-
-
-@pytest.mark.parametrize(
-    ("record", "hint"),
-    [
-        ({}, ""),
-        ({"a": [], "b": [1]}, "; there are ['a', 'b']"),
-        ({"a": [], "b": [{"c": 1}]}, "; there are ['a', 'b']"),
-        ({"b": {"x": 1}}, "; there are ['b']"),
-        ({"a": 1, "b": [{"x": 1}, {}]}, "; 'b' is a list of records with it: let the file be that"),
-    ],
-)
-def test_a_field_that_is_missing_is_told_with_what_is_there(record, hint):
-    with pytest.raises(Fault) as info:
-        member(record, "x", int)
-    assert str(info.value).startswith(f"field 'x' is missing{hint}")
-    assert hint or str(info.value).endswith("missing")

@@ -1,9 +1,7 @@
-"""Text files that nobody vouches for: lines and JSON read strictly, files written whole or not.
+"""Text files that nobody vouches for: their lines and the records that they hold, unparsed.
 
-What Python's own readers forgive (duplicate keys, NaN, half of a surrogate pair, a line without
-end) is a mistake in a data file, so here it is an error that says where. What is no mistake is
-read: a file compressed with gzip, whatever its name, and JSON however it is laid out. Nothing in
-this module knows what a record means.
+A file compressed with gzip is read, whatever its name, and JSON however it is laid out. A line
+without end, or a file that is no text in UTF-8, is an error that says where.
 """
 
 from __future__ import annotations
@@ -14,30 +12,25 @@ import gzip
 import io
 import itertools
 import json
-import math
-import os
 import re
-import reprlib
-import stat
 import sys
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any, BinaryIO, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
-from grel.errors import UserError
+from grel.files.faults import RecordError
+from grel.files.parsing import MAX_LINE_BYTES, not_json, not_utf8
 
-MAX_LINE_BYTES = 1 << 24
+T = TypeVar("T")
 MAX_FILE_BYTES = 1 << 28
 INPUT_FORMATS = ("auto", "jsonl", "text")
 
-T = TypeVar("T")
 Opened = io.BufferedReader | gzip.GzipFile
 OpenFn = Callable[[], io.BufferedReader]
 
 _LONGEST_READ = MAX_LINE_BYTES + len(b"\r\n")
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 _NO_SPACE = re.compile(r"[^ \t\r\n]")
 # What files begin with that are not text in UTF-8, and what would make them so.
 _FOREIGN = {
@@ -58,19 +51,6 @@ _LIKE_JSON = re.compile(rb'\s*([{\[]|".*"\s*\Z)')
 _UNFINISHED = re.compile(rb"[{\[,:]\s*\Z")
 # Lines at the start of a file that are looked at, if they are blank, to see what it holds.
 _HEAD_LINES = 100
-_MAX_DIGITS = 64
-
-
-class Fault(ValueError):
-    """What is wrong with a record, told by code that does not know where the record stands."""
-
-
-class RecordError(UserError):
-    """One faulty record: says which file, which line (from 1) and what is wrong with it."""
-
-    def __init__(self, path: str | Path, line: int | None, reason: str):
-        self.path, self.line, self.reason = str(path), line, reason
-        super().__init__(f"{path}: {reason}" if line is None else f"{path}:{line}: {reason}")
 
 
 class Item(NamedTuple, Generic[T]):
@@ -275,9 +255,9 @@ def _split(path: str | Path, data: bytes, *, is_list: bool) -> Iterator[Item[byt
             raise json.JSONDecodeError("Expecting ',' or the end of the list", text, cursor)
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise RecordError(path, line, _not_utf8(error)) from None
+        raise RecordError(path, line, not_utf8(error)) from None
     except json.JSONDecodeError as error:
-        raise RecordError(path, error.lineno, _not_json(error)) from None
+        raise RecordError(path, error.lineno, not_json(error)) from None
     except RecursionError:
         raise RecordError(path, None, f"item {number + 1} is nested too deeply") from None
 
@@ -285,200 +265,3 @@ def _split(path: str | Path, data: bytes, *, is_list: bool) -> Iterator[Item[byt
 def _skip_space(text: str, position: int) -> int:
     found = _NO_SPACE.search(text, position)
     return found.start() if found else len(text)
-
-
-def parse_object(data: bytes) -> dict[str, Any]:
-    """The one JSON object in `data`; raises Fault, also for a line that is too long or blank."""
-    return expect(parse_json(data), dict, "the record")
-
-
-def parse_json(data: bytes, max_bytes: int = MAX_LINE_BYTES) -> Any:
-    """The one JSON value in `data`; raises Fault, also for a line that is too long or blank."""
-    if not data.strip():
-        raise Fault("blank line")
-    text = decode(data, max_bytes)
-    try:
-        value = _STRICT.decode(text)
-        # Half of a surrogate pair can only come from an escape, and could never be written again.
-        if _SURROGATE_ESCAPE.search(data):
-            json.dumps(value, ensure_ascii=False).encode()
-    except json.JSONDecodeError as error:
-        is_cut = error.pos >= len(text.rstrip())
-        hint = "; it ends too early: here a record is one line, and whole" if is_cut else ""
-        raise Fault(f"{_not_json(error)}{hint}") from None
-    except UnicodeEncodeError:
-        raise Fault("a string holds half of a surrogate pair") from None
-    except RecursionError:
-        raise Fault("nested too deeply") from None
-    return value
-
-
-def decode(data: bytes, max_bytes: int = MAX_LINE_BYTES) -> str:
-    """UTF-8 to text; raises Fault, also for a line that is too long."""
-    if len(data) > max_bytes:
-        raise Fault(f"longer than {max_bytes:,} bytes")
-    if b"\0" in data:
-        raise Fault("holds a zero byte, as UTF-16 does; save the file as UTF-8")
-    try:
-        return data.decode()
-    except UnicodeDecodeError as error:
-        raise Fault(_not_utf8(error)) from None
-
-
-def _not_utf8(error: UnicodeDecodeError) -> str:
-    return f"not UTF-8: byte 0x{error.object[error.start]:02x} at byte {error.start + 1}"
-
-
-def _not_json(error: json.JSONDecodeError) -> str:
-    return f"not JSON: {error.msg} at column {error.colno}"
-
-
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise Fault(f"key {quote(twice)} stands more than once in an object")
-    return members
-
-
-def _short_integer(digits: str) -> int:
-    if len(digits) > _MAX_DIGITS:
-        raise Fault(f"an integer of {len(digits)} digits")
-    return int(digits)
-
-
-def _finite(digits: str) -> float:
-    number = float(digits)
-    if not math.isfinite(number):
-        raise Fault(f"{quote(digits)} is too large a number")
-    return number
-
-
-def _no_constant(name: str) -> None:
-    raise Fault(f"{name} is no number in JSON")
-
-
-_STRICT = json.JSONDecoder(
-    object_pairs_hook=_unique_keys,
-    parse_int=_short_integer,
-    parse_float=_finite,
-    parse_constant=_no_constant,
-)
-_KINDS = {str: "a string", list: "a list", dict: "an object", int: "an integer"}
-_REPR = reprlib.Repr()
-_REPR.maxstring = 60
-_MAX_QUOTED = 120
-
-
-def quote(value: object) -> str:
-    """A value as it may stand in a message: on one line, of at most `_MAX_QUOTED` characters."""
-    text = _REPR.repr(value)  # which shortens each part, but values in values add up
-    return text if len(text) <= _MAX_QUOTED else f"{text[: _MAX_QUOTED - 3]}..."
-
-
-def expect(value: Any, kind: type, what: str) -> Any:
-    """`value` if it is of `kind`: str, list, dict or int, and a bool is no int; else a Fault."""
-    if type(value) is not kind:
-        raise Fault(f"{what} must be {_KINDS[kind]}, not {quote(value)}")
-    return value
-
-
-def member(record: Mapping[str, Any], name: str, kind: type) -> Any:
-    """What stands under `name` in a JSON object; a Fault where it is missing or of another kind."""
-    if name not in record:
-        raise Fault(f"field {name!r} is missing{_instead(record, name)}")
-    return expect(record[name], kind, f"field {name!r}")
-
-
-def _instead(record: Mapping[str, Any], name: str) -> str:
-    """What a record without that field has, which may be a list of records with it."""
-    for key, value in record.items():
-        if isinstance(value, list) and any(isinstance(v, dict) and name in v for v in value[:1]):
-            return f"; {quote(key)} is a list of records with it: let the file be that list alone"
-    return f"; there are {quote(list(record))}" if record else ""
-
-
-def parse_members(
-    record: Mapping[str, Any], name: str, kind: type, parse: Callable[[Any], T]
-) -> list[T]:
-    """What `parse` makes of each value of the list under `name`; Faults say of which it was."""
-    parsed = []
-    for index, value in enumerate(member(record, name, list)):
-        try:
-            parsed.append(parse(expect(value, kind, "it")))
-        except Fault as fault:
-            raise Fault(f"{name}[{index}]: {fault}") from None
-    return parsed
-
-
-@contextlib.contextmanager
-def replacing(path: str | Path, *, through_links: bool = True) -> Iterator[BinaryIO]:
-    """A file to write that takes the place of `path` once the block has ended without an error.
-
-    `-` is standard output. A link stays one, and its file is replaced; without `through_links`,
-    for folders that may be a stranger's, the link itself is. Raises RecordError where the file
-    can't be written.
-    """
-    target = Path(path)
-    try:
-        if str(path) == "-":
-            yield sys.stdout.buffer
-            sys.stdout.buffer.flush()
-        elif through_links and target.exists() and not target.is_file():
-            # A pipe or a device: putting a file in the place of /dev/null would break the machine.
-            with target.open("wb") as file:
-                yield file
-        else:
-            if through_links:
-                target = target.resolve()
-            partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-            try:
-                partial.unlink(missing_ok=True)  # of a killed process, or a link
-                with partial.open("xb") as file:
-                    yield file
-                    file.flush()
-                    os.fsync(file.fileno())
-                partial.replace(target)
-            finally:
-                partial.unlink(missing_ok=True)
-    except BrokenPipeError:
-        raise  # the reader has seen enough, which is no error of the output
-    except OSError as error:
-        raise RecordError(path, None, f"cannot write: {error.strerror or error}") from None
-
-
-def refuse_overwriting(sources: Iterable[str | Path], targets: Iterable[str | Path]) -> None:
-    """Raises RecordError where a file to write is one to read, by whatever name, or two are one.
-
-    `-` is standard input among the sources, and standard output among the targets.
-    """
-    taken = [("input", path, _stat(path, sys.stdin)) for path in sources]
-    for target in targets:
-        found = _stat(target, sys.stdout)
-        for use, path, other in taken:
-            if _is_one_file(path, other, target, found):
-                raise RecordError(target, None, f"is the {use} {path} as well; name another file")
-        taken.append(("output", target, found))
-
-
-def _stat(path: str | Path, stream: IO | None) -> os.stat_result | None:
-    with contextlib.suppress(OSError):
-        if str(path) != "-":
-            return os.stat(path)
-        if stream is not None:
-            return os.fstat(stream.fileno())
-    return None
-
-
-def _is_one_file(
-    path: str | Path,
-    stat_of_path: os.stat_result | None,
-    other: str | Path,
-    stat_of_other: os.stat_result | None,
-) -> bool:
-    """Whether both lead to one file, or will; pipes, terminals and devices are no files."""
-    if stat_of_path and stat_of_other:
-        is_file = stat.S_ISREG(stat_of_path.st_mode)
-        return is_file and os.path.samestat(stat_of_path, stat_of_other)
-    return "-" not in (str(path), str(other)) and Path(path).resolve() == Path(other).resolve()
