@@ -27,9 +27,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=0)
     a = parser.parse_args()
     system, params, _ = opening.load(a.workdir, "best")
-    placed = system.writer().place(params)
+    writer = system.writer()
+    placed = writer.place(params)
     texts = [document.text for document in read_jsonl(a.jsonl)][: a.num_examples]
-    sources = [encoding.ids for encoding in system.wordpiece.encode_batch(texts)]
+    encodings = writer.encode(texts)
+    given = [encoding.ids for encoding in encodings], writer.beside(encodings)
     print(vars(a))
     found = None
     for batch in a.batch:
@@ -38,7 +40,7 @@ def main() -> None:
             config = system.config.copy_and_resolve_references()
             config.decoding.update(draft=draft, batch_size=batch)
             decoder = dataclasses.replace(system, config=config).decoder()
-            written = decoder(placed, sources)
+            written = decoder(placed, *given)
             num_tokens = sum(len(one.ids) + one.ended for one in written)
             outputs = [(one.ids.tolist(), one.labels.tolist()) for one in written]
             found = found or outputs
@@ -48,7 +50,7 @@ def main() -> None:
                 f"row-steps a token; {others} of {len(outputs)} outputs are others",
                 flush=True,
             )
-            alternatives[f"draft {draft}"] = functools.partial(decoder, placed, sources)
+            alternatives[f"draft {draft}"] = functools.partial(decoder, placed, *given)
         if a.rounds:
             print(report(in_turn(alternatives, a.rounds), f"draft {a.draft[0]}"), flush=True)
 
