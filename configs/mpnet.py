@@ -6,7 +6,7 @@
 
 The argument is the corpus: `:nyt24`, `:nyt24-reduced`, `:nyt29`, `:nyt29-reduced`, `:webnlg`, or
 `:jsonl`, your own, which it is without one. MPNet attends by the distances between tokens beside
-their positions. It is four times MiniLM's width and depth together; RESULTS.md says what for.
+their positions, and is twice as wide and twice as deep as MiniLM; RESULTS.md says what for.
 """
 
 from grel import config as config_lib

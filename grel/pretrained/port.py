@@ -132,7 +132,7 @@ def load(
     arrays = foreign.read(file)
     try:
         found = _unify(arrays)
-        if naming.DISTANCES in found and not exported:
+        if naming.DISTANCES in found:
             found |= _mpnet(found, config)
         _check_kind(found, config, path.is_dir(), exported)
         shapes = traverse_util.flatten_dict(_shapes(config), sep="/")
