@@ -14,9 +14,8 @@ from typing import Any, NamedTuple, Protocol
 from grel import records
 from grel.extraction.reading import REMARKS, Extraction, as_record, without_places
 from grel.families.writer import Tally
-from grel.files import parsing
 from grel.files.faults import Fault, RecordError
-from grel.files.parsing import member
+from grel.files.parsing import decode, expect, member, parse_json
 from grel.files.reading import Item
 from grel.records import Document, OnError
 
@@ -102,9 +101,9 @@ class Source(NamedTuple):
             raise Fault(TOO_LONG)
         id = f"{self.prefix}{item.number or item.line}"
         if self.format != "jsonl":
-            return Document(id, parsing.decode(item.data))
+            return Document(id, decode(item.data))
         try:
-            return _document(parsing.parse_json(item.data), id)
+            return _document(parse_json(item.data), id)
         except Fault as fault:
             hint = "; if the file is lines of text, say --input_format=text"
             raise Fault(f"{fault}{hint if self.is_guess else ''}") from None
@@ -114,7 +113,7 @@ def _document(record: Any, default_id: str) -> Document:
     """The document of a record, or of a string that is its text; raises Fault."""
     if isinstance(record, str):
         return Document(default_id, record)
-    record = parsing.expect(record, dict, "the record")
+    record = expect(record, dict, "the record")
     id = record.setdefault("id", default_id)
     other = records.other_fields(record)
     return Document(

@@ -31,9 +31,8 @@ import ray.exceptions
 from grel import records
 from grel.errors import UserError
 from grel.extraction.chunks import CHUNK, Extracts, Source, Summary, chunked, extract
-from grel.files import reading
 from grel.files.faults import RecordError
-from grel.files.reading import Item, OpenFn
+from grel.files.reading import Input, Item, OpenFn, text_or_json
 
 # Name and password, which stand before the bucket, and options.
 _ABOUT_SERVICE = re.compile(r"(?<=://)[^/@]*@|\?.*", re.DOTALL)
@@ -129,8 +128,8 @@ def run(
         inputs: files, or folders, of which all files are read whose names begin with no `.` or `_`.
         output: a folder; it must be empty, or not there.
         num_actors: how many extractors there are; what each has is in `devices`.
-        input_format: in `reading.INPUT_FORMATS`, or "parquet"; "auto" takes for that what ends in
-            `.parquet`.
+        input_format: in `files.reading.INPUT_FORMATS`, or "parquet"; "auto" takes for that what
+            ends in `.parquet`.
         output_format: "jsonl" or "parquet".
         chunk_size: most documents extracted together.
 
@@ -239,7 +238,7 @@ def _read(files: pa.Table, input_format: str, chunk_size: int) -> Iterator[pa.Ta
             for chunk in chunked(_until_error(raw.items, errors), chunk_size):
                 yield _row(file, raw, chunk)
         for error in errors:
-            yield _row(file, reading.Input(iter(()), "jsonl", False), [], error)
+            yield _row(file, Input(iter(()), "jsonl", False), [], error)
 
 
 @contextlib.contextmanager
@@ -263,11 +262,11 @@ def _path(file: dict[str, str]) -> str:
 
 
 def _text(path: str, open_fn: OpenFn, format: str) -> contextlib.AbstractContextManager:
-    return reading.text_or_json(path, format, open_fn=open_fn)
+    return text_or_json(path, format, open_fn=open_fn)
 
 
 @contextlib.contextmanager
-def _parquet(path: str, system: Any, target: str) -> Iterator[reading.Input]:
+def _parquet(path: str, system: Any, target: str) -> Iterator[Input]:
     """The rows of a file as records of JSON, numbered from 1; a field that is null is missing."""
     try:
         with system.open_input_file(target) as opened:
@@ -279,7 +278,7 @@ def _parquet(path: str, system: Any, target: str) -> Iterator[reading.Input]:
                 for batch in table.iter_batches(CHUNK, row_groups=[group])
                 for row in batch.to_pylist()
             )
-            yield reading.Input(_items(path, rows), "jsonl", False)
+            yield Input(_items(path, rows), "jsonl", False)
     except (pa.ArrowException, OSError) as error:
         raise RecordError(path, None, f"cannot read: {error}") from None
 
@@ -302,7 +301,7 @@ def _as_text(value: object) -> str:
 
 def _row(
     file: dict[str, str],
-    raw: reading.Input,
+    raw: Input,
     chunk: Sequence[Item],
     error: RecordError | None = None,
 ) -> pa.Table:

@@ -34,10 +34,11 @@ from grel.extraction.chunks import (
 )
 from grel.extraction.shards import Shard
 from grel.families.writer import Tally
-from grel.files import journal, reading, writing
+from grel.files import journal
 from grel.files.faults import Fault, RecordError
 from grel.files.parsing import member
-from grel.files.reading import Item
+from grel.files.reading import Input, Item, text_or_json
+from grel.files.writing import refuse_overwriting, replacing
 from grel.records import OnError
 
 _WHOLE = Shard()
@@ -97,7 +98,7 @@ def predict(
         options["records"] = num_records
         first, num_records = shard.share(num_records)
     with contextlib.ExitStack() as stack:
-        raw = stack.enter_context(reading.text_or_json(source, input_format))
+        raw = stack.enter_context(text_or_json(source, input_format))
         options["input_format"] = raw.format
         out = stack.enter_context(_outputs(targets, options))
         if out.finished:
@@ -123,7 +124,7 @@ def predict(
 def _refuse_overwriting(source: str, targets: Sequence[str]) -> None:
     files = [Path(target) for target in targets if target != "-"]
     beside = [*map(journal.partial_of, files), *map(journal.progress_of, files[:1])]
-    writing.refuse_overwriting([source], [*targets, *map(str, beside)])
+    refuse_overwriting([source], [*targets, *map(str, beside)])
 
 
 def _count(source: str, input_format: str, on_error: OnError | None) -> int | None:
@@ -134,7 +135,7 @@ def _count(source: str, input_format: str, on_error: OnError | None) -> int | No
     if source == "-" or not Path(source).is_file():
         return None
     count = 0
-    with reading.text_or_json(source, input_format) as raw:
+    with text_or_json(source, input_format) as raw:
         for item in raw.items:
             count += 1
             if on_error is None and len(item.data) > MAX_RECORD_BYTES:
@@ -159,7 +160,7 @@ class _Reader:
         first: records to pass over; length: how many to read, None for all.
     """
 
-    def __init__(self, path: str, raw: reading.Input, first: int, length: int | None):
+    def __init__(self, path: str, raw: Input, first: int, length: int | None):
         self.source = Source(path, raw.format, raw.is_guess)
         behind = None if length is None else first + length
         self._items = itertools.islice(raw.items, first, behind)
@@ -235,4 +236,4 @@ def _outputs(
             yield opened
     else:
         with contextlib.ExitStack() as files:
-            yield _Streams([files.enter_context(writing.replacing(target)) for target in targets])
+            yield _Streams([files.enter_context(replacing(target)) for target in targets])

@@ -132,7 +132,7 @@ def load(
     arrays = foreign.read(file)
     try:
         found = _unify(arrays)
-        if naming.DISTANCES in found:
+        if naming.DISTANCES in found and naming.SEGMENTS not in found:
             found |= _mpnet(found, config)
         _check_kind(found, config, path.is_dir(), exported)
         shapes = traverse_util.flatten_dict(_shapes(config), sep="/")
@@ -317,12 +317,6 @@ def _unify(arrays: dict[str, np.ndarray]) -> dict[str, _Found]:
 
 def _mpnet(found: Mapping[str, _Found], config: bert.Config) -> dict[str, _Found]:
     """What a model of ours has instead of tensors of MPNet, which knows no segments."""
-    distances = found[naming.DISTANCES]
-    if config.relative_buckets != len(distances.array):
-        raise PretrainedError(
-            f"{distances.name} has {len(distances.array)} rows, as MPNet's: set "
-            f"config.model.relative_buckets={len(distances.array)}"
-        )
     segments = np.zeros((config.num_segments, config.hidden_size), np.float32)
     instead = {naming.SEGMENTS: _Found(segments, "", "fresh", "zero: MPNet has none")}
     if naming.POSITIONS in found:
@@ -337,9 +331,10 @@ def _mpnet(found: Mapping[str, _Found], config: bert.Config) -> dict[str, _Found
 def _check_kind(
     found: dict[str, _Found], config: bert.Config, in_folder: bool, exported: bool
 ) -> None:
-    """Refuses weights for a model that runs unlike their own; UniLM's are known by their segments.
+    """Refuses weights for a model that runs unlike their own.
 
-    The epsilon of the layer norm is in no file of weights: UniLM's code has one, BERT's another.
+    UniLM's are known by their segments, MPNet's by what they have of distances. The epsilon of the
+    layer norm is in no file of weights: the code of UniLM and MPNet has one, BERT's another.
     A folder says BERT's, and one that grel has written says what it is.
     """
     if naming.SEGMENTS not in found:
@@ -348,6 +343,12 @@ def _check_kind(
     num_rows = segments.array.shape[:1]
     if naming.DISTANCES in found:
         kind, is_known = "MPNet", in_folder
+        distances = found[naming.DISTANCES]
+        if config.relative_buckets != len(distances.array):
+            raise PretrainedError(
+                f"{distances.name} has {len(distances.array)} rows, as MPNet's: set "
+                f"config.model.relative_buckets={len(distances.array)}"
+            )
     elif num_rows == (len(_UNILM_SEGMENTS),):
         kind, is_known = "UniLM", exported
         if config.num_segments != len(_UNILM_SEGMENTS):

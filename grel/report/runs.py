@@ -12,9 +12,9 @@ import math
 from pathlib import Path
 
 from grel.errors import UserError
-from grel.files import reading
 from grel.files.faults import Fault
 from grel.files.parsing import member, parse_object
+from grel.files.reading import json_lines
 from grel.report.trace import Trace, read_traces
 from grel.runs import layout
 from grel.runs.evaluations import Evaluation
@@ -74,7 +74,7 @@ def _read_curves(path: Path, notes: list[str]) -> Curves:
     # A run that was resumed tells some steps twice; the later line is about what was kept.
     values: dict[str, dict[str, dict[int, float]]] = {}
     num_faulty = 0
-    for item in reading.json_lines(path):
+    for item in json_lines(path):
         try:
             record = parse_object(item.data)
             split, step = member(record, "split", str), member(record, "step", int)

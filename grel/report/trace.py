@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from grel.files import reading
 from grel.files.faults import Fault, RecordError, quote
 from grel.files.parsing import expect, member, parse_members, parse_object
+from grel.files.reading import json_lines
 
 LABELS = ("B", "I", "O")
 
@@ -86,7 +86,7 @@ class Trace:
 def read_traces(path: str | Path) -> Iterator[Trace]:
     """The traces of a file, one JSON object a line; raises RecordError at the first faulty one."""
     ids: set[str] = set()
-    for item in reading.json_lines(path):
+    for item in json_lines(path):
         try:
             trace = parse_trace(parse_object(item.data))
             if trace.id in ids:

@@ -200,6 +200,12 @@ def test_distances_are_those_of_the_weights(tmp_path):
     for other in (0, 8):
         with pytest.raises(PretrainedError, match=r"32 rows.*set config\.model\.relative_buck"):
             _load(tmp_path, tensors, dataclasses.replace(MPNET, relative_buckets=other))
+    # Weights that have segments beside are not MPNet's, and nothing of theirs is left out.
+    params, _ = _load(tmp_path, tensors, MPNET)
+    for table in ("segments", "positions"):
+        theirs = {"segments": "token_type", "positions": "position"}[table]
+        expected = tensors[f"bert.embeddings.{theirs}_embeddings.weight"]
+        np.testing.assert_array_equal(params[table]["embedding"], expected)
 
 
 def test_the_report_tells_of_every_tensor_and_parameter(tmp_path):
