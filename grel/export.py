@@ -66,8 +66,8 @@ def _export(checkpoint: str, decoding: Mapping[str, Any], buckets: list[int] | N
     if _TO.value == "stablehlo":
         extractor = Extractor(system, params, **decoding)
         if _TUNED.value:
-            end_bias, min_score = tuning.read(about["tuned"], extractor)
-            extractor = extractor.balanced(end_bias, min_score)
+            balance = tuning.read(about["tuned"], extractor)
+            extractor, min_score = extractor.balanced(*balance), balance.min_score
         exported = schema.exportable(extractor.system)
     # Whoever named the parent may have meant a link.
     with replacing_folder(output.parent.resolve() / output.name) as folder:

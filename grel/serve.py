@@ -84,8 +84,9 @@ def _model(checkpoint: str, decoding: Mapping[str, Any]) -> tuple[Model, int]:
     system, params, about = opening.load(_WORKDIR.value, checkpoint)
     extractor, min_score = Extractor(system, params, **decoding), _MIN_SCORE.value
     if _TUNED.value:
-        end_bias, min_score = tuning.read(about["tuned"], extractor)
-        extractor = extractor.balanced(end_bias, 0.0)
+        balance = tuning.read(about["tuned"], extractor)
+        extractor = extractor.balanced(*balance._replace(min_score=0.0))
+        min_score = balance.min_score
     name = Path(_WORKDIR.value).resolve().name
     model = Model(extractor, name, min_score)
     config = extractor.system.config

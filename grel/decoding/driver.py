@@ -321,6 +321,11 @@ class Decoder:
         self.row_steps = 0
 
     @property
+    def relations(self) -> Collection[str] | None:
+        """Those it writes; None is all."""
+        return self._relations
+
+    @property
     def buckets(self) -> tuple[int, ...]:
         """Padded lengths of sources with their frame, ascending."""
         return self._options.buckets

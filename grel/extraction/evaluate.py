@@ -127,7 +127,7 @@ def shown(found: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
     facts = {"split": found["split"], "copy": setting(found, "decoding.copy")}
     balances: list[dict[str, Any]] = [{}]
     if "tuned" in found:
-        names = ("end_bias", "min_score")
+        names = tuning.Balance._fields
         balances.append({"tuned": True, **{name: found["tuned"][name] for name in names}})
     for balance, scores in zip(balances, (found, found.get("tuned", {})), strict=False):
         unseen = scores.get("unseen", {}).get("f1")

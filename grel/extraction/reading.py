@@ -46,35 +46,45 @@ def read_document(
     *,
     min_score: float = 0.0,
     num_unknown: int = 0,
+    known: Sequence[Triple] = (),
 ) -> Extraction:
     """The document with the triples that its parts say, each once, and what went wrong.
 
-    Of triples with the same names and relation, from one window or several, one stays: the more
-    likely one of different windows (which share the sentences they overlap in), the first one of
-    the same window. All places of its names in the whole text go with it. Triples with a score
-    below `min_score` are dropped and counted; one without a score passes 0 alone. `num_unknown` is
-    told of the whole text.
+    Of triples with the same names and relation, from one window or several, the `likeliest` stays
+    (windows share the sentences they overlap in). All places of its names in the whole text go with
+    it. Triples with a score below `min_score` are dropped and counted; one without a score passes 0
+    alone. `num_unknown` is told of the whole text, and `known` triples of it are written beside
+    those of its parts.
     """
-    best: dict[tuple[str, str, str], Triple] = {}
+    written: list[Triple] = []
     tally = Tally()
     for part in parts:
         triples, told = writer.read(document.text, part.encoding, part.output)
         tally += told
-        for triple in triples:
-            key = triple.key
-            if key not in best or _score(triple) > _score(best[key]):
-                best[key] = triple
-    kept = [triple for triple in best.values() if _score(triple) >= min_score]
+        written += triples
+    found = likeliest([*written, *known])
+    kept = [triple for triple in found if _score(triple) >= min_score]
     tally = dataclasses.replace(
         tally,
         unended=int(tally.unended > 0),
         cut=int(tally.cut > 0),
         windowed=int(len(parts) > 1),
-        below_min_score=len(best) - len(kept),
+        below_min_score=len(found) - len(kept),
         unknown_tokens=num_unknown,
+        remembered=len(found) - len({triple.key for triple in written}),
     )
     placed = tuple(with_all_places(document.text, kept))
     return Extraction(dataclasses.replace(document, triples=placed), tally, tuple(parts))
+
+
+def likeliest(triples: Iterable[Triple]) -> list[Triple]:
+    """Of triples with the same names and relation that with the highest score, or the first."""
+    best: dict[tuple[str, str, str], Triple] = {}
+    for triple in triples:
+        key = triple.key
+        if key not in best or _score(triple) > _score(best[key]):
+            best[key] = triple
+    return list(best.values())
 
 
 def at_least(extraction: Extraction, min_score: float) -> Extraction:

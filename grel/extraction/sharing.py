@@ -44,9 +44,15 @@ class SharedExtractor(TextExtractor):
         """That of the extractor of this process."""
         return self._extractor.identity()
 
-    def balanced(self, end_bias: float, min_score: float) -> SharedExtractor:
+    def balanced(
+        self, end_bias: float, min_score: float, known_share: float = 0.0
+    ) -> SharedExtractor:
         """See `TextExtractor.balanced`."""
-        return SharedExtractor(self._extractor.balanced(end_bias, min_score))
+        return SharedExtractor(self._extractor.balanced(end_bias, min_score, known_share))
+
+    def known(self, documents: Sequence[Document]) -> list[Document]:
+        """See `TextExtractor.known`; every process looks all of them up."""
+        return self._extractor.known(documents)
 
     def extractions(self, documents: Sequence[Document]) -> list[Extraction]:
         """Those of this process's part: what they were read from stays where it is."""

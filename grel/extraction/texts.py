@@ -7,6 +7,7 @@ the same commands and the same lines of Python.
 from __future__ import annotations
 
 import abc
+import dataclasses
 from collections.abc import Sequence
 from typing import Any
 
@@ -32,15 +33,23 @@ class TextExtractor(abc.ABC):
         """JSON that is the same for two extractors only if they extract the same."""
 
     @abc.abstractmethod
-    def balanced(self, end_bias: float, min_score: float) -> TextExtractor:
+    def balanced(
+        self, end_bias: float, min_score: float, known_share: float = 0.0
+    ) -> TextExtractor:
         """The same extractor with another balance of precision and recall.
 
         Args:
             end_bias: is added to the logit of the end token; below 0 more is written.
             min_score: triples with a lower `score` are dropped and counted.
+            known_share: known triples are written beside that were right in at least this share of
+                training documents; 0 writes none.
 
         Raises ConfigError where it has no such balance.
         """
+
+    def known(self, documents: Sequence[Document]) -> list[Document]:
+        """The same documents with all triples that `known_share` could add, if there are any."""
+        return [dataclasses.replace(document, triples=()) for document in documents]
 
     def __call__(self, texts: Sequence[str]) -> list[Document]:
         """A document for each text, with ids "0", "1", ...; one of white space has no triples.

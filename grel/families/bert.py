@@ -93,6 +93,9 @@ _FIELDS = Fields(
         "model.label_smoothing": 0.0,  # of target tokens
         # Most tokens that greedy search guesses for the model to verify in one step; 0 is none.
         "decoding.draft": 0,
+        # Write triples of the memory beside the model's that were right in at least this share of
+        # the training sentences with both names; 0 is none.
+        "decoding.known_share": 0.0,
     },
     {
         "data.labelling": tuple(bio.LABELLINGS),
@@ -125,6 +128,7 @@ _FIELDS = Fields(
         "model.alpha": (0.0, 1.0),
         "model.label_smoothing": (0.0, 0.9),
         "decoding.draft": (0, 16),
+        "decoding.known_share": (0.0, 1.0),
     },
 )
 
@@ -176,6 +180,11 @@ class System(base.Trained):
                 f"{fields['model.max_positions']}"
             )
         tokens.check(fields)
+        if fields["decoding.known_share"] and not fields["model.memory"]:
+            raise ConfigError(
+                f"config.decoding.known_share is {fields['decoding.known_share']}, but this model "
+                "has no memory: set it to 0, or train with config.model.memory=True"
+            )
         if fields["decoding.max_target"] + 16 > fields["model.max_positions"]:
             raise ConfigError(
                 f"config.decoding.max_target {fields['decoding.max_target']} leaves no room for a "
@@ -341,6 +350,11 @@ class System(base.Trained):
 
     def writer(self) -> tokens.WordpieceWriter:
         """Greedy or beam search with the copy mechanism, as `config.decoding` says."""
+        if self.config.decoding.known_share and self.memory and self.memory.times is None:
+            raise ConfigError(
+                "config.decoding.known_share: this run's memory is of an earlier version, which "
+                "kept no shares; set it to 0, or train again"
+            )
         return tokens.WordpieceWriter(self.wordpiece, self.decoder(), self.memory)
 
     def decoder(self) -> driver.Decoder:

@@ -7,7 +7,7 @@ of a test split are facts of training, and this is the floor that a trained mode
 
 A name stands where its words do, and words are what white space parts, as corpora come tokenized. A
 triple of a name with itself needs two places. Its `score` is the share of triples like it that were
-right in training: see `fit`.
+right in training: see `known.fit`.
 
 Its checkpoint has one array, the known triples as UTF-8 bytes of JSON, so that the digest of arrays
 covers them.
@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -28,26 +27,7 @@ from grel.families import base, writer
 from grel.families.writer import Tally
 from grel.fields import Fields
 from grel.records import Document, Span, Triple
-from grel.text.known import BETWEEN_BLANKS, Index, Key, count_triples
-
-# In how many training sentences a triple is right, and could be; see `fit`.
-Known = dict[Key, tuple[int, int]]
-
-
-def fit(documents: Sequence[Document]) -> Known:
-    """All triples of the documents, sorted, and what is to be expected of them.
-
-    For each one, in how many documents it is right, of how many that have it or are written it: the
-    share is the probability that it is right where its names stand. A document that has a triple
-    counts for it also where its names are spelled otherwise or stand inside of longer ones.
-    """
-    right = count_triples(documents)
-    index = Index(dict.fromkeys(right, 1.0))
-    times = Counter(right)
-    for document in documents:
-        has = {triple.key for triple in document.triples}
-        times.update({triple.key for triple in index.triples(document.text)} - has)
-    return {key: (right[key], times[key]) for key in sorted(right)}
+from grel.text.known import BETWEEN_BLANKS, Index, Known, fit
 
 
 def to_params(known: Known) -> dict[str, np.ndarray]:

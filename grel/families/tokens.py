@@ -224,6 +224,14 @@ class WordpieceWriter(TokenWriter[wordpiece.Encoding]):
         """The marks of the memory, if there is one."""
         return [encoding.marks for encoding in encodings] if self._memory else None
 
+    def known(self, text: str, least_share: float = 0.0) -> list[Triple]:
+        """Those of the memory, of the relations that are written."""
+        if self._memory is None or self._memory.times is None:
+            return []
+        relations = self._decoder.relations
+        triples = self._memory.triples(text, least_share)
+        return [t for t in triples if relations is None or t.relation in relations]
+
     def read(
         self, text: str, encoding: wordpiece.Encoding, output: Written
     ) -> tuple[list[Triple], Tally]:

@@ -29,6 +29,7 @@ class Tally:
         below_min_score: triples dropped because they were not likely enough.
         unknown_names: entities written with words that the vocabulary lacks.
         unknown_tokens: wordpieces of the texts that the vocabulary lacks.
+        remembered: known triples that the model did not write, and that stand beside its own.
     """
 
     malformed: int = 0
@@ -40,6 +41,7 @@ class Tally:
     below_min_score: int = 0
     unknown_names: int = 0
     unknown_tokens: int = 0
+    remembered: int = 0
 
     def __add__(self, other: Tally) -> Tally:
         # Once a document: `dataclasses.astuple` would cost more than all the rest of reading.
@@ -94,6 +96,15 @@ class Writer(abc.ABC, Generic[EncodingT, OutputT]):
         """How many of the tokens the vocabulary lacks."""
         del encoding
         return 0
+
+    def known(self, text: str, least_share: float = 0.0) -> list[Triple]:
+        """Triples of training whose names stand in a text, each once, if it remembers any.
+
+        Their score is the share of training documents that they were right in, of all that have
+        both names; those with less than `least_share` are left out.
+        """
+        del text, least_share
+        return []
 
     def restricted(self, relations: Sequence[str]) -> Writer:
         """A writer of these relations only; raises ConfigError where there can't be one."""

@@ -1,7 +1,8 @@
 """Known triples, and where a text has the names of both sides.
 
 The triples of a training split are knowledge: a sentence that has both names of one most likely
-says it. The look-up writes what it finds, and a model with a memory is told.
+says it. The look-up writes what it finds. A model with a memory is told, and what it still does not
+write can be written beside.
 """
 
 from __future__ import annotations
@@ -26,9 +27,33 @@ BETWEEN_BLANKS = re.compile(r"\S+")
 LETTERS_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 
 
+# In how many training documents a triple is right, and could be; see `fit`.
+Known = dict[Key, tuple[int, int]]
+
+
 def count_triples(documents: Iterable[Document]) -> Counter[Key]:
     """All triples of documents, and how many documents have each."""
     return Counter(key for d in documents for key in {triple.key for triple in d.triples})
+
+
+def fit(documents: Sequence[Document], word: re.Pattern[str] = BETWEEN_BLANKS) -> Known:
+    """All triples of the documents, sorted, and what is to be expected of them.
+
+    For each one, in how many documents it is right, of how many that have it or are written it: the
+    share is the probability that it is right where its names stand. A document that has a triple
+    counts for it also where its names are spelled otherwise or stand inside of longer ones.
+
+    Args:
+        documents: of a training split.
+        word: what the words of a text are; see `Index`.
+    """
+    right = count_triples(documents)
+    index = Index(dict.fromkeys(right, 1.0), word)
+    times = Counter(right)
+    for document in documents:
+        has = {triple.key for triple in document.triples}
+        times.update({triple.key for triple in index.triples(document.text)} - has)
+    return {key: (right[key], times[key]) for key in sorted(right)}
 
 
 class Index:
@@ -101,7 +126,7 @@ class Index:
 
 
 class Memory:
-    """The triples of training documents, as marks on the tokens of a text.
+    """The triples of training documents, as marks on the tokens of a text and as triples of it.
 
     A mark says of a token that the name it is part of is the head, or the tail, of a known triple
     of a relation whose other name stands in the text as well.
@@ -109,39 +134,76 @@ class Memory:
     Args:
         counts: of each triple, how many documents have it.
         relations: the schema, whose order is that of the marks.
+        times: of each triple, how many documents have it or would be written it; see `fit`. A
+            memory of an earlier version does not know.
 
     Attributes:
         num_marks: two for each relation, its heads' and its tails'.
     """
 
-    def __init__(self, counts: Mapping[Key, int], relations: Sequence[str]):
+    def __init__(
+        self,
+        counts: Mapping[Key, int],
+        relations: Sequence[str],
+        times: Mapping[Key, int] | None = None,
+    ):
         self.counts = dict(counts)
+        self.times = None if times is None else dict(times)
         self.num_marks = 2 * len(relations)
         self._number = {relation: number for number, relation in enumerate(relations)}
-        self._index = Index(dict.fromkeys(self.counts, 1.0), LETTERS_OR_SIGN)
+        shares = {key: n / (times or counts)[key] for key, n in self.counts.items()}
+        self._index = Index(shares, LETTERS_OR_SIGN)
 
     @classmethod
-    def of(cls, documents: Iterable[Document], relations: Sequence[str]) -> Memory:
+    def of(cls, documents: Sequence[Document], relations: Sequence[str]) -> Memory:
         """That of the triples of these documents."""
-        return cls(dict(sorted(count_triples(documents).items())), relations)
+        known = fit(documents, LETTERS_OR_SIGN)
+        counts = {key: right for key, (right, _) in known.items()}
+        return cls(counts, relations, {key: times for key, (_, times) in known.items()})
 
     @classmethod
     def from_json(cls, text: str, relations: Sequence[str]) -> Memory:
         """What `to_json` wrote; raises LookupError, TypeError or ValueError where it did not."""
-        rows = json.loads(text)
-        counts = {(head, relation, tail): int(count) for head, relation, tail, count in rows}
-        if unknown := {relation for _, relation, _ in counts} - set(relations):
+        numbers = {
+            (head, relation, tail): tuple(map(int, counted))
+            for head, relation, tail, *counted in json.loads(text)
+        }
+        if unknown := {relation for _, relation, _ in numbers} - set(relations):
             raise ValueError(f"relations that the schema lacks: {sorted(unknown)}")
-        return cls(counts, relations)
+        if {len(counted) for counted in numbers.values()} not in ({1}, {2}, set()):
+            raise ValueError("triples must have one number each, or two each")
+        if any(not 0 < counted[0] <= counted[-1] for counted in numbers.values()):
+            raise ValueError("a triple is right more often than it stands, or never")
+        counts = {key: counted[0] for key, counted in numbers.items()}
+        times = {key: counted[1] for key, counted in numbers.items() if len(counted) == 2}
+        return cls(counts, relations, times if len(times) == len(counts) else None)
 
     def to_json(self) -> str:
-        """The triples, and how many documents have each."""
-        return json.dumps([[*key, n] for key, n in self.counts.items()], ensure_ascii=False)
+        """The triples, how many documents have each, and of how many that could."""
+        rows = [
+            [*key, n] if self.times is None else [*key, n, self.times[key]]
+            for key, n in self.counts.items()
+        ]
+        return json.dumps(rows, ensure_ascii=False)
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """Changes whenever the marks of a text could."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()
+        rows = [[*key, n] for key, n in self.counts.items()]
+        return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
+
+    def triples(self, text: str, least_share: float = 0.0) -> list[Triple]:
+        """The known triples whose names stand in a text; their score is the share of `fit`.
+
+        Args:
+            text: the text.
+            least_share: triples with a lower score are left out.
+
+        Raises ValueError where the shares are not known.
+        """
+        if self.times is None:
+            raise ValueError("this memory is of an earlier version, which kept no shares")
+        return [t for t in self._index.triples(text) if (t.score or 0.0) >= least_share]
 
     def num_known(self, documents: Iterable[Document], taught: bool = False) -> int:
         """How many triples of documents it has, each once a document.

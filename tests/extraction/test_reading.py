@@ -36,6 +36,25 @@ def test_filtered_afterwards_is_filtered_at_once(windows, min_score):
     assert at_least(_read(windows), min_score) == _read(windows, min_score=min_score)
 
 
+@given(
+    st.lists(st.lists(TRIPLES, max_size=4), max_size=3),
+    st.lists(TRIPLES, max_size=4),
+    st.sampled_from([0.0, 0.2, 0.3, 1.0]),
+)
+def test_known_triples_stand_beside_those_that_were_written(windows, known, min_score):
+    extraction = _read(windows, known=known, min_score=min_score)
+    assert extraction == at_least(_read(windows, known=known), min_score)
+    best = {}
+    for triple in [*(triple for window in windows for triple in window), *known]:
+        score = triple.score or 0.0
+        best[triple.key] = max(score, best.get(triple.key, score))
+    assert {triple.key: triple.score or 0.0 for triple in extraction.document.triples} == {
+        key: score for key, score in best.items() if score >= min_score
+    }
+    written = {triple.key for window in windows for triple in window}
+    assert extraction.tally.remembered == len({triple.key for triple in known} - written)
+
+
 def test_a_record_tells_what_went_wrong_and_may_leave_places_out():
     triple = Triple("Ann", "met", "Bo", (0, 3), (8, 10))
     document = as_record(_read([[triple], [triple]], num_unknown=3))

@@ -8,7 +8,7 @@ from grel import parallel
 from grel.extraction.sharing import SharedExtractor
 from grel.extraction.texts import TextExtractor
 from grel.families.writer import Tally
-from grel.records import Document
+from grel.records import Document, Triple
 from tests.fakes import FakeExtractor
 
 
@@ -52,5 +52,7 @@ def test_three_processes_equal_one(monkeypatch, num_documents):
 def test_options_are_those_of_every_process():
     shared = SharedExtractor(Telling())
     assert shared.relations == ("r",)
-    assert shared.balanced(-1.0, 0.5).identity() == {"balance": (-1.0, 0.5)}
+    assert shared.balanced(-1.0, 0.5, 0.7).identity() == {"balance": (-1.0, 0.5, 0.7)}
+    (document,) = shared.known([Document("1", "Ann", (Triple("Ann", "r", "Ann"),))])
+    assert (document.id, document.triples) == ("1", ())
     assert isinstance(shared.balanced(-1.0, 0.5), SharedExtractor)

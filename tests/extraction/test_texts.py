@@ -18,7 +18,7 @@ class Repeating(TextExtractor):
     def identity(self):
         return {}
 
-    def balanced(self, end_bias, min_score):
+    def balanced(self, end_bias, min_score, known_share=0.0):
         return self
 
     def extractions(self, documents):

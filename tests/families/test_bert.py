@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from grel.errors import ConfigError
+from grel.extraction.extractor import Extractor
 from grel.extraction.opening import from_about
 from grel.families.bert import System
 from grel.records import Document, Triple
@@ -172,6 +173,47 @@ def test_a_writer_is_told_what_the_memory_knows(remembering):
     np.testing.assert_array_equal(
         writer.biased(1.0).encode(["so Ann is of Oslo ."])[0].marks, encoding.marks
     )
+
+
+@pytest.fixture(scope="module")
+def recalling(remembering):
+    """An extractor of the same, whose parameters are random."""
+    rng = np.random.default_rng(0)
+    shapes = remembering.params_like()
+    params = jax.tree.map(lambda x: rng.normal(0, 0.5, x.shape).astype(np.float32), shapes)
+    return Extractor(remembering, params, structure="on")
+
+
+def test_known_triples_are_written_beside(recalling):
+    """Ann and Oslo stand in two documents, and one of them has BORN."""
+    texts = ["so Ann is of Oslo .", "Ann left .", ""]
+    written = recalling(texts)
+    for share, relations in ((0.6, {LIVES}), (0.5, {LIVES, BORN})):
+        added, tally = recalling.balanced(0.0, 0.0, share).documents(written)
+        keys = [{triple.key for triple in document.triples} for document in added]
+        own = [{triple.key for triple in document.triples} for document in written]
+        known = {("Ann", relation, "Oslo") for relation in relations}
+        assert keys == [own[0] | known, *own[1:]]
+        assert tally.remembered == len(known - own[0]) > 0
+        triple = next(t for t in added[0].triples if t.key == ("Ann", LIVES, "Oslo"))
+        assert (triple.score, triple.head_span, triple.tail_span) == (1.0, (3, 6), (13, 17))
+    assert recalling.balanced(0.0, 0.0, 0.0)(texts) == written
+    only = recalling.balanced(0.0, 0.6, 0.5).restricted([BORN])(texts)
+    assert {t.relation for document in only for t in document.triples} <= {BORN}
+    assert [len(document.triples) for document in recalling.known(written)] == [2, 0, 0]
+
+
+def test_known_triples_need_a_memory_that_has_shares(remembering, recalling, system):
+    config = remembering.config.copy_and_resolve_references()
+    config.decoding.known_share = 0.5
+    about = {**remembering.about(), "config": config.to_json()}
+    assert Extractor(from_about(about), recalling._host_params)(["Ann of Oslo ."])[0].triples
+    rows = [row[:4] for row in json.loads(about["memory"])]
+    earlier = from_about({**about, "memory": json.dumps(rows)})
+    with pytest.raises(ConfigError, match="of an earlier version, which kept no shares; set it to"):
+        earlier.writer()
+    with pytest.raises(ConfigError, match="this model has no memory: set it to 0, or train with"):
+        from_about(_about(system, **{"decoding.known_share": 0.5}))
 
 
 def test_a_model_that_is_larger_than_any_memory_is_refused(system, tmp_path):

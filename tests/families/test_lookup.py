@@ -7,9 +7,10 @@ import pytest
 from grel.config import get_config
 from grel.errors import ConfigError
 from grel.extraction.extractor import Extractor
-from grel.families.lookup import System, fit, from_params, to_params
+from grel.families.lookup import System, from_params, to_params
 from grel.families.writer import Tally
 from grel.records import Document, Triple, check
+from grel.text.known import fit
 
 NEWS = [
     Document("a", "Ann lives in New York .", (Triple("Ann", "lives_in", "New York"),)),

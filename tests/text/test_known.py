@@ -128,10 +128,50 @@ def test_a_memory_comes_back_from_json():
     assert (again.counts, again.fingerprint) == (memory.counts, memory.fingerprint)
     other = Memory({**memory.counts, ("Zoë", "left", "Oslo"): 4}, RELATIONS)
     assert other.fingerprint != memory.fingerprint
-    damaged = ("{", "7", '[["a", "born"]]', '[["a", "born", "b", "x"]]', '[["a", "eats", "b", 1]]')
+    damaged = (
+        *("{", "7", '[["a", "born"]]', '[["a", "born", "b"]]', '[["a", "born", "b", "x"]]'),
+        *('[["a", "eats", "b", 1]]', '[["a", "born", "b", 2, 1]]', '[["a", "born", "b", 0, 1]]'),
+        *('[["a", "born", "b", 1, 2, 3]]', '[["a", "born", "b", 1, 2], ["b", "born", "a", 1]]'),
+    )
     for text in damaged:
         with pytest.raises((LookupError, TypeError, ValueError)):
             Memory.from_json(text, RELATIONS)
+
+
+def test_a_memory_says_how_often_its_triples_were_right():
+    """Ann and Oslo stand in three documents, in one of them beside a hyphen."""
+    documents = [
+        Document("a", "Ann in Oslo", (Triple("Ann", "lives", "Oslo"),)),
+        Document("b", "Oslo-born Ann", (Triple("Ann", "born", "Oslo"),)),
+        Document("c", "Ann saw Oslo", (Triple("Ann", "lives", "Oslo"),)),
+        Document("d", "Ann owns it", (Triple("Ann", "owns", "Annex"),)),
+    ]
+    memory = Memory.of(documents, RELATIONS)
+    assert memory.times == {
+        ("Ann", "born", "Oslo"): 3,
+        ("Ann", "lives", "Oslo"): 3,
+        ("Ann", "owns", "Annex"): 1,
+    }
+    for again in (memory, Memory.from_json(memory.to_json(), RELATIONS)):
+        known = again.triples("Ann, of Oslo")
+        assert {triple.key: triple.score for triple in known} == {
+            ("Ann", "born", "Oslo"): 1 / 3,
+            ("Ann", "lives", "Oslo"): 2 / 3,
+        }
+        assert {(triple.head_span, triple.tail_span) for triple in known} == {((0, 3), (8, 12))}
+        assert [t.relation for t in again.triples("Ann, of Oslo", 2 / 3)] == ["lives"]
+        assert again.triples("Ann alone") == []
+    # Features that were cached, and runs that go on, need the same marks only.
+    assert Memory(memory.counts, RELATIONS).fingerprint == memory.fingerprint
+    nothing = Memory.from_json(Memory.of([], RELATIONS).to_json(), RELATIONS)
+    assert nothing.triples("Ann of Oslo") == []
+
+
+def test_a_memory_of_an_earlier_version_has_no_shares():
+    memory = Memory.from_json('[["Ann", "born", "Oslo", 1]]', RELATIONS)
+    assert memory.marks("Ann of Oslo", _tokens("Ann of Oslo")).any()
+    with pytest.raises(ValueError, match="of an earlier version, which kept no shares"):
+        memory.triples("Ann of Oslo")
 
 
 def test_random_marks_are_what_the_literal_definition_says():
