@@ -11,11 +11,13 @@ import functools
 import hashlib
 import json
 import re
+import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from grel.names import canonical
 from grel.records import Document, Span, Triple
 
 # (head, relation, tail); see `Triple.key`.
@@ -84,18 +86,20 @@ class Index:
     def places(self, text: str) -> dict[str, list[Span]]:
         """Where known names stand that are not inside of longer ones, from left to right.
 
+        Composed and decomposed letters are the same, as they are in `Triple.key`.
+
         Example: of `New York` and `York`, in `York and New York`, both stand there, in `the New
         York Times` only the first, and in `New Yorkers` none.
         """
-        words = [match.span() for match in self._word.finditer(text)]
+        words = list(_words(self._word, text))
         places: dict[str, list[Span]] = {}
         furthest = 0
         for number, (start, first_end) in enumerate(words):
-            for length in self._lengths.get(text[start:first_end], ()):
+            for length in self._lengths.get(canonical(text[start:first_end]), ()):
                 if number + length > len(words):
                     continue
                 end = words[number + length - 1][1]
-                if (name := text[start:end]) in self._names:
+                if (name := canonical(text[start:end])) in self._names:
                     # One that began before and reaches as far has this one inside of it, and those
                     # that begin here and are shorter lie inside of this one.
                     if end > furthest:
@@ -123,6 +127,22 @@ class Index:
                 )
         triples.sort(key=lambda t: (t.head_span, t.tail_span, t.relation))
         return triples
+
+
+def _words(word: re.Pattern[str], text: str) -> Iterator[Span]:
+    """Where the words stand that the text has once its letters are composed."""
+    if unicodedata.is_normalized("NFC", text):
+        yield from (match.span() for match in word.finditer(text))
+        return
+    for chunk in BETWEEN_BLANKS.finditer(text):
+        # Where the composed characters begin; no composition reaches over a blank.
+        starts: list[int] = []
+        for n in range(len(chunk[0])):
+            length = len(canonical(chunk[0][: n + 1]))
+            starts += [chunk.start() + n] * (length - len(starts))
+        starts.append(chunk.end())
+        for match in word.finditer(canonical(chunk[0])):
+            yield starts[match.start()], starts[match.end()]
 
 
 class Memory:

@@ -2,12 +2,14 @@
 
 import random
 import re
+import unicodedata
 
 import numpy as np
 import pytest
 
+from grel.names import canonical
 from grel.records import Document, Triple, check
-from grel.text.known import Index, Memory
+from grel.text.known import BETWEEN_BLANKS, LETTERS_OR_SIGN, Index, Memory
 
 RELATIONS = ["born", "lives", "left", "owns", "rules"]
 
@@ -29,6 +31,25 @@ def _places(text, *names):
 )
 def test_a_name_inside_of_a_longer_one_does_not_stand_there(text, expected):
     assert _places(text, "New York", "York") == expected
+
+
+@pytest.mark.parametrize("word", [BETWEEN_BLANKS, LETTERS_OR_SIGN])
+@pytest.mark.parametrize(
+    "names", [("José", "Málaga"), ("각", "서울"), ("Ǻ", "ộ-ö"), ("São Tomé", "Tomé"), ("J̌ó", "क़ि")]
+)
+def test_composed_and_decomposed_letters_are_the_same(word, names):
+    head, tail = names
+    index = Index({(canonical(head), "r", canonical(tail)): 1.0}, word)
+    text = f"é {tail} x{head} , {head} é {tail} ."
+    composed, decomposed = (unicodedata.normalize(form, text) for form in ("NFC", "NFD"))
+    found = [index.places(composed), index.places(decomposed)]
+    assert found[0].keys() == found[1].keys()
+    assert sum(map(len, found[0].values())) >= 3
+    for name, spans in found[0].items():
+        assert [composed[slice(*span)] for span in spans] == [name] * len(spans)
+        stated = [decomposed[slice(*span)] for span in found[1][name]]
+        assert stated == [unicodedata.normalize("NFD", name)] * len(spans)
+    assert len(index.triples(decomposed)) == len(index.triples(composed))
 
 
 def test_names_may_overlap():
