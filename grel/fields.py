@@ -84,12 +84,23 @@ class Fields(NamedTuple):
             if type(fields[name]) is not type(default):
                 kind = type(default).__name__
                 raise ConfigError(f"config.{name} is {fields[name]!r}; it must be of type {kind}")
+            if isinstance(default, tuple):
+                _check_elements(name, fields[name], type(default[0]) if default else str)
         for name, choices in self.choices.items():
             if fields[name] not in choices:
                 raise ConfigError(f"config.{name} is {fields[name]!r}; one of {', '.join(choices)}")
         for name, (low, high) in self.ranges.items():
             if not low <= fields[name] <= high:
                 raise ConfigError(f"config.{name} is {fields[name]}; it must be in [{low}, {high}]")
+
+
+def _check_elements(name: str, values: Sequence[Any], kind: type) -> None:
+    """Raises ConfigError for the first value of another type; a float may be written as an int."""
+    for value in values:
+        if type(value) is not kind and not (kind is float and type(value) is int):
+            raise ConfigError(
+                f"config.{name} has {value!r} in it; its values must be of type {kind.__name__}"
+            )
 
 
 def _of_model(fields: Mapping[str, T]) -> dict[str, T]:

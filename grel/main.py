@@ -56,7 +56,7 @@ _MIN_SCORE = flags.DEFINE_float(
     "min_score", 0.0, "predict: leave out triples whose score, a probability, is lower; count them."
 )
 _TUNED = flags.DEFINE_bool(
-    "tuned", False, "predict: with the end bias and least score that --mode=tune found."
+    "tuned", False, "predict: with the balance of precision and recall that --mode=tune found."
 )
 _RELATIONS = flags.DEFINE_list(
     "relations", None, "predict: write these only; needs --config.decoding.structure=on."
@@ -87,6 +87,13 @@ _HEARTBEAT_TIMEOUT = flags.DEFINE_integer(
     "--distributed: seconds after which a process that is lost or hangs ends the others.",
     lower_bound=1,
 )
+_OF_ONE_MODE: dict[str, tuple[flags.FlagHolder, ...]] = {
+    "train": (_PROFILE,),
+    "predict": (
+        *(_INPUT, _INPUT_FORMAT, _OUTPUT, _TRACE, _MIN_SCORE, _TUNED, _RELATIONS, _WINDOWS),
+        *(_ON_ERROR, _SHARD),
+    ),
+}
 for _name in ("workdir", "input", "output", "trace"):
     flags.register_validator(_name, lambda given: given != "", EMPTY_PATH)
 
@@ -95,8 +102,11 @@ _CONFIG_HELP = (
     "--config.FIELD=VALUE sets a field."
 )
 
-# What tune, eval and predict may set; the rest is part of the trained model.
-_AFTER_TRAINING = ("data.", "decoding.", "eval.")
+# What tune, eval and predict may set; the rest is part of the trained model, or of its training.
+_AFTER_TRAINING = (
+    *("data.name", "data.variant", "data.manual_dir", "data.data_dir", "data.cache_dir"),
+    *("data.buckets", "decoding.", "eval."),
+)
 
 
 def _check(config: ml_collections.ConfigDict) -> None:
@@ -113,6 +123,8 @@ def _train(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
     _check(config)
     family = FAMILIES[config.model.family]
     if issubclass(family, Fitted):
+        if _PROFILE.value:
+            raise UsageError(f"--profile: {config.model.family} trains in no steps; leave it out")
         fit.train(family, config, _WORKDIR.value)
     else:
         trainer.Trainer(config, _WORKDIR.value).run(profile=_PROFILE.value)
@@ -125,8 +137,8 @@ def _open_run(
     for name in fields:
         if not name.startswith(_AFTER_TRAINING):
             raise UsageError(
-                f"config.{name} is part of the trained model; only fields of "
-                f"{', '.join(_AFTER_TRAINING)} can be set for --mode={_MODE.value}"
+                f"config.{name} is part of the trained model, or of its training; what can be set "
+                f"for --mode={_MODE.value} is {', '.join(_AFTER_TRAINING)}"
             )
     if "eval.checkpoint" in fields:
         _check(flagged)
@@ -135,8 +147,10 @@ def _open_run(
         # A run folder may be a stranger's: it does not say where things are written.
         for name in ("data_dir", "cache_dir"):
             if name in system.config.data:
-                system.config.data[name] = flagged.data[name]
+                system.config.data[name] = flagged.data.get(name, "")
         system.config.update_from_flattened_dict(dict(fields))
+        # What was opened, whatever training was told.
+        system.config.eval.checkpoint = flagged.eval.checkpoint
     _check(system.config)
     return Extractor(system, params, **options), about
 
@@ -162,7 +176,7 @@ def _is_first() -> bool:
 
 
 def _tune(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
-    extractor, _ = _open_run(flagged, fields, windows=False)
+    extractor, about = _open_run(flagged, fields, windows=False)
     config = extractor.system.config
     gold = _gold(config, "validation")
     # Families that write no end have a least score alone.
@@ -172,7 +186,7 @@ def _tune(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None
         return
     folder = Path(_WORKDIR.value) / layout.CHECKPOINTS[config.eval.checkpoint]
     with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
-        checkpoints.write_tuned(tuned)
+        checkpoints.write_tuned(tuned, about["step"])
     shown = (*tuning.Balance._fields, "precision", "recall", "f1")
     print(json.dumps({"split": "validation", **{name: tuned[name] for name in shown}}))
 
@@ -229,6 +243,9 @@ def _skip(error: records.RecordError) -> None:
 
 def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     """Dispatches to the mode."""
+    for mode, holders in _OF_ONE_MODE.items():
+        if mode != _MODE.value and (given := [one.name for one in holders if one.present]):
+            raise UsageError(f"--{given[0]} is a flag of --mode={mode}; leave it out")
     absl.logging.set_verbosity(absl.logging.WARNING)  # Orbax tells every step of every save
     logging.getLogger("grel").setLevel(logging.INFO)
     if _DISTRIBUTED.value:

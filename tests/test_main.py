@@ -134,6 +134,7 @@ def test_the_look_up_is_a_run_like_any_other(run, tmp_path):
         *("--mode=train", "--config=configs/lookup.py", workdir),
         f"--config.data.manual_dir={tiny.write_corpus(tmp_path / 'corpus')}",
         f"--config.data.data_dir={tmp_path / 'tfds'}",
+        "--config.eval.checkpoint=latest",  # is for evaluation to say, and is not remembered
     )
     shown = json.loads(run("--mode=eval", workdir).stdout)
     assert (shown["f1"], shown["unseen_f1"], shown["copy"]) == (1, 0, None)
@@ -185,6 +186,15 @@ def test_predict_reads_text_lines_and_records(run, run_dir, tmp_path):
         (["--mode=predict", "--shard=4/4"], 2, "--shard: shard is '4/4'; it must be INDEX/COUNT"),
         (["--mode=predict", "--shard=auto"], 2, "--shard: shard is auto, and nothing in the envi"),
         (["--mode=eval", "--config.seed=3"], 2, "config.seed is part of the trained model"),
+        (["--mode=eval", "--config.data.num_validation=3"], 2, "num_validation is part of the tr"),
+        (["--mode=eval", "--min_score=0"], 2, "--min_score is a flag of --mode=predict; leave it"),
+        (["--mode=train", "--nowindows"], 2, "--windows is a flag of --mode=predict; leave it out"),
+        (["--mode=tune", "--profile=3"], 2, "--profile is a flag of --mode=train; leave it out"),
+        (
+            ["--mode=train", "--config=configs/lookup.py", "--profile=3"],
+            2,
+            "--profile: lookup trains in no steps; leave it out",
+        ),
         (["--mode=train", "--workdir="], 2, "flag --workdir=: it is empty; name a path"),
         (["--mode=predict", "--input="], 2, "flag --input=: it is empty; name a path"),
         (

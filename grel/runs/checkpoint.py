@@ -188,19 +188,26 @@ class Checkpoints:
 
     def tuned(self) -> dict[str, Any] | None:
         """What `write_tuned` added to the newest checkpoint, None where nothing was."""
-        path = self._tuned_path()
+        path = self._tuned_path(self.latest_step)
         try:
             return parse_object(path.read_bytes()) if path.exists() else None
         except (OSError, Fault) as error:
             raise CheckpointError(f"{path}: {error}; delete it and tune again") from None
 
-    def write_tuned(self, record: dict[str, Any]) -> None:
-        """Adds JSON to the newest checkpoint, in place of what was added before."""
-        with replacing(self._tuned_path(), through_links=False) as file:
+    def write_tuned(self, record: dict[str, Any], step: int) -> None:
+        """Adds JSON to the checkpoint of a step, in place of what was added before.
+
+        Raises CheckpointError where it is no longer there, as when training went on meanwhile.
+        """
+        if step not in self.steps():
+            raise CheckpointError(
+                f"{self.folder}: the checkpoint of step {step} was replaced meanwhile; tune again"
+            )
+        with replacing(self._tuned_path(step), through_links=False) as file:
             file.write((json.dumps(record, indent=1) + "\n").encode())
 
-    def _tuned_path(self) -> Path:
-        return layout.inside(self.folder, str(self.latest_step), layout.TUNED)
+    def _tuned_path(self, step: int | None) -> Path:
+        return layout.inside(self.folder, str(step), layout.TUNED)
 
     def close(self) -> None:
         """Waits for saves under way and lets go of the folder."""

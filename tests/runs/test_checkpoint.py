@@ -285,7 +285,7 @@ def _use(folder, read_only):
 @pytest.mark.parametrize("read_only", [False, True])
 def test_nothing_is_read_or_written_through_a_link(folder, tmp_path, part, read_only):
     with contextlib.closing(_open(folder)) as checkpoints:
-        checkpoints.write_tuned({"end_bias": 0})
+        checkpoints.write_tuned({"end_bias": 0}, 3)
     elsewhere = tmp_path / "elsewhere"
     (folder / part).rename(elsewhere)
     (folder / part).symlink_to(elsewhere)
@@ -293,6 +293,15 @@ def test_nothing_is_read_or_written_through_a_link(folder, tmp_path, part, read_
     with pytest.raises(layout.LinkError, match="is a link"):
         _use(folder, read_only)
     assert sorted(elsewhere.rglob("*")) == there
+
+
+def test_a_balance_stays_with_the_checkpoint_that_it_was_found_for(folder):
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+        checkpoints.write_tuned({"end_bias": 0}, 3)
+        assert checkpoints.tuned() == {"end_bias": 0}
+        with pytest.raises(CheckpointError, match="the checkpoint of step 9 was replaced meanwhi"):
+            checkpoints.write_tuned({"end_bias": 1}, 9)
+        assert checkpoints.tuned() == {"end_bias": 0}
 
 
 def test_what_looks_left_behind_and_is_a_link_is_not_removed(folder, tmp_path):
