@@ -44,7 +44,6 @@ def extract_each(
     *,
     windows: bool = False,
     min_score: float = 0.0,
-    known_share: float = 0.0,
     lock: contextlib.AbstractContextManager = _NO_LOCK,
 ) -> list[Extraction]:
     """What becomes of each document; all of them are written in one call.
@@ -56,7 +55,6 @@ def extract_each(
         params: as `writer.place` gives them.
         windows: read texts that are too long for the model in overlapping windows.
         min_score: triples less likely are dropped.
-        known_share: see `TextExtractor.balanced`.
         lock: is held while the writer writes.
     """
     texts = [document.text for document in documents]
@@ -72,7 +70,7 @@ def extract_each(
             writer,
             min_score=min_score,
             num_unknown=writer.num_unknown(encoding),
-            known=writer.known(document.text, known_share) if known_share else (),
+            known=writer.remembered(document.text),
         )
         for document, encoding, of_one in zip(documents, encodings, parts, strict=True)
     ]
@@ -117,7 +115,6 @@ class Extractor(TextExtractor):
         config_lib.check_min_score(min_score)
         self.system = _configured(system, decoding)
         self._windows, self._min_score = windows, min_score
-        self._known_share = self.system.config.get("decoding", {}).get("known_share", 0.0)
         self._writer = self.system.writer()
         self._host_params = params
         self._params = self._writer.place(params)
@@ -185,13 +182,13 @@ class Extractor(TextExtractor):
         """See `TextExtractor.balanced`; of the same compiled programs."""
         config_lib.check_min_score(min_score)
         other = copy.copy(self)
-        other._writer = self._writer.biased(end_bias)
+        other._writer = self._writer.biased(end_bias).remembering(known_share)
         given = {"end_bias": float(end_bias), "known_share": float(known_share)}
         fields = self.system.config.get("decoding", {})
         other.system = _configured(
             self.system, {name: value for name, value in given.items() if value or name in fields}
         )
-        other._min_score, other._known_share = min_score, known_share
+        other._min_score = min_score
         return other
 
     def known(self, documents: Sequence[Document]) -> list[Document]:
@@ -208,7 +205,6 @@ class Extractor(TextExtractor):
             documents,
             windows=self._windows,
             min_score=self._min_score,
-            known_share=self._known_share,
             # One call fills the devices; a second beside it would only take their memory.
             lock=self._lock,
         )

@@ -355,7 +355,9 @@ class System(base.Trained):
                 "config.decoding.known_share: this run's memory is of an earlier version, which "
                 "kept no shares; set it to 0, or train again"
             )
-        return tokens.WordpieceWriter(self.wordpiece, self.decoder(), self.memory)
+        return tokens.WordpieceWriter(
+            self.wordpiece, self.decoder(), self.memory, self.config.decoding.known_share
+        )
 
     def decoder(self) -> driver.Decoder:
         """A decoder as `config.decoding` says."""

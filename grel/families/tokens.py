@@ -202,13 +202,21 @@ class WordpieceWriter(TokenWriter[wordpiece.Encoding]):
         tokenizer: of its texts.
         decoder: the search, with a model's functions.
         memory: what the model is told of a text; None tells nothing.
+        known_share: see `Writer`.
     """
 
     tokenizer: Wordpiece
 
-    def __init__(self, tokenizer: Wordpiece, decoder: driver.Decoder, memory: Memory | None = None):
+    def __init__(
+        self,
+        tokenizer: Wordpiece,
+        decoder: driver.Decoder,
+        memory: Memory | None = None,
+        known_share: float = 0.0,
+    ):
         super().__init__(tokenizer, decoder)
         self._memory = memory
+        self.known_share = known_share
 
     def encode(self, texts: Sequence[str]) -> Sequence[wordpiece.Encoding]:
         """The wordpieces of the texts, with the marks of the memory."""
@@ -224,13 +232,19 @@ class WordpieceWriter(TokenWriter[wordpiece.Encoding]):
         """The marks of the memory, if there is one."""
         return [encoding.marks for encoding in encodings] if self._memory else None
 
-    def known(self, text: str, least_share: float = 0.0) -> list[Triple]:
+    def known(self, text: str) -> list[Triple]:
         """Those of the memory, of the relations that are written."""
         if self._memory is None or self._memory.times is None:
             return []
         relations = self._decoder.relations
-        triples = self._memory.triples(text, least_share)
+        triples = self._memory.triples(text)
         return [t for t in triples if relations is None or t.relation in relations]
+
+    def remembering(self, known_share: float) -> Self:
+        """Of the same compiled programs; one without a memory remembers nothing."""
+        other = copy.copy(self)
+        other.known_share = known_share
+        return other
 
     def read(
         self, text: str, encoding: wordpiece.Encoding, output: Written

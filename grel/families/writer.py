@@ -71,6 +71,8 @@ class Writer(abc.ABC, Generic[EncodingT, OutputT]):
 
     # Tokens of the longest text that is read whole; None where there is no longest.
     max_source: int | None = None
+    # Least share of the `known` triples that are written beside; 0 is none.
+    known_share: float = 0.0
 
     @abc.abstractmethod
     def place(self, params: Any) -> Any:
@@ -97,14 +99,19 @@ class Writer(abc.ABC, Generic[EncodingT, OutputT]):
         del encoding
         return 0
 
-    def known(self, text: str, least_share: float = 0.0) -> list[Triple]:
+    def known(self, text: str) -> list[Triple]:
         """Triples of training whose names stand in a text, each once, if it remembers any.
 
         Their score is the share of training documents that they were right in, of all that have
-        both names; those with less than `least_share` are left out.
+        both names.
         """
-        del text, least_share
+        del text
         return []
+
+    def remembered(self, text: str) -> list[Triple]:
+        """Those of them that are written beside what the model writes."""
+        least = self.known_share
+        return [t for t in self.known(text) if (t.score or 0.0) >= least] if least else []
 
     def restricted(self, relations: Sequence[str]) -> Writer:
         """A writer of these relations only; raises ConfigError where there can't be one."""
@@ -115,6 +122,12 @@ class Writer(abc.ABC, Generic[EncodingT, OutputT]):
         """A writer whose end has this bias; raises ConfigError where there can't be one."""
         if end_bias:
             raise ConfigError("this family writes no end: end_bias must be 0")
+        return self
+
+    def remembering(self, known_share: float) -> Writer:
+        """A writer with this `known_share`; raises ConfigError where there can't be one."""
+        if known_share:
+            raise ConfigError("this family remembers no triples: known_share must be 0")
         return self
 
     def alternatives(self, output: OutputT) -> Sequence[OutputT]:

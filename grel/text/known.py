@@ -7,6 +7,7 @@ write can be written beside.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
@@ -170,7 +171,8 @@ class Memory:
         self.counts = dict(counts)
         self.times = None if times is None else dict(times)
         self.num_marks = 2 * len(relations)
-        self._number = {relation: number for number, relation in enumerate(relations)}
+        self._number = {canonical(relation): n for n, relation in enumerate(relations)}
+        self._spelled = {canonical(relation): relation for relation in relations}
         shares = {key: n / (times or counts)[key] for key, n in self.counts.items()}
         self._index = Index(shares, LETTERS_OR_SIGN)
 
@@ -188,7 +190,7 @@ class Memory:
             (head, relation, tail): tuple(map(int, counted))
             for head, relation, tail, *counted in json.loads(text)
         }
-        if unknown := {relation for _, relation, _ in numbers} - set(relations):
+        if unknown := {relation for _, relation, _ in numbers} - set(map(canonical, relations)):
             raise ValueError(f"relations that the schema lacks: {sorted(unknown)}")
         if {len(counted) for counted in numbers.values()} not in ({1}, {2}, set()):
             raise ValueError("triples must have one number each, or two each")
@@ -212,18 +214,15 @@ class Memory:
         rows = [[*key, n] for key, n in self.counts.items()]
         return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 
-    def triples(self, text: str, least_share: float = 0.0) -> list[Triple]:
+    def triples(self, text: str) -> list[Triple]:
         """The known triples whose names stand in a text; their score is the share of `fit`.
-
-        Args:
-            text: the text.
-            least_share: triples with a lower score are left out.
 
         Raises ValueError where the shares are not known.
         """
         if self.times is None:
             raise ValueError("this memory is of an earlier version, which kept no shares")
-        return [t for t in self._index.triples(text) if (t.score or 0.0) >= least_share]
+        triples = self._index.triples(text)
+        return [dataclasses.replace(t, relation=self._spelled[t.relation]) for t in triples]
 
     def num_known(self, documents: Iterable[Document], taught: bool = False) -> int:
         """How many triples of documents it has, each once a document.

@@ -180,12 +180,20 @@ def test_a_memory_says_how_often_its_triples_were_right():
             ("Ann", "lives", "Oslo"): 2 / 3,
         }
         assert {(triple.head_span, triple.tail_span) for triple in known} == {((0, 3), (8, 12))}
-        assert [t.relation for t in again.triples("Ann, of Oslo", 2 / 3)] == ["lives"]
         assert again.triples("Ann alone") == []
     # Features that were cached, and runs that go on, need the same marks only.
     assert Memory(memory.counts, RELATIONS).fingerprint == memory.fingerprint
     nothing = Memory.from_json(Memory.of([], RELATIONS).to_json(), RELATIONS)
     assert nothing.triples("Ann of Oslo") == []
+
+
+def test_relations_are_spelled_as_the_schema_has_them():
+    relations = ["né_à", unicodedata.normalize("NFD", "né_à_côté")]
+    documents = [Document("a", "Ann à Oslo", tuple(Triple("Ann", r, "Oslo") for r in relations))]
+    memory = Memory.of(documents, relations)
+    for again in (memory, Memory.from_json(memory.to_json(), relations)):
+        assert again.marks("Ann Oslo", [(0, 3)]).tolist() == [[0b10100000]]
+        assert sorted(t.relation for t in again.triples("Ann Oslo")) == sorted(relations)
 
 
 def test_a_memory_of_an_earlier_version_has_no_shares():
