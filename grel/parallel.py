@@ -83,8 +83,8 @@ _watch: watch.Watch | None = None
 def run_joined(command: Callable[[], int]) -> int:
     """The exit status of a command that may `initialize`; raises what it raises.
 
-    Where it fails in a pod, the others are told, and the process ends here: at a usual exit JAX
-    waits for all, and they may wait for this one.
+    Where it fails in a pod, the others are told, and end with the same status. The process ends
+    here: at a usual exit JAX waits for all, and they may wait for this one.
     """
     try:
         status = command()
@@ -95,7 +95,7 @@ def run_joined(command: Callable[[], int]) -> int:
         traceback.print_exc()
         status = 1
     if status and _watch is not None:
-        _watch.failed()
+        _watch.failed(status)
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(OSError):
                 stream.flush()

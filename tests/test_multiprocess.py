@@ -258,7 +258,7 @@ def test_an_error_in_one_process_ends_the_other(failing):
     processes = _waiting()
     _, errors = processes[failing].communicate(timeout=60)
     assert (processes[failing].returncode, errors.count("ZeroDivisionError")) == (1, 1)
-    _ends_in_one_line(processes[1 - failing], failing, "ended with an error")
+    _ends_in_one_line(processes[1 - failing], failing, "ended with an error", status=1)
 
 
 @pytest.mark.slow

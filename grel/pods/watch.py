@@ -2,9 +2,11 @@
 
 Each process holds a connection to the first one, over which both say that they are alive. When one
 ends without a word, or is silent for too long, the first tells all others which, and each ends with
-one line and `STATUS`. JAX watches too, but all it can do is abort with a dump of its own stack, so
-it is given a longer time. The connections also carry what the processes have to agree on when one
-is asked to stop, which leaves signals to `grel.training.signals`.
+one line and `STATUS`. Where one says that it failed, the others end with its own status: an error
+would come again, and whoever goes by the status should not take it for a loss. JAX watches too, but
+all it can do is abort with a dump of its own stack, so it is given a longer time. The connections
+also carry what the processes have to agree on when one is asked to stop, which leaves signals to
+`grel.training.signals`.
 
 Nothing here knows JAX: a thread that sleeps, and wakes for a few bytes now and then.
 """
@@ -36,7 +38,7 @@ _GRACE = 5.0
 # For the others to be told before the first process ends, and JAX's coordinator with it.
 _LINGER = 2.0
 
-# What is said: what it is, of which process, and a step where it has one.
+# What is said: what it is, of which process, and a step, or the exit status of one that failed.
 _FRAME = struct.Struct("!cIQ")
 _ALIVE, _DONE, _FAILED, _LOST, _SILENT = b"a", b"d", b"f", b"l", b"s"
 _ASKED, _REPORT, _STOP_AT = b"?", b"r", b"!"
@@ -160,7 +162,7 @@ class Watch:
         self._stop_at: int | None = None
         self._ends_itself = False
         self._ends_at: float | None = None
-        self._failed = 0
+        self._failed = 0, 0
         self._tell = tell
         if listener is None:
             self._peers = [_join(invitation, index)]
@@ -177,12 +179,15 @@ class Watch:
         for peer in self._peers:
             peer.send(_DONE)
 
-    def failed(self) -> None:
-        """Says that this process ends with an error, which it has told, and the others with it."""
+    def failed(self, status: int) -> None:
+        """Says that this process ends with an error, which it has told, and the others with it.
+
+        All end with this status, but for those that have an error of their own.
+        """
         self._ends_itself = True
         for peer in self._peers:
             peer.silent_is_well = True
-            peer.send(_FAILED, self._index)
+            peer.send(_FAILED, self._index, status)
         ends_at = time.monotonic() + _GRACE + _LINGER
         while self._index == 0 and time.monotonic() < ends_at and not self._all_ended():
             time.sleep(0.05)  # the watch listens
@@ -248,7 +253,7 @@ class Watch:
                 if now - peer.heard >= self._timeout and not peer.silent_is_well:
                     self._end(_SILENT, peer.index)
             if self._ends_at is not None and now >= self._ends_at:
-                self._end(_FAILED, self._failed)
+                self._end(_FAILED, *self._failed)
 
     def _read(self, peer: _Peer) -> None:
         for kind, index, step in peer.receive():
@@ -258,7 +263,7 @@ class Watch:
                 peer.silent_is_well = True
             elif kind == _FAILED:
                 peer.silent_is_well = True
-                self._end_soon(index)
+                self._end_soon(index, step)
             elif kind in (_ASKED, _REPORT, _STOP_AT):
                 with self._changed:
                     if kind == _ASKED and not self._asked:
@@ -272,15 +277,15 @@ class Watch:
             if not peer.silent_is_well:
                 self._end(_LOST, peer.index)
 
-    def _end_soon(self, index: int) -> None:
+    def _end_soon(self, index: int, status: int) -> None:
         """After a moment, in which this process may tell of an error of its own."""
         if self._ends_at is None and not self._ends_itself:
-            self._failed, self._ends_at = index, time.monotonic() + _GRACE
+            self._failed, self._ends_at = (index, status), time.monotonic() + _GRACE
             if self._index == 0:
                 for peer in self._peers:
-                    peer.send(_FAILED, index)
+                    peer.send(_FAILED, index, status)
 
-    def _end(self, kind: bytes, index: int) -> None:
+    def _end(self, kind: bytes, index: int, status: int = STATUS) -> None:
         """Tells of it, here and to the others, and ends this process."""
         if self._ends_itself:
             return
@@ -298,13 +303,13 @@ class Watch:
         if self._index == 0:
             ends_at = time.monotonic() + _LINGER
             for peer in self._peers:
-                peer.send(kind, index)
+                peer.send(kind, index, status)
             while time.monotonic() < ends_at and not self._all_ended(but=index):
                 for key, _ in self._selector.select(0.05):
                     key.data.receive()
                     if key.data.closed:
                         self._selector.unregister(key.fileobj)
-        os._exit(STATUS)
+        os._exit(status)
 
     def _all_ended(self, but: int = 0) -> bool:
         """Whether all other processes have ended, that one aside."""

@@ -35,7 +35,7 @@ def test_slurm_takes_packages_from_a_container(container):
     assert (mounts in words) == (CONTAINERS[container] == "python")
 
 
-def run(tmp_path, status, *arguments, restarts=""):
+def run(tmp_path, status, *arguments, losses=0):
     """The script with a SLURM that ends so: its result, and what became of $tmp_path/calls."""
     tools = tmp_path / "bin"
     tools.mkdir()
@@ -49,9 +49,12 @@ def run(tmp_path, status, *arguments, restarts=""):
     (tmp_path / "launch" / "setup.sh").write_text("")
     shutil.copy(REPO / "launch" / "dry_run.sh", tmp_path / "launch")
     environment = {"SLURM_SUBMIT_DIR": str(tmp_path), "SLURM_JOB_ID": "7"}
+    if losses:
+        (tmp_path / "slurm-7.losses").write_text("69\n" * losses)
     result = subprocess.run(
         ["bash", REPO / "launch" / "slurm.sbatch", *arguments],
-        env=environment | {"PATH": str(tools), "SLURM_RESTART_COUNT": restarts},
+        # SLURM counts restarts for whatever reason.
+        env=environment | {"PATH": str(tools), "SLURM_RESTART_COUNT": "40"},
         capture_output=True,
         text=True,
         timeout=60,
@@ -74,11 +77,23 @@ def test_slurm_puts_nothing_back_unasked(tmp_path):
     assert run(tmp_path, signals.STATUS, "--x=y")[1] == ""
 
 
-@pytest.mark.parametrize(("status", "requeued"), [(signals.STATUS, True), (watch.STATUS, False)])
-def test_slurm_does_not_go_on_with_losses_for_ever(tmp_path, status, requeued):
-    result, calls = run(tmp_path, status, "--requeue", restarts="20")
+@pytest.mark.parametrize(
+    ("status", "losses", "requeued"),
+    [(signals.STATUS, 20, True), (watch.STATUS, 19, True), (watch.STATUS, 20, False)],
+)
+def test_slurm_does_not_go_on_with_losses_for_ever(tmp_path, status, losses, requeued):
+    result, calls = run(tmp_path, status, "--requeue", losses=losses)
     assert calls == "requeue 7\n" * requeued
     assert ("not put back" in result.stderr) != requeued
+    counted = (tmp_path / "slurm-7.losses").read_text().split()
+    assert len(counted) == losses + (status == watch.STATUS)
+
+
+def test_slurm_puts_nothing_back_whose_losses_it_cannot_count(tmp_path):
+    (tmp_path / "slurm-7.losses").mkdir()
+    result, calls = run(tmp_path, watch.STATUS, "--requeue")
+    assert calls == ""
+    assert "which slurm-7.losses counts: not put back" in result.stderr
 
 
 def test_slurm_passes_overrides_untouched(tmp_path):

@@ -29,7 +29,7 @@ print("joined", flush=True)
 for line in sys.stdin:
     name, *args = line.split()
     if name == "exit":
-        own.failed() if args else own.done()
+        own.failed(int(args[0])) if args else own.done()
         os._exit(int(*args or [0]))
     print(getattr(own, name)(*map(int, args)), flush=True)
 time.sleep(100)
@@ -81,13 +81,13 @@ def pod():
         process.communicate()
 
 
-def _told(index, what):
+def _told(index, what, status=watch.STATUS):
     """How each of the others has to end: with one line that says what happened to which."""
 
     def holds(end):
-        errors, status = end
+        errors, ended = end
         line = errors.startswith(f"error: process {index} of 3 {what}") and errors.count("\n") == 1
-        return line and "start all again" in errors and status == watch.STATUS == 69
+        return line and "start all again" in errors and ended == status
 
     return holds
 
@@ -123,7 +123,28 @@ def test_one_that_fails_ends_the_others_unless_they_fail_by_themselves(pod, fail
     group.ask(2, "exit 2")
     ends = group.ends()
     assert (ends[failed], ends[2]) == (("", 1), ("", 2))
-    assert _told(failed, "ended with an error")(ends[1 - failed])
+    assert _told(failed, "ended with an error", status=1)(ends[1 - failed])
+
+
+@pytest.mark.parametrize("failed", [0, 1])
+def test_all_end_with_the_status_of_one_that_fails(pod, failed):
+    """Whatever it is: whoever starts pods again goes by it, and 69 means that one was lost."""
+    assert watch.STATUS == 69
+    group = pod()
+    group.ask(failed, "exit 2")
+    ends = group.ends()
+    assert ends.pop(failed) == ("", 2)
+    assert all(map(_told(failed, "ended with an error", status=2), ends))
+
+
+def test_one_that_is_lost_while_another_fails_is_a_loss(pod):
+    group = pod()
+    group.ask(1, "exit 1")
+    time.sleep(0.2)
+    group.processes[2].kill()
+    first, failed, _ = group.ends()
+    assert failed == ("", 1)
+    assert _told(2, "ended without a word")(first)
 
 
 def test_those_that_are_done_may_end_one_by_one(pod):
