@@ -109,31 +109,42 @@ wait_until_active() {
 # The arguments of the run are a file with a zero byte after each: no shell reads them again.
 start() {
   local files=("$staging/grel.tar.gz" "$staging/grel.args")
+  [[ ! $prepare ]] || files+=("$staging/grel.prepare")
   git diff --quiet HEAD || echo "tpu_pod: note: changes that are not committed are not sent" >&2
-  run mkdir -p "$staging"
-  run git archive --format=tar.gz --output="$staging/grel.tar.gz" HEAD
+  # A chain, since `set -e` is off where watch calls this: after a copy that failed the workers would
+  # start what an earlier one has left.
   # shellcheck disable=SC2016 # the inner shell is to expand these
-  run bash -c 'printf "%s\0" "${@:2}" >"$1"' - "$staging/grel.args" "$@"
-  if [[ $prepare ]]; then
-    run cp "$prepare" "$staging/grel.prepare"
-    files+=("$staging/grel.prepare")
-  fi
-  # One that is there from another start must not go on under the new files.
-  on_workers "sudo systemctl stop grel 2>/dev/null; rm -rf grel/grel grel/configs grel.prepare;\
- mkdir -p grel"
-  run "${queued[@]}" scp "${files[@]}" "$tpu:" "${where[@]}" ${reach[@]+"${reach[@]}"} \
-    --node=all --worker=all
-  on_workers "tar -xzf grel.tar.gz -C grel && bash grel/launch/tpu_node.sh start"
+  run mkdir -p "$staging" &&
+    run git archive --format=tar.gz --output="$staging/grel.tar.gz" HEAD &&
+    run bash -c 'printf "%s\0" "${@:2}" >"$1"' - "$staging/grel.args" "$@" &&
+    { [[ ! $prepare ]] || run cp "$prepare" "$staging/grel.prepare"; } &&
+    # One that is there from another start must not go on under the new files, nor be taken for this.
+    on_workers "sudo systemctl stop grel 2>/dev/null; sudo rm -f /etc/systemd/system/grel.service;\
+ sudo systemctl daemon-reload; rm -rf grel/grel grel/configs grel.prepare; mkdir -p grel" &&
+    run "${queued[@]}" scp "${files[@]}" "$tpu:" "${where[@]}" ${reach[@]+"${reach[@]}"} \
+      --node=all --worker=all &&
+    on_workers "tar -xzf grel.tar.gz -C grel && bash grel/launch/tpu_node.sh start"
 }
 
 delete() {
   run "${queued[@]}" delete "$tpu" "${where[@]}" --force --quiet
 }
 
-# What the first worker says of the run; nothing where it has no files of it yet.
+# What each worker says of the run, a line each.
+ask_workers() {
+  on_workers "if [ -e grel/launch/tpu_node.sh ]; then bash grel/launch/tpu_node.sh state;\
+ else echo none; fi"
+}
+
+# What they say together. Without one of them there is no run; one that has ended holds up the
+# others; and none has finished before all have, since JAX waits for all at the end.
 state_of_run() {
-  on_workers "[ ! -e grel ] || bash grel/launch/tpu_node.sh state" --node=0 --worker=0 \
-    2>/dev/null || echo unreachable
+  local states state
+  states=$(ask_workers 2>/dev/null || echo unreachable)
+  for state in none ended finished unreachable running; do
+    if grep -m 1 "^$state" <<<"$states"; then return; fi
+  done
+  echo unreachable
 }
 
 # Until the run has ended: by status 0, or by one after which systemd starts it no more.
@@ -149,7 +160,7 @@ watch() {
       FAILED | SUSPENDED) delete ;;
       *finished) return ;;
       *ended*) fail "$tpu is $state; see bash launch/tpu_pod.sh logs" 1 ;;
-      "ACTIVE, its run " | *none)
+      *none)
         # A worker may be lost meanwhile: then the state says so, or it is tried again.
         start "$@" || echo "tpu_pod: could not start the run; trying again" >&2
         ;;
@@ -169,7 +180,7 @@ case $action in
       request
       wait_until_active
       start "$@"
-      on_workers "bash grel/launch/tpu_node.sh state" --node=0 --worker=0
+      ask_workers
       delete
     else
       watch "$@"
@@ -181,7 +192,7 @@ case $action in
     ;;
   status)
     run "${queued[@]}" describe "$tpu" "${where[@]}"
-    on_workers "bash grel/launch/tpu_node.sh state"
+    ask_workers
     ;;
   # Not `systemctl stop` alone: a machine that is restarted would go on.
   stop) on_workers "sudo systemctl disable --now grel" ;;

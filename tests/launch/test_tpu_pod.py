@@ -2,6 +2,7 @@
 
 `gcloud` is one here that keeps the state of the request in a file, gives each of two workers a home
 folder, and does there what `ssh` and `scp` are asked for; `systemctl` starts the unit's command.
+Calls named in a file fail, once for each line.
 """
 
 import os
@@ -24,6 +25,10 @@ GCLOUD = r"""#!/usr/bin/env bash
 set -eu
 [[ "$1 $2 $3" == "compute tpus queued-resources" ]] || exit 99
 echo "$4" >>"$FAKE/log"
+if [[ -s $FAKE/faults && $(head -n 1 "$FAKE/faults") == "$4" ]]; then
+  sed -i 1d "$FAKE/faults"
+  exit 1
+fi
 state=$FAKE/state
 workers=(worker0 worker1)
 for arg; do [[ $arg == --worker=all ]] || [[ $arg != --worker=* ]] || workers=(worker0); done
@@ -37,9 +42,11 @@ case $4 in
     done ;;
   ssh)
     for arg; do [[ $arg != --command=* ]] || command=${arg#*=}; done
+    status=0
     for worker in "${workers[@]}"; do
-      (cd "$FAKE/$worker" && HOME=$PWD bash -c "$command")
-    done ;;
+      (cd "$FAKE/$worker" && HOME=$PWD bash -c "$command") || status=$?
+    done
+    exit "$status" ;;
   *) exit 98 ;;
 esac
 """
@@ -52,6 +59,7 @@ case $1 in
     status=0
     bash -c "$(sed -n 's/^ExecStart=//p' "$HOME/unit")" || status=$?
     echo "$status" >"$HOME/status" ;;
+  daemon-reload) [[ -e $HOME/unit ]] || rm -f "$HOME/status" ;;
   show)
     [[ -e $HOME/status ]] || { [[ $3 != --property=ActiveState ]] || echo inactive; exit 0; }
     case $3 in
@@ -63,8 +71,16 @@ case $1 in
 esac
 """
 SUDO = """#!/usr/bin/env bash
-if [[ $1 == mv ]]; then mv "$2" "$HOME/unit"; else "$@"; fi
+case $1 in
+  mv) mv "$2" "$HOME/unit" ;;
+  rm) rm -f "$HOME/unit" ;;
+  *) "$@" ;;
+esac
 """
+
+
+# In place of waiting; what is never done ends in a failure.
+_SOME_WAITS = "echo >>$FAKE/waits; [ $(wc -l <$FAKE/waits) -lt 10 ]"
 
 
 class Pod:
@@ -74,12 +90,13 @@ class Pod:
         self.folder = folder
         self.checkout = folder / "checkout"
         shutil.copytree(REPO / "launch", self.checkout / "launch")
-        # Set-up leaves a Python that writes down what it is given.
+        # Set-up leaves a Python that writes down what it is given, and fails where it is to, once.
         python = f"""printf '%s\\0' "$@" >"$HOME/arguments"
 echo run >>"$HOME/runs"
 exit "$(cat {folder}/status)"
 """
         (self.checkout / "launch/setup.sh").write_text(
+            'if rm "$HOME/fault" 2>/dev/null; then exit 1; fi\n'
             f"mkdir -p .venv/bin && cat >.venv/bin/python <<'END'\n#!/bin/sh\n{python}END\n"
             'chmod +x .venv/bin/python\necho "$@" >$HOME/setup\n'
         )
@@ -100,6 +117,10 @@ exit "$(cat {folder}/status)"
     def ending(self, status: int) -> None:
         """With what status the run is to end from now on."""
         (self.folder / "status").write_text(str(status))
+
+    def failing(self, *calls: str) -> None:
+        """Which calls of gcloud are to fail, in the order in which they come."""
+        (self.folder / "faults").write_text("".join(f"{call}\n" for call in calls))
 
     def do(self, *arguments: str, meanwhile: str = "exit 1") -> subprocess.CompletedProcess:
         """Runs the script; `meanwhile` happens in place of each time that it waits."""
@@ -222,6 +243,69 @@ def test_watch_outlives_a_cloud_that_does_not_answer(pod):
     gcloud.chmod(stat.S_IRWXU)
     back = f"mv {pod.folder}/gcloud {gcloud} 2>/dev/null || true"
     assert pod.do("watch", *WHERE, *KIND, "--config=x", meanwhile=back).returncode == 0
+
+
+def test_watch_tries_again_where_a_copy_to_the_workers_failed(pod):
+    """Nor does it go on with what they have from an earlier start."""
+    pod.do("create", *WHERE, *KIND)
+    old = pod.do("start", *WHERE, "--config=old")
+    assert old.returncode == 0, old.stderr
+    for worker in WORKERS:
+        for name in ("grel", "unit", "status", "runs"):
+            shutil.move(pod.folder / worker / name, pod.folder / f"{worker}-{name}")
+    pod.failing("scp")
+    done = pod.do("watch", *WHERE, *KIND, "--config=new", meanwhile=_SOME_WAITS)
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("could not start the run; trying again") == 1
+    for worker in WORKERS:
+        assert pod.arguments(worker)[4:] == ["--config=new"]
+        assert (pod.folder / worker / "runs").read_text() == "run\n"
+
+
+def test_watch_tries_again_where_one_worker_was_not_set_up(pod):
+    """The first one runs, and waits for the other."""
+    pod.ending(69)
+    systemctl = pod.folder / "bin/systemctl"
+    systemctl.write_text(systemctl.read_text().replace("echo failed", "echo activating"))
+    pod.do("create", *WHERE, *KIND)
+    (pod.folder / "worker1/fault").touch()
+    script = f"echo 0 >$FAKE/status; {_SOME_WAITS}"
+    done = pod.do("watch", *WHERE, *KIND, "--config=x", meanwhile=script)
+    assert done.returncode == 0, done.stderr
+    assert (pod.folder / "worker0/runs").read_text() == "run\nrun\n"
+    assert (pod.folder / "worker1/runs").read_text() == "run\n"
+
+
+def test_watch_takes_no_earlier_run_for_one_that_could_not_be_started(pod):
+    pod.do("create", *WHERE, *KIND)
+    pod.do("start", *WHERE, "--config=old")
+    pod.failing("scp")
+    assert pod.do("start", *WHERE, "--config=new").returncode == 1
+    assert pod.do("watch", *WHERE, *KIND, "--config=new", meanwhile=_SOME_WAITS).returncode == 0
+    assert pod.arguments("worker1")[4:] == ["--config=new"]
+
+
+@pytest.mark.parametrize(
+    ("words", "state"),
+    [
+        (["running", "none"], "none"),
+        (["finished", "none"], "none"),
+        (["running", "ended with status 1"], "ended with status 1"),
+        (["finished", "running"], "finished"),
+        (["running", "running"], "running"),
+        (["running", "exit 255"], "unreachable"),
+        (["finished", "exit 255"], "finished"),
+        (["true", "true"], "unreachable"),
+    ],
+)
+def test_the_state_of_a_run_is_that_of_all_workers(pod, words, state):
+    pod.do("create", *WHERE, *KIND)
+    for worker, word in zip(WORKERS, words, strict=True):
+        node = pod.folder / worker / "grel/launch/tpu_node.sh"
+        node.parent.mkdir(parents=True)
+        node.write_text(word if word in ("exit 255", "true") else f"echo {word}")
+    done = pod.do("watch", *WHERE, *KIND, "--config=x")
+    assert f"pod is ACTIVE, its run {state}\n" in done.stderr
 
 
 @pytest.mark.parametrize(
