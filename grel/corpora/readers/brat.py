@@ -17,7 +17,7 @@ from urllib.parse import quote as percent_encoded
 from urllib.parse import unquote
 
 from grel.corpora.drafts import Draft, Entity, NoteKind, Options, Remark, read_drafts, stem_of
-from grel.corpora.readers.shapes import finite, graph, link, scattered_entity
+from grel.corpora.readers.shapes import finite, graph, link, put, scattered_entity
 from grel.files.faults import Fault, RecordError, quote
 from grel.files.parsing import decode
 from grel.files.reading import Item, numbered_lines, whole
@@ -103,17 +103,17 @@ class _Standoff:
             raise Fault(f"{quote(line)} is no line of brat's")
         key, _, rest = line.partition("\t")
         if key[0] == "T":
-            self._entities[key] = self._entity(rest)
+            put(self._entities, key, self._entity(rest))
         elif key[0] == "R":
             if not (match := _RELATION.fullmatch(rest)):
                 raise Fault(f"{quote(rest)} is not of the form 'Type Arg1:T1 Arg2:T2'")
-            self._relations[key] = id_of(match[1]), match[2], match[3]
+            put(self._relations, key, (id_of(match[1]), match[2], match[3]))
         elif key[0] == "#" and (match := _SCORED.fullmatch(rest)):
-            self._scores[match[1]] = finite(match[2])
+            put(self._scores, match[1], finite(match[2]))
         else:
             if key[0] == "E":
                 # Its place is that of what triggers it, for relations that it is an end of.
-                self._triggers[key] = rest.partition(" ")[0].partition(":")[2]
+                put(self._triggers, key, rest.partition(" ")[0].partition(":")[2])
             self._remark(NoteKind.OTHER, quote(line))
 
     def _entity(self, rest: str) -> Entity:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Unpack
 
 from grel.corpora.drafts import Draft, Options, Words, read_drafts
-from grel.corpora.readers.shapes import graph, link, word_entity
+from grel.corpora.readers.shapes import graph, link, put, word_entity
 from grel.files.faults import Fault, RecordError, quote
 from grel.files.parsing import decode
 from grel.files.reading import Item, json_lines
@@ -58,7 +58,11 @@ def _corp_draft(path: str | Path, rows: Lines) -> Draft:
             _, type, number, _, tag, word, *_ = columns
             # As many words as tags: a slash may be of the word itself.
             parts = word.split("/") if word.count("/") == tag.count("/") else [word]
-            places[number] = len(tokens), len(tokens) + len(parts), type
+            try:
+                put(places, number, (len(tokens), len(tokens) + len(parts), type))
+            except Fault as fault:
+                reason = f"{fault}; if a sentence begins here, put a blank line before it"
+                raise RecordError(path, line, reason) from None
             tokens += [_WORDS.get(part, part) for part in parts]
         elif len(columns) == 3:
             links.append((line, columns[0], columns[1], columns[2]))

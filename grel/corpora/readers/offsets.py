@@ -15,6 +15,7 @@ from grel.corpora.readers.shapes import (
     link,
     optional_text,
     own_id,
+    put,
     text_entity,
     triple_member,
 )
@@ -41,17 +42,18 @@ def tplinker(record: dict[str, Any], remark: Remark) -> Draft:
 def doccano(record: dict[str, Any], remark: Remark) -> Draft:
     """doccano's export of a project with relations: entities by id, relations between ids."""
     text = member(record, "text", str)
+    entities: dict[int | str, Entity] = {}
 
-    def entity(raw: dict[str, Any]) -> tuple[int | str, Entity]:
+    def add(raw: dict[str, Any]) -> None:
         span = member(raw, "start_offset", int), member(raw, "end_offset", int)
-        return key_member(raw, "id"), text_entity(text, span, optional_text(raw, "label"))
-
-    entities = dict(parse_members(record, "entities", dict, entity))
+        entity = text_entity(text, span, optional_text(raw, "label"))
+        put(entities, key_member(raw, "id"), entity)
 
     def triple(raw: dict[str, Any]) -> Triple:
         ends = key_member(raw, "from_id"), key_member(raw, "to_id")
         return link(entities, ends, member(raw, "type", str))
 
+    parse_members(record, "entities", dict, add)
     triples = parse_members(record, "relations", dict, triple)
     return graph(text, entities.values(), triples, own_id(record, "id"))
 
@@ -106,7 +108,13 @@ def labelstudio(task: dict[str, Any], remark: Remark) -> Draft | None:
             if kind == "relation":
                 relations.append((index, result))
             elif kind == "labels":
-                entities[key_member(result, "id")] = _region(result, offsets, remark)
+                key, entity = key_member(result, "id"), _region(result, offsets, remark)
+                first = entities.get(key, entity)
+                if first.span == entity.span and first.type != entity.type:
+                    # A region has a result for each set of labels that it got some of.
+                    remark(NoteKind.OTHER, f"second label {quote(entity.type)}")
+                else:
+                    put(entities, key, entity)
             else:
                 remark(NoteKind.OTHER, quote(kind))
         except Fault as fault:

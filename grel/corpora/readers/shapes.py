@@ -19,6 +19,7 @@ from grel.files.reading import Item, json_items
 from grel.records import Document, Span, Triple
 
 K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
 
 
 def json_reader(parse: Callable[[dict[str, Any], Remark], Draft | None]) -> Reader:
@@ -120,6 +121,17 @@ def scattered_entity(text: str, spans: Sequence[Span], type: str) -> Entity:
         return text_entity(text, joined[0], type)
     name = " ".join(text[start:end].strip() for start, end in joined)
     return Entity(name, type, None, in_pieces=True)
+
+
+def put(known: dict[K, V], id: K, value: V) -> None:
+    """Puts under an id what it stands for; a Fault where that is another thing already.
+
+    What replaced it would be lost, and links would go to the wrong one. The same thing told again,
+    as by two files of which one was made of the other, is no harm.
+    """
+    if known.setdefault(id, value) != value:
+        reason = "stands twice, for different things; keep one, or give it another id"
+        raise Fault(f"id {quote(id)} {reason}")
 
 
 def link(entities: Mapping[K, Entity], ends: tuple[K, K], label: str) -> Triple:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, Unpack
 
 from grel.corpora.drafts import Draft, NoteKind, Options, Remark, read_drafts, stem_of
-from grel.corpora.readers.shapes import UnitOffsets, graph, link, scattered_entity, text_entity
+from grel.corpora.readers.shapes import UnitOffsets, graph, link, put, scattered_entity, text_entity
 from grel.files.faults import Fault, RecordError, quote
 from grel.files.parsing import decode
 from grel.files.reading import Item, whole
@@ -107,7 +107,7 @@ class _Sheet:
         token, (start, end) = match[1], (int(match[2]), int(match[3]))
         form, *cells = line[match.end() :].split("\t")
         self._add_text(_unescaped(form), start)
-        self._tokens[token] = _unescaped(form), (start, end)
+        put(self._tokens, token, (_unescaped(form), (start, end)))
         if len(cells) < self._num_columns:
             raise Fault(f"{len(cells)} columns for {self._num_columns} in the header")
         for layer in self._layers:
@@ -142,7 +142,9 @@ class _Sheet:
         features = [_stacked(column) for column in columns]
         for number, (_, key) in enumerate(features[0]):
             label = _label(layer, [f[number][0] for f in features if number < len(f)])
-            places, _ = self._spans.setdefault((layer.name, key or token), ([], label))
+            places, first = self._spans.setdefault((layer.name, key or token), ([], label))
+            if label != first:
+                self._remark(NoteKind.OTHER, f"second label {quote(label)}")
             places.append(self._tokens[token][1])
 
     def draft(self, id: str) -> Draft:

@@ -101,11 +101,29 @@ def test_line_breaks_count(read):
         ("R1\tx Arg1:T1", "'x Arg1:T1' is not of the form 'Type Arg1:T1 Arg2:T2'"),
         ("Ann Moore", "'Ann Moore' is no line of brat's"),
         ("#1\tAnnotatorNotes R1\tscore nan", "'nan' is no finite number"),
+        ("T9\tPeop 7 16\tAnn Moore", "id 'T9' stands twice, for different things"),
     ],
 )
 def test_faults_name_the_line(read, line, reason):
     with pytest.raises(RecordError, match=re.escape(f"data.ann:2: {reason}")):
         read(f"T9\tOrg 22 31\tTime Inc.\n{line}\n")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "T2\tOrg 0 4\tTime",
+        "R1\tlocated%20in Arg1:T2 Arg2:T3",
+        "E1\tPeop:T3",
+        "#2\tAnnotatorNotes R1\tscore 0.5",
+    ],
+)
+def test_an_id_that_stands_for_two_is_a_fault_and_a_line_told_again_is_none(read, line):
+    ann = BRAT + "E1\tPeop:T1\n#1\tAnnotatorNotes R1\tscore 0.25\n"
+    once, _ = read(ann)
+    assert read(ann, a1=ann)[0] == once
+    with pytest.raises(RecordError, match=r"data\.ann:8: id '(T2|R1|E1)' stands twice, for"):
+        read(f"{ann}{line}\n")
 
 
 def test_a_relation_without_its_entity_is_a_fault(read):

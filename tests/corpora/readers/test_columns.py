@@ -56,6 +56,13 @@ def test_faults_of_corp(read, old, new, reason):
         read("conll04", CORP.replace(old, new, 1))
 
 
+def test_sentences_without_a_blank_line_between_them_are_a_fault(read):
+    bare = CORP.partition("\n\n")[0] + "\n"
+    reason = "data.txt:8: id '0' stands twice, for different things; keep one, or give it another"
+    with pytest.raises(RecordError, match=f"{re.escape(reason)}.* put a blank line before it"):
+        read("conll04", bare + CORP)
+
+
 def test_faults_are_of_their_sentence(read):
     errors = []
     bad = CORP.replace("2\t4\t/bus", "2\t9\t/bus")

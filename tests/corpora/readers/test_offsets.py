@@ -7,7 +7,7 @@ import pytest
 
 from grel.corpora.drafts import Note, NoteKind
 from grel.corpora.formats import READERS
-from tests.corpora.samples import MEMBERS, PLACED, TEXT, TRIPLES
+from tests.corpora.samples import MEMBERS, PLACED, TEXT, TRIPLES, told
 
 LABELS = PLACED["labelstudio"]
 RELATION = LABELS["annotations"][0]["result"][3]
@@ -44,6 +44,7 @@ RESULT = ["annotations", 0, "result"]
     [
         ("doccano", ["entities", 1, "end_offset"], 99, "entities[1]: characters [22, 99] are no"),
         ("doccano", ["entities", 1, "id"], None, "entities[1]: field 'id' must be a string"),
+        ("doccano", ["entities", 1, "id"], 10, "entities[1]: id 10 stands twice, for different"),
         ("doccano", ["entities", 1, "label"], 3, "entities[1]: field 'label' must be a string"),
         ("doccano", ["relations", 0, "to_id"], 99, "relations[0]: entities [10, 99] are not among"),
         ("doccano", ["relations", 0, "type"], None, "relations[0]: field 'type' must be a string"),
@@ -53,6 +54,7 @@ RESULT = ["annotations", 0, "result"]
         ("labelstudio", ["data"], {"a": "x", "b": "y"}, "has no 'text' but ['a', 'b']; rename"),
         ("labelstudio", [*RESULT, 0, "value", "end"], 99, "result[0]: characters [7, 99] are no"),
         ("labelstudio", [*RESULT, 0, "value", "labels"], [1], "result[0]: labels[0]: it must be a"),
+        ("labelstudio", [*RESULT, 1, "id"], "Ann Moore", "result[1]: id 'Ann Moore' stands twice"),
         ("labelstudio", [*RESULT, 3, "to_id"], "x", "result[3]: entities ['Ann Moore', 'x'] are"),
         (
             "labelstudio",
@@ -125,6 +127,21 @@ def test_other_results_and_second_labels_are_told(read):
         Note(1, NoteKind.OTHER, "second label 'Boss'"),
         Note(1, NoteKind.OTHER, "'choices'"),
     ]
+
+
+def test_results_of_one_region_have_its_id(read):
+    task = copy.deepcopy(LABELS)
+    result = task["annotations"][0]["result"]
+    again = copy.deepcopy(result[0])
+    other = {**copy.deepcopy(again), "from_name": "roles"}
+    other["value"]["labels"] = ["Boss"]
+    choice = {**again, "type": "choices", "value": {**again["value"], "choices": ["good"]}}
+    result += [again, other, choice]
+    assert read("labelstudio", task) == (
+        [told("labelstudio")],
+        [Note(1, NoteKind.OTHER, "second label 'Boss'"), Note(1, NoteKind.OTHER, "'choices'")],
+        [],
+    )
 
 
 def test_the_first_annotation_that_stands_is_taken(read):

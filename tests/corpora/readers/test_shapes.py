@@ -61,6 +61,15 @@ def test_a_link_needs_both_ends():
         shapes.link(ends, (1, 2), "r")
 
 
+def test_an_id_stands_for_one_thing():
+    known = {}
+    for value in (1, 1):
+        shapes.put(known, "a", value)
+    with pytest.raises(Fault, match="id 'a' stands twice, for different things; keep one, or give"):
+        shapes.put(known, "a", 2)
+    assert known == {"a": 1}
+
+
 def test_rows_of_one_text_and_id_are_one_document():
     def parse(item):
         id, text, name = item.data

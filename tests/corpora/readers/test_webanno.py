@@ -57,6 +57,13 @@ def test_values_stack_and_parts_of_words_have_lines(read):
     ]
 
 
+def test_a_second_label_of_one_annotation_is_told(read):
+    rows = "1-1\t0-1\ta\tX[1]\t\n1-2\t2-3\tb\tY[1]\t\n1-3\t4-5\tc\tX|Y\t\n"
+    document, notes = read(f"{HEADER}\n\n#Text=a b c\n{rows}")
+    assert _entities(document) == [("a b", "X", (0, 3)), ("c", "X", (4, 5))]
+    assert notes == [Note(1, NoteKind.OTHER, "second label 'Y'")] * 2
+
+
 def test_an_annotation_over_words_apart_has_no_span(read):
     rows = "1-1\t0-1\ta\tX[1]\t\n1-2\t2-3\tb\t_\t\n1-3\t4-5\tc\tX[1]\t\n"
     document, _ = read(f"{HEADER}\n\n#Text=a b c\n{rows}")
@@ -129,6 +136,7 @@ def test_line_ends(read, end):
         ("0-4\tTime", "1-4\tTime", "token 1-1 is 'Time', but the text has 'Tim'"),
         ("0-4\tTime", "0-4\tTide", "data.tsv:7: 'Tide' does not stand at 0, by the text of the"),
         ("0-4\tTime", "999999-4\tTime", "stands 999,999 characters behind the sentence before"),
+        ("1-2\t5-6\t:", "1-1\t5-6\t:", "data.tsv:8: id '1-1' stands twice, for different things"),
         ("1-3[1_2]", "1-3[9_2]", "relation '1-3[9_2]' at 1-6 lacks a span at one of its ends"),
         ("1-3[1_2]", "x", "'x' is not of the form '1-2' or '1-2[3_4]'"),
     ],
