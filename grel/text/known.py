@@ -110,8 +110,15 @@ class Index:
         return places
 
     def triples(self, text: str) -> list[Triple]:
-        """The known triples between the names that stand in the text, by place of head and tail."""
-        return self.between(self.places(text))
+        """The known triples between the names that stand in the text, by place of head and tail.
+
+        The names are spelled as the text spells them there.
+        """
+        return [
+            dataclasses.replace(t, head=text[slice(*t.head_span)], tail=text[slice(*t.tail_span)])
+            for t in self.between(self.places(text))
+            if t.head_span is not None and t.tail_span is not None
+        ]
 
     def between(self, places: Mapping[str, Sequence[Span]]) -> list[Triple]:
         """The same of names of which it is known where they stand, as `places` tells it."""
@@ -135,15 +142,37 @@ def _words(word: re.Pattern[str], text: str) -> Iterator[Span]:
     if unicodedata.is_normalized("NFC", text):
         yield from (match.span() for match in word.finditer(text))
         return
-    for chunk in BETWEEN_BLANKS.finditer(text):
-        # Where the composed characters begin; no composition reaches over a blank.
-        starts: list[int] = []
-        for n in range(len(chunk[0])):
-            length = len(canonical(chunk[0][: n + 1]))
-            starts += [chunk.start() + n] * (length - len(starts))
-        starts.append(chunk.end())
-        for match in word.finditer(canonical(chunk[0])):
-            yield starts[match.start()], starts[match.end()]
+    composed: list[str] = []
+    starts: list[int] = []  # of the composed characters
+    begin = 0
+    for end in range(1, len(text) + 1):
+        if end < len(text) and end - begin < _MOST_JOINED and _joins(text[begin:end], text[end]):
+            continue
+        piece = text[begin:end]
+        before = len(starts)
+        for n in range(len(piece)):
+            length = len(canonical(piece[: n + 1]))
+            starts += [begin + n] * (before + length - len(starts))
+        composed.append(canonical(piece))
+        del starts[before + len(composed[-1]) :]
+        begin = end
+    starts.append(len(text))
+    for match in word.finditer("".join(composed)):
+        yield starts[match.start()], starts[match.end()]
+
+
+# Of the characters that are one letter with its marks; more stand in no language, and composing
+# them would take time that grows with their square.
+_MOST_JOINED = 32
+
+
+def _joins(letter: str, following: str) -> bool:
+    """Whether a character belongs to the letter before it, or composes with it."""
+    if following.isascii():
+        return False
+    if unicodedata.combining(following):
+        return True
+    return canonical(letter + following) != canonical(letter) + canonical(following)
 
 
 class Memory:

@@ -9,6 +9,7 @@ import pytest
 
 from grel.names import canonical
 from grel.records import Document, Triple, check
+from grel.text import known
 from grel.text.known import BETWEEN_BLANKS, LETTERS_OR_SIGN, Index, Memory
 
 RELATIONS = ["born", "lives", "left", "owns", "rules"]
@@ -49,7 +50,26 @@ def test_composed_and_decomposed_letters_are_the_same(word, names):
         assert [composed[slice(*span)] for span in spans] == [name] * len(spans)
         stated = [decomposed[slice(*span)] for span in found[1][name]]
         assert stated == [unicodedata.normalize("NFD", name)] * len(spans)
-    assert len(index.triples(decomposed)) == len(index.triples(composed))
+    (one,), (other,) = index.triples(composed), index.triples(decomposed)
+    assert (one.key, one.head, one.tail) == (other.key, canonical(head), canonical(tail))
+    check(Document("a", decomposed, (other,)))
+    assert decomposed[slice(*other.head_span)] == other.head == unicodedata.normalize("NFD", head)
+
+
+@pytest.mark.parametrize("unit", ["e\u0301", "a\u0301", "東京都", "\u0301", "\u1100\u1161\u11a8"])
+def test_time_grows_with_the_length_of_a_text(unit, monkeypatch):
+    """Counted in characters that are composed, as a text without a blank may be a stranger's."""
+    num_composed = []
+    monkeypatch.setattr(
+        known, "canonical", lambda text: num_composed.append(len(text)) or canonical(text)
+    )
+    index = Index({("a", "r", "b"): 1.0})
+    for length in (2000, 4000):
+        num_composed.append(0)
+        text = (unit * length)[: length - 1] + "\uf900"
+        del num_composed[:]
+        assert index.places(text) == {}
+        assert sum(num_composed) < 200 * length
 
 
 def test_names_may_overlap():
