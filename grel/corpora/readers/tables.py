@@ -12,7 +12,7 @@ import dataclasses
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Unpack
+from typing import NamedTuple, Unpack
 
 from grel.corpora.drafts import Draft, Entity, Options
 from grel.corpora.readers.shapes import finite, read_rows
@@ -37,6 +37,14 @@ COLUMNS: dict[str, tuple[str, ...]] = {
 }
 _NEEDED = ("text", "head", "relation", "tail")
 _DELIMITERS = {",": "commas", "\t": "tabs", ";": "semicolons"}
+
+
+class _Row(NamedTuple):
+    """The cells of the columns that are known, and how many cells stand under how many columns."""
+
+    cells: Mapping[str, str]
+    num_cells: int
+    num_columns: int
 
 
 def columns_of(header: Sequence[str]) -> dict[str, int]:
@@ -74,13 +82,13 @@ def read(path: str | Path, **options: Unpack[Options]) -> Iterator[Document]:
     return read_rows(path, _rows(path), lambda item: _draft(item.data), **options)
 
 
-def _rows(path: str | Path) -> Iterator[Item[Mapping[str, str]]]:
+def _rows(path: str | Path) -> Iterator[Item[_Row]]:
     with opened(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", newline="")
         yield from guarded(path, _items(path, text))
 
 
-def _items(path: str | Path, text: io.TextIOWrapper) -> Iterator[Item[Mapping[str, str]]]:
+def _items(path: str | Path, text: io.TextIOWrapper) -> Iterator[Item[_Row]]:
     try:
         header = text.readline(MAX_LINE_BYTES)
     except UnicodeDecodeError as error:
@@ -88,16 +96,19 @@ def _items(path: str | Path, text: io.TextIOWrapper) -> Iterator[Item[Mapping[st
     if (delimiter := delimiter_of(header)) is None:
         reason = f"the first line must name columns {', '.join(_NEEDED)}, not {quote(header)}"
         raise RecordError(path, 1, reason)
-    columns = columns_of(next(csv.reader([header], delimiter=delimiter)))
+    names = next(csv.reader([header], delimiter=delimiter))
+    columns = columns_of(names)
     before = csv.field_size_limit(MAX_LINE_BYTES)
     rows = csv.reader(_lines(text), delimiter=delimiter, strict=True)
     line = 2
     try:
         for row in rows:
-            # What a row lacks at its end is empty, as spreadsheets have it.
+            # What a row lacks at its end is empty, and what is empty there is nothing.
+            while len(row) > len(names) and not row[-1].strip():
+                row.pop()
             cells = {name: row[n] if n < len(row) else "" for name, n in columns.items()}
             if row:
-                yield Item(line, cells)
+                yield Item(line, _Row(cells, len(row), len(names)))
             line = rows.line_num + 2
     except csv.Error as error:
         raise RecordError(path, line, f"not a table: {error}") from None
@@ -119,7 +130,11 @@ def _lines(text: io.TextIOWrapper) -> Iterator[str]:
         yield line
 
 
-def _draft(cells: Mapping[str, str]) -> Draft:
+def _draft(row: _Row) -> Draft:
+    cells, num_cells, num_columns = row
+    if num_cells > num_columns:
+        wanted = "a cell with the delimiter in it needs quotation marks"
+        raise Fault(f"{num_cells} cells under {num_columns} columns; {wanted}")
     id = cells.get("id") or None
     names = ("head", "relation", "tail")
     empty = [name for name in names if not cells[name].strip()]

@@ -61,6 +61,8 @@ def test_an_id_of_two_texts_is_a_fault(read):
         ("a b,a,,b", 2, "column 'relation' is empty, and others are not"),
         ("a b,a", 2, "column 'relation' is empty"),
         (",a,r,b", 2, "text is empty"),
+        ("a b, he said,a,r,b", 2, "5 cells under 4 columns; a cell with the delimiter in it needs"),
+        ("a b,a,r,b,, ,x,", 2, "7 cells under 4 columns"),
         ('a b,"a"x,r,b', 2, "not a table: "),
         ('a b,a,r,b\n"a', 3, "not a table: "),
     ],
@@ -90,6 +92,19 @@ def test_a_faulty_row_does_not_take_the_others_along(read):
     errors = []
     documents = read(TABLE.replace("located in", ""), on_error=errors.append)
     assert [len(document.triples) for document in documents] == [1]
+    assert [error.line for error in errors] == [3]
+
+
+def test_blank_cells_beyond_the_columns_are_nothing(read):
+    (document,) = read("text,head,relation,tail\na b,a,r,b,, \n")
+    assert document.triples == (Triple("a", "r", "b", (0, 1), (2, 3)),)
+
+
+def test_a_row_with_more_cells_than_columns_does_not_take_the_others_along(read):
+    errors = []
+    rows = ["a b,a,r,b", "a b, he said,a,r,b", "b a,b,r,a"]
+    documents = read("text,head,relation,tail\n" + "\n".join(rows), on_error=errors.append)
+    assert [document.text for document in documents] == ["a b", "b a"]
     assert [error.line for error in errors] == [3]
 
 
