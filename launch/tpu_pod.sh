@@ -14,7 +14,8 @@
 # run belongs to systemd there, outlives the connection, and starts again when it ends otherwise
 # than well (20 times an hour at most) and when its machine has been restarted. Spot VMs that were
 # preempted are gone for good: watch requests them anew and starts the run again, until it has
-# ended. It may itself be ended and started at any time, from any machine.
+# ended, and tries again what fails. It may itself be ended and started at any time, from any
+# machine.
 #
 # The work folder must be on storage that all workers mount, such as Filestore, and the corpora that
 # a recipe reads at the same path on each. FILE is a bash script that every worker runs before each
@@ -111,14 +112,14 @@ start() {
   local files=("$staging/grel.tar.gz" "$staging/grel.args")
   [[ ! $prepare ]] || files+=("$staging/grel.prepare")
   git diff --quiet HEAD || echo "tpu_pod: note: changes that are not committed are not sent" >&2
-  # A chain, since `set -e` is off where watch calls this: after a copy that failed the workers would
+  # A chain, since `set -e` is off where watch calls this: after a copy that failed workers would
   # start what an earlier one has left.
   # shellcheck disable=SC2016 # the inner shell is to expand these
   run mkdir -p "$staging" &&
     run git archive --format=tar.gz --output="$staging/grel.tar.gz" HEAD &&
     run bash -c 'printf "%s\0" "${@:2}" >"$1"' - "$staging/grel.args" "$@" &&
     { [[ ! $prepare ]] || run cp "$prepare" "$staging/grel.prepare"; } &&
-    # One that is there from another start must not go on under the new files, nor be taken for this.
+    # One that is there from another start must not go on under the new files, nor pass for this.
     on_workers "sudo systemctl stop grel 2>/dev/null; sudo rm -f /etc/systemd/system/grel.service;\
  sudo systemctl daemon-reload; rm -rf grel/grel grel/configs grel.prepare; mkdir -p grel" &&
     run "${queued[@]}" scp "${files[@]}" "$tpu:" "${where[@]}" ${reach[@]+"${reach[@]}"} \
@@ -156,8 +157,8 @@ watch() {
     [[ $state == "$before" ]] || echo "tpu_pod: $tpu is ${state:-to be requested}" >&2
     before=$state
     case $state in
-      "") request ;;
-      FAILED | SUSPENDED) delete ;;
+      "") request || echo "tpu_pod: could not request $tpu; trying again" >&2 ;;
+      FAILED | SUSPENDED) delete || echo "tpu_pod: could not delete $tpu; trying again" >&2 ;;
       *finished) return ;;
       *ended*) fail "$tpu is $state; see bash launch/tpu_pod.sh logs" 1 ;;
       *none)

@@ -245,6 +245,16 @@ def test_watch_outlives_a_cloud_that_does_not_answer(pod):
     assert pod.do("watch", *WHERE, *KIND, "--config=x", meanwhile=back).returncode == 0
 
 
+def test_watch_tries_again_where_a_request_or_its_deletion_failed(pod):
+    pod.do("create", *WHERE, *KIND)
+    (pod.folder / "state").write_text("FAILED\n")
+    pod.failing("delete", "create")
+    done = pod.do("watch", *WHERE, *KIND, "--config=x", meanwhile=_SOME_WAITS)
+    assert done.returncode == 0, done.stderr
+    assert "could not delete pod; trying again\n" in done.stderr
+    assert "could not request pod; trying again\n" in done.stderr
+
+
 def test_watch_tries_again_where_a_copy_to_the_workers_failed(pod):
     """Nor does it go on with what they have from an earlier start."""
     pod.do("create", *WHERE, *KIND)
