@@ -61,7 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--gold", metavar="FILE.jsonl", help="true triples, to choose the least scores by"
     )
-    parser.add_argument("--output", default="-", metavar="FILE", help="where to write (stdout)")
+    parser.add_argument("--output", metavar="FILE", help="where to write (stdout)")
     return parser
 
 
@@ -85,7 +85,8 @@ def _run(args: argparse.Namespace) -> None:
     if args.mean:
         systems = [average(systems)]
     if args.gold is None:
-        write_jsonl(args.output, merge(systems, args.min_scores or [0.0] * len(systems)))
+        output = "-" if args.output is None else args.output
+        write_jsonl(output, merge(systems, args.min_scores or [0.0] * len(systems)))
         return
     min_scores, counts = choose(systems, documents[0])
     print(
@@ -100,6 +101,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.gold is not None and args.min_scores is not None:
         parser.error("--gold chooses what --min_scores says: give one of them")
+    if args.gold is not None and args.output is not None:
+        parser.error("--gold merges nothing that --output could take: give one of them")
     if [args.gold, *args.pred].count("-") > 1:
         parser.error("only one of --gold and --pred can be standard input")
     return run_command(lambda: _run(args))

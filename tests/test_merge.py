@@ -68,6 +68,8 @@ def test_a_vote(write, capsys):
         (["--min_scores=0,x"], "invalid"),
         (["--min_scores=0,nan"], "invalid"),
         (["--min_scores=0,0", "--gold=x"], "give one of them"),
+        (["--gold=x", "--output=y"], "give one of them"),
+        (["--gold=x", "--output=-"], "give one of them"),
         (["--pred=-", "--gold=-"], "only one of"),
     ],
 )
