@@ -6,7 +6,8 @@
 #     [--spot | --reserved] [--slices=2]
 #   bash launch/tpu_pod.sh start --tpu=NAME --zone=ZONE --config=configs/bert.py:nyt24
 #     --workdir=/mnt/shared/nyt24 [--prepare=FILE] [--config.FIELD=VALUE ...]
-#   bash launch/tpu_pod.sh logs|status|stop|delete --tpu=NAME --zone=ZONE [--node=0] [--worker=0]
+#   bash launch/tpu_pod.sh logs --tpu=NAME --zone=ZONE [--node=0] [--worker=0]
+#   bash launch/tpu_pod.sh status|stop|delete --tpu=NAME --zone=ZONE
 #   bash launch/tpu_pod.sh watch, with the arguments of create and start
 #
 # create requests a queued resource and waits until it is active. start sends all workers the
@@ -43,6 +44,9 @@ tpu="" slices=1 prepare="" node=0 worker=0
 where=() reach=() request=()
 for arg; do
   shift
+  if [[ $action != logs && $arg =~ ^--(node|worker)= ]]; then
+    fail "$arg: logs are those of one worker, but $action is of all"
+  fi
   case $arg in
     --tpu=*) tpu=${arg#*=} ;;
     --slices=*) slices=${arg#*=} ;;

@@ -327,6 +327,9 @@ def test_the_state_of_a_run_is_that_of_all_workers(pod, words, state):
         (["create", *WHERE, *KIND, "--slices=two"], "--slices=two: it must be a number"),
         (["start", *WHERE, "--prepare=none"], "--prepare=none: there is no such file"),
         (["stop", *WHERE, "--now"], "unknown argument --now"),
+        (["status", *WHERE, "--worker=1"], "--worker=1: logs are those of one worker, but status"),
+        (["delete", *WHERE, "--node=1"], "--node=1: logs are those of one worker, but delete"),
+        (["start", *WHERE, "--worker=1"], "--worker=1: logs are those of one worker, but start"),
     ],
 )
 def test_what_is_wrong_is_told_in_one_line(arguments, message):
