@@ -52,6 +52,8 @@ _UNRELATED = re.compile(r"none|n/?a|no[ _-]?relation|other", re.IGNORECASE)
 
 OnNote = Callable[[Note], None]
 Remark = Callable[[NoteKind, str], None]
+# Where a name stands, and all its places if they were annotated; see `_place`.
+PlaceFn = Callable[[str, Span | None, tuple[Span, ...]], tuple[Span | None, tuple[Span, ...]]]
 
 
 class Options(TypedDict, total=False):
@@ -140,8 +142,10 @@ def read_drafts(
                 on_note(note)
             return None
         id = f"{stem}-{item.number or item.line}" if draft.id is None else draft.id
-        triples = _settled(draft, frozenset(relations or ()), remark)
-        entities = _fields(draft, remark)
+        # Of what is said of a name in triples and as an entity, the same becomes, and is told once.
+        place = functools.cache(functools.partial(_place, draft, remark))
+        triples = _settled(draft, frozenset(relations or ()), place, remark)
+        entities = _fields(draft, place, remark)
         other = {**(draft.other or {}), **({"entities": entities} if entities else {})}
         return Document(id, draft.text, triples, other)
 
@@ -151,25 +155,24 @@ def read_drafts(
         yield read
 
 
-def _fields(draft: Draft, remark: Remark) -> list[dict[str, Any]]:
+def _fields(draft: Draft, place: PlaceFn, remark: Remark) -> list[dict[str, Any]]:
     """The entities as the record has them; those of blanks alone are left out."""
-    fields = []
+    settled = []
     for entity in dict.fromkeys(draft.entities):
-        if not entity.text.strip():
+        if name := entity.text.strip():
+            span, _ = place(name, entity.span, ())
+            settled.append(Entity(name, entity.type, span))
+        else:
             remark(NoteKind.OTHER, f"{quote(entity.type)} on blanks")
-            continue
-        name, span = entity.text.strip(), entity.span
-        if span is None and name not in draft.scattered:
-            span = next(iter(locate(draft.text, name)), None)
-        field: dict[str, Any] = {"text": name, "type": entity.type}
-        if span is not None:
-            field["span"] = list(_without_blank_ends(draft.text, span))
-        fields.append(field)
-    return fields
+    return [
+        {"text": text, "type": type, **({} if span is None else {"span": list(span)})}
+        for text, type, span, _ in dict.fromkeys(settled)
+    ]
 
 
-def _settled(draft: Draft, known: Collection[str], remark: Remark) -> tuple[Triple, ...]:
-    place = functools.cache(functools.partial(_place, draft, remark))
+def _settled(
+    draft: Draft, known: Collection[str], place: PlaceFn, remark: Remark
+) -> tuple[Triple, ...]:
     triples = []
     for triple in draft.triples:
         names = triple.head, triple.relation, triple.tail

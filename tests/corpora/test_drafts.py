@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from grel.corpora.drafts import Draft, Note, NoteKind, Words, read_drafts
+from grel.corpora.drafts import Draft, Entity, Note, NoteKind, Words, read_drafts
 from grel.files.faults import Fault
 from grel.files.reading import Item
 from grel.records import Triple
@@ -56,6 +56,24 @@ def test_a_span_of_the_file_that_is_wrong_is_noted_and_searched_for(span):
     (document,) = _read(Draft(TEXT, stated), [Item(1, b"")], on_note=notes.append)
     assert document.triples == (Triple("Ann", "r", "Time", (0, 3), (26, 30)),)
     assert notes == [Note(1, NoteKind.MISPLACED, "'Ann'")]
+
+
+@pytest.mark.parametrize("span", [None, (1, 4), (-3, 3), (2, 99)])
+def test_entities_stand_where_triples_do_and_are_noted_once(span):
+    names = {"Ann": [0, 3], "Bob": None}
+    triples = [Triple("Ann", "r", "Bob", span, span)]
+    entities = [Entity(name, "T", place) for name in names for place in (span, (0, 3))]
+    expected = [{"text": "Ann", "type": "T", "span": [0, 3]}, {"text": "Bob", "type": "T"}]
+    for linked in (triples, []):
+        notes = []
+        draft = Draft(TEXT, linked, entities=entities)
+        (document,) = _read(draft, [Item(1, b"")], on_note=notes.append)
+        assert document.other["entities"] == expected
+        for triple in document.triples:
+            assert (triple.head_span, triple.tail_span) == ((0, 3), None)
+        assert [note.detail for note in notes if note.kind is NoteKind.MISPLACED] == (
+            ["'Bob'"] if span is None else ["'Ann'", "'Bob'", "'Bob'"]
+        )
 
 
 def test_one_wrong_place_of_several_is_noted_too():

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from grel.corpora import inputs
+from grel.corpora.drafts import Note, NoteKind
 from grel.corpora.readers import tables
 from grel.files.faults import RecordError
 from grel.records import Triple
@@ -70,6 +71,16 @@ def test_an_id_of_two_texts_is_a_fault(read):
 def test_faults(read, row, line, reason):
     with pytest.raises(RecordError, match=re.escape(f"data.csv:{line}: {reason}")):
         read(f"text,head,relation,tail\n{row}\n")
+
+
+@pytest.mark.parametrize("place", ["0,1", "2,99", "99,100", "3,2"])
+def test_places_that_do_not_spell_their_name_are_searched_for(read, place):
+    notes = []
+    header = "text,head,relation,tail,head_start,head_end,head_type"
+    (document,) = read(f"{header}\na b,b,r,a,{place},T\n", on_note=notes.append)
+    assert document.triples[0].head_span == (2, 3)
+    assert document.other["entities"] == [{"text": "b", "type": "T", "span": [2, 3]}]
+    assert notes == [Note(2, NoteKind.MISPLACED, "'b'")]
 
 
 @pytest.mark.parametrize(

@@ -66,8 +66,9 @@ def test_a_second_label_of_one_annotation_is_told(read):
 
 def test_an_annotation_over_words_apart_has_no_span(read):
     rows = "1-1\t0-1\ta\tX[1]\t\n1-2\t2-3\tb\t_\t\n1-3\t4-5\tc\tX[1]\t\n"
-    document, _ = read(f"{HEADER}\n\n#Text=a b c\n{rows}")
+    document, notes = read(f"{HEADER}\n\n#Text=a b c\n{rows}")
     assert document.other["entities"] == [{"text": "a c", "type": "X"}]
+    assert notes == [Note(1, NoteKind.SCATTERED, "'a c'")]
 
 
 def test_annotations_without_values_are_called_as_their_layer(read):
