@@ -1,10 +1,10 @@
 """Checkpoints: what a run needs to go on, and an evaluation to start, from one folder.
 
-A checkpoint is written beside and renamed at the end, so a run killed while saving leaves the
-previous one whole. What Orbax does not notice is a flipped bit, so the digests of every array and
-of everything else are stored and compared, and numbers that are not finite are neither written nor
-read. State is saved as numpy arrays of one replica by the first process alone: a checkpoint from
-eight devices opens on one.
+A checkpoint is written beside and renamed at the end, and one that is removed is renamed first, so
+a run killed meanwhile leaves whole ones only. What Orbax does not notice is a flipped bit, so the
+digests of every array and of everything else are stored and compared, and numbers that are not
+finite are neither written nor read. State is saved as numpy arrays of one replica by the first
+process alone: a checkpoint from eight devices opens on one.
 """
 
 from __future__ import annotations
@@ -150,12 +150,17 @@ class Checkpoints:
             later = [other for other in self.steps() if other > step]
             earlier = [other for other in self.steps() if other < step]
             for other in later + earlier[: max(0, len(earlier) - self._keep + 1)]:
-                shutil.rmtree(self.folder / str(other))
+                self._remove(other)
         except Exception as error:
             raise CheckpointError(
                 f"{self.folder}: saving step {step} failed ({_reason(error)}); the checkpoint "
                 "before it is intact"
             ) from error
+
+    def _remove(self, step: int) -> None:
+        """Where the process is killed meanwhile, what is left is swept up at the next start."""
+        removed = self.folder / f"{step}{ocp.utils.TMP_DIR_SUFFIX}-removed"
+        shutil.rmtree((self.folder / str(step)).rename(removed))
 
     def check(self) -> None:
         """Raises CheckpointError where a save has failed; does not wait for one under way."""

@@ -165,6 +165,25 @@ def test_what_a_killed_run_left_behind_does_no_harm(folder):
     assert not left.exists()
 
 
+def test_a_kill_while_an_old_one_is_removed_leaves_whole_ones_only(folder, monkeypatch):
+    class Killed(BaseException):
+        pass
+
+    def remove_half(path):
+        next(path.rglob("metadata")).unlink()
+        raise Killed
+
+    checkpoints = Checkpoints(folder, keep=2)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint.shutil, "rmtree", remove_half)
+        checkpoints.save(4, PARAMS, TRAINING, {})
+        with pytest.raises(Killed):
+            checkpoints.wait()
+    for step in checkpoints.steps():
+        checkpoints.verify(step)
+    assert sorted(path.name for path in _open(folder).folder.iterdir()) == ["3", "4"]
+
+
 def test_opening_a_folder_leaves_no_thread_behind(tmp_path):
     """One that is still at work when Python shuts down prints a traceback after our error."""
     before = set(threading.enumerate())
