@@ -55,6 +55,17 @@ def _is_docbin(head: Head) -> str | None:
     return "it is a compressed DocBin" if b"version" in start and b"attrs" in start else None
 
 
+_has_own_fields = has_fields("id", "text", "triples.relation")
+_has_fields_of_rebel = any_of(
+    has_fields("docid", "text", "triples.subject"), has_fields("context", "triplets")
+)
+
+
+def _is_rebel(head: Head) -> str | None:
+    # Where no record has triples, an id says that they are grel's, which may have further fields.
+    return None if _has_own_fields(head) else _has_fields_of_rebel(head)
+
+
 _is_labelstudio = any_of(
     has_fields("data", "annotations.result"), has_fields("data", "predictions.result")
 )
@@ -63,7 +74,7 @@ FORMATS: dict[str, Format] = {
     "rebel": Format(
         "REBEL: text, triples of subject, predicate, object; or context, triplets",
         json_reader(names.rebel),
-        any_of(has_fields("docid", "text", "triples.subject"), has_fields("context", "triplets")),
+        _is_rebel,
     ),
     "jsonl": Format(
         "records of grel itself, to check them and to fill in spans",

@@ -87,13 +87,17 @@ class Format:
 def has_fields(*names: str) -> Fits:
     """Fits JSON objects with all these fields; `a.b` is a `b` in each object of the list `a`.
 
-    One of the first that has them is enough: those that lack them may be faulty.
+    One of the first that has them is enough: those that lack them may be faulty. Objects whose
+    lists are empty have any field in them, and count where there are no others.
     """
+    outer = [name.partition(".")[0] for name in names]
+    lists = [name.partition(".")[0] for name in names if "." in name]
 
     def fits(head: Head) -> str | None:
-        for record in head.records:
-            if isinstance(record, Mapping) and all(_has(record, name) for name in names):
-                return f"its records have {_listed([name.partition('.')[0] for name in names])}"
+        records = [r for r in head.records if isinstance(r, Mapping) and r.keys() >= {*outer}]
+        telling = [record for record in records if all(record[name] for name in lists)]
+        if any(all(_has(record, name) for name in names) for record in telling or records):
+            return f"its records have {_listed(outer)}"
         return None
 
     return fits

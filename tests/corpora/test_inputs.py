@@ -11,7 +11,7 @@ from grel.corpora.formats import FORMATS
 from grel.corpora.recognition import Head
 from grel.errors import UsageError
 from grel.files.faults import RecordError
-from tests.corpora.samples import FILES, OWN_IDS, SAME, TEXT, told, write
+from tests.corpora.samples import FILES, OWN_IDS, PLACED, SAME, TEXT, told, write
 
 CASREL = SAME["casrel"]
 
@@ -71,6 +71,37 @@ def test_a_faulty_record_does_not_hide_what_the_others_are(tmp_path):
     assert (found.format, found.why) == ("casrel", "its records have text and triple_list")
     with pytest.raises(RecordError, match="x:1: field 'triple_list' is missing"):
         list(found.read())
+
+
+@pytest.mark.parametrize(
+    ("triples", "format"),
+    [
+        ([[]], "jsonl"),
+        ([[], [{"head": "a", "relation": "r", "tail": "b"}]], "jsonl"),
+        ([[], PLACED["rebel"]["triples"]], "rebel"),
+    ],
+)
+def test_records_without_triples_do_not_tell_rebel_from_grel(tmp_path, triples, format):
+    records = [
+        {"id": f"{n}", "docid": "d", "text": TEXT, "triples": t} for n, t in enumerate(triples)
+    ]
+    _lines(tmp_path / "x", *records)
+    assert inputs.find(str(tmp_path / "x")).format == format
+    if format == "jsonl":
+        for document in inputs.find(str(tmp_path / "x")).read():
+            assert document.other["docid"] == "d"
+
+
+def test_rebel_without_triples_is_rebel(tmp_path):
+    _lines(tmp_path / "x", {**PLACED["rebel"], "triples": []})
+    assert inputs.find(str(tmp_path / "x")).format == "rebel"
+
+
+@pytest.mark.parametrize("format", ["spert", "doccano", "prodigy"])
+def test_sentences_without_relations_are_recognised(tmp_path, format):
+    record = (SAME | PLACED)[format]
+    _lines(tmp_path / "x", *[{**record, "relations": []}] * 2)
+    assert inputs.find(str(tmp_path / "x")).format == format
 
 
 @pytest.mark.parametrize(
