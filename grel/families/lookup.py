@@ -23,6 +23,7 @@ from typing import Any, ClassVar, NamedTuple
 import ml_collections
 import numpy as np
 
+from grel.errors import ConfigError
 from grel.families import base, writer
 from grel.families.writer import Tally
 from grel.fields import Fields
@@ -110,8 +111,15 @@ class System(base.Fitted):
     def fit(
         cls, config: ml_collections.ConfigDict, documents: Sequence[Document]
     ) -> tuple[System, dict[str, np.ndarray]]:
-        """Keeps the triples of the documents."""
-        params = to_params(fit(documents))
+        """Keeps the triples of the documents; refuses to write relations that these lack."""
+        known = fit(documents)
+        relations = sorted({relation for _, relation, _ in known})
+        if unknown := sorted(set(config.decoding.relations) - set(relations)):
+            raise ConfigError(
+                f"config.decoding.relations: unknown relation {unknown[0]!r}; "
+                f"one of {', '.join(relations)}"
+            )
+        params = to_params(known)
         return cls(config, len(params["triples"])), params
 
     @classmethod

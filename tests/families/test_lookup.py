@@ -82,6 +82,17 @@ def test_options():
         _lookup().restricted([])
 
 
+def test_relations_that_training_lacks_are_refused():
+    config = get_config("lookup")
+    config.decoding.relations = ("left", "lifes_in")
+    message = "unknown relation 'lifes_in'; one of from, is, left, lives_in, owns"
+    with pytest.raises(ConfigError, match=f"config.decoding.relations: {message}"):
+        System.fit(config, NEWS)
+    config.decoding.relations = ("left", "lives_in")
+    found = Extractor(*System.fit(config, NEWS))(["Ann of New York and York"])
+    assert [t.relation for d in found for t in d.triples] == ["left", "lives_in"]
+
+
 def test_there_are_no_steps_and_no_alternatives():
     (extraction,) = _lookup().extractions([NEWS[0]])
     assert _lookup().alternatives(extraction) == []
