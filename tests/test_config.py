@@ -256,6 +256,22 @@ def test_what_cannot_work_is_refused(field, value, message):
         check(config, num_devices=8, num_processes=1)
 
 
+@pytest.mark.parametrize(
+    ("family", "field", "value", "message"),
+    [
+        ("mrmep", "num_heads", 3, "config.model: features 100 do not divide over 3 heads"),
+        ("ptdec", "features", 301, "config.model: features 301 do not divide over two directions"),
+        ("worddec", "features", 301, "config.model: features is 301; it must be even, for two"),
+    ],
+)
+def test_widths_that_no_network_has_are_refused(family, field, value, message):
+    config = get_config(family)
+    check(config, num_devices=1, num_processes=1)
+    config.model[field] = value
+    with pytest.raises(ConfigError, match=message):
+        check(config, num_devices=1, num_processes=1)
+
+
 @pytest.mark.parametrize("copy", ["off", "su"])
 def test_structure_needs_copying(copy):
     config = get_config()

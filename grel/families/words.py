@@ -98,7 +98,7 @@ class System(base.Trained):
 
     @classmethod
     def check(cls, fields: Mapping[str, Any]) -> None:
-        """Refuses buckets that do not ascend."""
+        """Refuses buckets that do not ascend, and a shape that the network can't have."""
         buckets = fields["data.buckets"]
         if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 1:
             raise ConfigError(f"config.data.buckets is {buckets}; it must ascend from 1 or more")
@@ -107,6 +107,13 @@ class System(base.Trained):
     def learn(
         cls,
         config: ml_collections.ConfigDict,
+        shape = cls.NETWORK.Config
+        given = {name.removeprefix("model."): value for name, value in fields.items()}
+        try:
+            # What is no field is a size that the data will have; any will do here.
+            shape(**{field.name: given.get(field.name, 1) for field in dataclasses.fields(shape)})
+        except ValueError as error:
+            raise ConfigError(f"config.model: {error}") from None
         splits: Splits,
         earlier: Mapping[str, Any] | None = None,
     ) -> System:
