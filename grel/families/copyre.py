@@ -19,6 +19,7 @@ from grel.families.words import Placed
 from grel.fields import Fields
 from grel.models import copyre
 from grel.models.choices import STOP
+from grel.records import Triple
 from grel.text.words import Encoding
 
 
@@ -44,6 +45,10 @@ class System(family.PointerSystem):
             head, tail = (words.index(words[span[1] - 1]) for span in (triple.head, triple.tail))
             gold_N3[number] = triple.relation, head, tail
         yield {"gold": gold_N3, **self._more(encoding, triples)}
+
+    def num_untaught(self, triples: Sequence[Triple]) -> int:
+        """Those behind the first."""
+        return max(0, len(triples) - self.model.num_triples)
 
     def _more(self, encoding: Encoding, triples: Sequence[Placed]) -> Example:
         """Columns that are not CopyRE's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from types import ModuleType
 from typing import Any, ClassVar
@@ -14,6 +15,7 @@ from grel.families import words as family
 from grel.families.words import Placed
 from grel.fields import Fields
 from grel.models import mrmep
+from grel.records import Triple
 from grel.text.words import Encoding
 
 
@@ -57,6 +59,11 @@ class System(family.PointerSystem):
                 "holds": np.array([h + mrmep.FIRST for h in holds], np.int32),
                 "pointers": pointers_T4,
             }
+
+    def num_untaught(self, triples: Sequence[Triple]) -> int:
+        """Those behind the first pairs of their relation."""
+        num_of = Counter(triple.relation for triple in triples)
+        return sum(max(0, count - self.model.num_pairs) for count in num_of.values())
 
     def batch(self, padded: Padded) -> mrmep.Batch:
         """One row for each relation of each sentence."""

@@ -92,6 +92,11 @@ class System(base.Trained):
     ) -> Iterator[Example]:
         """What is learned from a document; nothing where the family can't learn from it."""
 
+    def num_untaught(self, triples: Sequence[Triple]) -> int:
+        """How many of a document's triples its examples have no room for."""
+        del triples
+        return 0
+
     @abc.abstractmethod
     def batch(self, padded: Padded) -> Any:
         """The network's batch of padded examples."""
@@ -182,6 +187,15 @@ class System(base.Trained):
                     "%s: %d of %d documents are left out: longer than %d words, or with triples "
                     "that this family can't be taught",
                     *(split, left_out, len(documents), c.data.buckets[-1]),
+                )
+            taught = (d for d, of_one in zip(documents, found, strict=True) if of_one)
+            if untaught := sum(
+                self.num_untaught(document.without_duplicates().triples) for document in taught
+            ):
+                _LOG.warning(
+                    "%s: %d triples are left out: their documents have more than this family can "
+                    "be taught",
+                    *(split, untaught),
                 )
             prepared[split] = Prepared(
                 batches,

@@ -91,6 +91,27 @@ def test_what_cannot_be_taught_is_left_out_and_told(caplog):
     assert "train: 2 of 3 documents are left out: longer than 40 words" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("family", "field", "num_taught"),
+    [("copyre", "num_triples", 2), ("copymtl", "num_triples", 2), ("mrmep", "num_pairs", 3)],
+)
+def test_triples_that_a_family_has_no_room_for_are_told(family, field, num_taught, caplog):
+    again = Triple("New Delhi", "lives", "Moore"), Triple("Moore", "lives", "Moore")
+    more = dataclasses.replace(DOCUMENT, id="b", triples=(*TRIPLES, *again))
+    # Repeated ones are no others, and a document that is left out is told by itself.
+    twice = dataclasses.replace(DOCUMENT, id="c", triples=(*TRIPLES, *TRIPLES))
+    odd = Triple("Ann Moo", "lives", "New Delhi")
+    odd = dataclasses.replace(more, id="d", triples=(*more.triples, odd))
+    system = _system(family, **{f"model.{field}": 2})
+    column, free = ("gold", STOP) if family != "mrmep" else ("pointers", -1)
+    rows = [row for example in _examples(system, more) for row in example[column]]
+    assert sum(row[0] != free for row in rows) == num_taught
+    system.prepare({"train": [more, twice, odd], "validation": [DOCUMENT]})
+    num_left_out = len(more.triples) - num_taught
+    assert f"train: {num_left_out} triples are left out" in caplog.text
+    assert "validation: " not in caplog.text
+
+
 def test_an_order_is_drawn_once_for_a_document():
     system = _system("ptdec", **{"data.order": "shuffled"})
     orders = {
