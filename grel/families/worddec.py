@@ -27,6 +27,9 @@ from grel.records import Span, Triple
 from grel.text import bio, linearize
 from grel.text.words import Encoding, Words, word_span
 
+# Of the rules of copying, those by which labels say what was copied; METHOD section 6.
+_BY_LABEL = ("on", "su")
+
 
 class System(family.System):
     """A word-level system with the network `models.worddec`."""
@@ -53,7 +56,7 @@ class System(family.System):
         """Refuses copying by labels that are not predicted."""
         super().check(fields)
         tokens.check(fields)
-        by_label = fields["decoding.copy"] in ("on", "su") or fields["decoding.structure"] == "on"
+        by_label = fields["decoding.copy"] in _BY_LABEL or fields["decoding.structure"] == "on"
         if by_label and not fields["model.label_head"]:
             raise ConfigError(
                 f"config.decoding.copy is {fields['decoding.copy']!r} and structure "
@@ -106,13 +109,23 @@ class System(family.System):
             frame=driver.Frame(w.pad_id, (), (), w.sos_id, w.eos_id),
             buckets=self.config.data.buckets,
         )
-        return WordWriter(w, decoder)
+        return WordWriter(w, decoder, by_label=self.config.decoding.copy in _BY_LABEL)
 
 
 class WordWriter(tokens.TokenWriter[Encoding]):
-    """Writes words, and reads unknown ones off the text."""
+    """Writes words, and reads unknown ones off the text.
+
+    Args:
+        tokenizer: of its texts.
+        decoder: the search, with a model's functions.
+        by_label: whether labels say what was copied, or decide nothing.
+    """
 
     tokenizer: Words
+
+    def __init__(self, tokenizer: Words, decoder: driver.Decoder, *, by_label: bool):
+        super().__init__(tokenizer, decoder)
+        self._by_label = by_label
 
     def beside(self, encodings: Sequence[Encoding]) -> Sequence[np.ndarray]:
         """The characters of the words."""
@@ -122,16 +135,17 @@ class WordWriter(tokens.TokenWriter[Encoding]):
         """Names stand where they were copied from, else where the text has them first."""
         ids = [int(i) for i in output.ids]
         offsets = encoding.offsets
-        window = text[offsets[0][0] : offsets[-1][1]]
+        source, attended = text[offsets[0][0] : offsets[-1][1]], output.attended
+        if self.tokenizer.num_unknown:
+            # Unknown words are numbered in the whole text, and the model looked at a window of it.
+            num_before = len(self.tokenizer.encode(text[: offsets[0][0]]).ids)
+            source, attended = text, np.where(attended < 0, -1, attended + num_before)
 
         def find(slot: slice) -> tuple[str, Span | None]:
-            if self.tokenizer.num_unknown:
-                name = self.tokenizer.decode(ids[slot], text)
-            else:
-                name = self.tokenizer.decode(ids[slot], window, output.attended[slot].tolist())
+            name = self.tokenizer.decode(ids[slot], source, attended[slot].tolist())
             end = int(output.positions[slot.stop - 1]) + 1
             start = end - (slot.stop - slot.start)
-            copied = end > 0 and list(encoding.ids[start:end]) == ids[slot]
+            copied = self._by_label and end > 0 and list(encoding.ids[start:end]) == ids[slot]
             found = (start, end) if copied else word_span(name, text, offsets)
             if found is None:
                 return name, None

@@ -151,25 +151,44 @@ def test_a_triple_that_was_stopped_in_part_is_malformed():
     assert (tally.cut, tally.malformed) == (0, 1)
 
 
-def test_unknown_words_are_read_where_the_model_looked():
-    system = _system("worddec")
+@pytest.mark.parametrize("before", ["", "Ida met Eve . "])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {},
+        {"model.label_head": True},
+        {"model.label_head": True, "decoding.copy": "off"},
+        {"tokenizer.num_unknown": 2},
+        {"tokenizer.num_unknown": 2, "model.label_head": True},
+        {"tokenizer.num_unknown": 2, "model.label_head": True, "decoding.copy": "on"},
+    ],
+)
+def test_unknown_words_are_read_where_the_model_looked(fields, before):
+    system = _system("worddec", **fields)
     writer, words = system.writer(), system.words
-    text = "Zoe of Ulm lives in Bonn ."
+    text = f"{before}Zoe and Max of Ulm lives in Bonn ."
     (encoding,) = writer.encode([text])
-    assert writer.num_unknown(encoding) == 3
+    # With some before it, it is read in windows.
+    encoding = encoding.part(slice(len(before.split()), None))
+    assert writer.num_unknown(encoding) == 5
     part, end = words.part_end_id, words.relation_ids["lives"][0]
     ids = np.array([words.unk_id, part, words.unk_id, part, end])
+    # What is labelled B ends at its first place, and an unknown word has those of all of them.
+    places = np.full(5, -1)
+    if "model.label_head" in fields and fields.get("decoding.copy") != "on":
+        places[[0, 2]] = encoding.ids.index(words.unk_id)
     written = Written(
         ids=ids,
         labels=np.zeros(5, int),
         log_probs=np.log([0.5, 1, 0.5, 1, 1]),
-        positions=np.full(5, -1),
+        positions=places,
         ended=True,
         num_cut=0,
-        attended=np.array([2, 0, 5, 0, 0]),
+        attended=np.array([4, 0, 7, 0, 0]),
     )
     (triple,), tally = writer.read(text, encoding, written)
-    assert (triple.key, triple.head_span) == (("Ulm", "lives", "Bonn"), (7, 10))
+    ulm = len(before) + 15
+    assert (triple.key, triple.head_span) == (("Ulm", "lives", "Bonn"), (ulm, ulm + 3))
     assert triple.score == pytest.approx(0.25)
     assert tally.unknown_names == 2
 
