@@ -81,8 +81,10 @@
 
   function fillFilters() {
     const count = (test) => data.sentences.filter(test).length.toLocaleString("en");
+    // Sentences are filtered by errors of the first system; some classes only the second may have.
+    const ofFirst = data.classes.filter(([name]) => data.sentences.some(classTest(name)));
     const classes = [["all", "All sentences"], ["correct", "All right"], ["any", "Any error"],
-      ...data.classes];
+      ...ofFirst];
     if (data.sentences.some(CLASS_TEST.traced)) classes.push(["traced", "With a trace"]);
     for (const [name, text] of classes) {
       $("class-filter").append(option(name, `${text} (${count(classTest(name))})`));

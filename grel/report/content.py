@@ -51,13 +51,10 @@ def data_block(
         for of_systems in map(list, zip(*reviews, strict=True))
     ]
     names = [evaluation.name for evaluation in evaluations]
+    classes = frozenset[str]().union(*(one.classes for system in reviews for one in system))
     return {
         "systems": names,
-        "classes": [
-            (name, text)
-            for name, text in CLASSES.items()
-            if any(name in sentence["classes"] for sentence in sentences)
-        ],
+        "classes": [(name, text) for name, text in CLASSES.items() if name in classes],
         "comparisons": _comparisons(names),
         "sentences": sentences,
         "relations": list(relations),

@@ -14,7 +14,9 @@ pytestmark = pytest.mark.skipif(
 def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("browser")
     run = sample.write_run(folder / "run", copies=40)
-    other = sample.write_run(folder / "other", {"relation": [sample.WORKS]}, copies=40)
+    reverse = sample.triple(sample.ANN, "Time Inc.", "company", "Ann Moore")
+    predicted = {"relation": [sample.WORKS, reverse]}
+    other = sample.write_run(folder / "other", predicted, copies=40)
     report = folder / "report.html"
     assert main([f"--workdir={run}", f"--compare={other}", f"--output={report}"]) == 0
     with chromium.browser(folder) as browser:
@@ -54,6 +56,16 @@ def test_filters_and_search(page):
     page.click("#reset")
     page.type("#search", "MOORE ANN")
     assert _ids(page) == ["disorder"]
+
+
+def test_errors_that_the_second_system_alone_makes_are_told_and_are_no_filter(page):
+    page.click("#compare-filter option[value=second]")
+    told = page.texts(".sides section:last-child .verdict")
+    assert told == ["correct", "wrong · head and tail exchanged"]
+    values = page.script(
+        "return [...document.querySelectorAll('#class-filter option')].map(o => o.value)"
+    )
+    assert values == ["all", "correct", "any", "missed", "disorder", "relation", "traced"]
 
 
 def test_pages(page):

@@ -50,6 +50,19 @@ def test_two_systems_tell_who_finds_what(tmp_path):
     assert [name for name, _ in data["comparisons"]] == ["first", "second", "neither", "both"]
 
 
+def test_every_class_that_a_row_names_has_its_text(tmp_path):
+    reverse = sample.triple(sample.ANN, "Time Inc.", "company", "Ann Moore")
+    folders = [
+        sample.write_run(tmp_path / "one"),
+        sample.write_run(tmp_path / "two", {"right": [sample.WORKS, reverse]}),
+    ]
+    data = _data(*folders)
+    rows = [row for one in data["sentences"] for side in one["predicted"] for row in side]
+    named = {name for row in rows for name in row["errors"]}
+    assert named == {"disorder", "relation", "reversed"}
+    assert {name for name, _ in data["classes"]} == {"missed", *named}
+
+
 @pytest.mark.parametrize("num_relations", [3, 40])
 def test_rare_relations_are_folded_and_nothing_is_lost(tmp_path, num_relations):
     wrong = {"relation": [{**sample.WORKS, "relation": f"r{n}"} for n in range(num_relations)]}
