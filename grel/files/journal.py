@@ -23,12 +23,18 @@ from grel.files.parsing import member, parse_members, parse_object
 
 def partial_of(target: Path) -> Path:
     """What an output is called until it is complete."""
-    return target.with_name(f"{target.name}.partial")
+    return _beside(target, "partial")
 
 
 def progress_of(target: Path) -> Path:
     """The file that says how far the first output is."""
-    return target.with_name(f"{target.name}.progress")
+    return _beside(target, "progress")
+
+
+def _beside(target: Path, ending: str) -> Path:
+    if not target.name:
+        raise RecordError(target, None, "does not end in the name of a file; name one")
+    return target.with_name(f"{target.name}.{ending}")
 
 
 class Journal:
@@ -42,7 +48,7 @@ class Journal:
 
     def __init__(self, targets: Sequence[str | Path], options: Mapping[str, Any]):
         # Beside the files themselves, so that a link stays a link.
-        self._targets = [Path(target).resolve() for target in targets]
+        self._targets = [Path(os.path.realpath(target)) for target in targets]
         self._partials = [partial_of(target) for target in self._targets]
         self._options = options
         self._files = contextlib.ExitStack()
@@ -57,6 +63,9 @@ class Journal:
 
     def open(self) -> None:
         """Takes up the files where the progress says."""
+        for target in self._targets:
+            if target.is_dir():  # or it would be told once all is done
+                raise RecordError(target, None, "is a folder; name a file in it")
         sizes = [0] * len(self._targets)
         if self.path.exists():
             sizes = self._read()

@@ -32,7 +32,7 @@ def replacing(path: str | Path, *, through_links: bool = True) -> Iterator[Binar
                 yield file
         else:
             if through_links:
-                target = target.resolve()
+                target = Path(os.path.realpath(target))
             partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
             try:
                 partial.unlink(missing_ok=True)  # of a killed process, or a link
@@ -82,4 +82,4 @@ def _is_one_file(
     if stat_of_path and stat_of_other:
         is_file = stat.S_ISREG(stat_of_path.st_mode)
         return is_file and os.path.samestat(stat_of_path, stat_of_other)
-    return "-" not in (str(path), str(other)) and Path(path).resolve() == Path(other).resolve()
+    return "-" not in (str(path), str(other)) and os.path.realpath(path) == os.path.realpath(other)

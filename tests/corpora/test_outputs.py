@@ -194,6 +194,17 @@ def test_brat_writes_into_a_new_folder_only(tmp_path):
             OUTPUTS["brat"].write(path, [], lambda *_: None)
 
 
+def test_brat_follows_links_and_needs_a_name(tmp_path, monkeypatch):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "link").symlink_to("disk")
+    OUTPUTS["brat"].write(tmp_path / "link" / "out", [Document("1", "Ann .")], lambda *_: None)
+    assert (tmp_path / "disk" / "out" / "1.txt").read_text() == "Ann ."
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path / "empty")
+    with pytest.raises(RecordError, match=r"^\.: does not end in the name of a folder"):
+        OUTPUTS["brat"].write(".", [], lambda *_: None)
+
+
 def test_brat_files_of_one_name_are_an_error(tmp_path):
     long = "x" * 1000
     with pytest.raises(RecordError, match="is taken"):

@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -98,3 +99,30 @@ def test_links_are_replaced_and_not_followed(tmp_path):
     ):
         pass
     assert os.listdir(precious) == ["a"]
+
+
+def test_where_a_user_named_it_links_on_the_way_are_followed_and_stay(tmp_path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "linked").symlink_to("disk")
+    (tmp_path / "later").symlink_to("disk/c")
+    for folder in (tmp_path / "linked" / "b", tmp_path / "later"):
+        with replacing_folder(folder, through_links=True) as new:
+            (new / "a").write_text("new")
+        assert _content(folder) == {"a": "new"}
+    assert sorted(os.listdir(tmp_path)) == ["disk", "later", "linked"]
+    assert sorted(os.listdir(tmp_path / "disk")) == ["b", "c"]
+    assert (tmp_path / "later").is_symlink()
+
+
+@pytest.mark.parametrize("through_links", [False, True])
+@pytest.mark.parametrize("folder", [".", "/", "new/..", "loop/b"])
+def test_what_is_no_place_for_a_folder_is_one_line(tmp_path, monkeypatch, folder, through_links):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    with (
+        pytest.raises(RecordError, match=r"does not end in the name|cannot write") as caught,
+        replacing_folder(Path(folder), through_links=through_links),
+    ):
+        pass
+    assert str(caught.value).startswith(f"{folder}: ")
+    assert os.listdir(tmp_path) == ["loop"]

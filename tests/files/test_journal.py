@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from grel.files.faults import RecordError
-from grel.files.journal import resumable
+from grel.files.journal import partial_of, resumable
 
 OPTIONS = {"min_score": 0.5, "shard": (0, 2)}
 
@@ -163,3 +163,23 @@ def test_what_cannot_be_written_is_said(tmp_path):
     path = tmp_path / "no" / "out.jsonl"
     with pytest.raises(RecordError, match=r"out.jsonl.partial: cannot write: No such file"):
         _write([path], [])
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        (".", "is a folder; name a file in it"),
+        ("/", "does not end in the name of a file"),
+        ("loop/out", "cannot write: Too many levels of symbolic links"),
+    ],
+)
+def test_what_is_no_place_for_a_file_is_told_before_work_is_done(
+    tmp_path, monkeypatch, name, reason
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    with pytest.raises(RecordError, match=reason), resumable([name], {}):
+        pytest.fail("work would be done")
+    assert [path.name for path in tmp_path.iterdir()] == ["loop"]
+    with pytest.raises(RecordError, match="does not end in the name of a file"):
+        partial_of(Path("."))

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from grel.files.faults import RecordError
-from grel.files.writing import replacing
+from grel.files.writing import refuse_overwriting, replacing
 
 
 def test_a_file_appears_only_when_it_is_complete(tmp_path):
@@ -47,8 +47,10 @@ def test_a_pipe_is_written_to_and_not_replaced(tmp_path):
     os.close(reader)
 
 
-@pytest.mark.parametrize("name", ["missing/out", "."])
+@pytest.mark.parametrize("name", ["missing/out", ".", "loop/out"])
 def test_what_cannot_be_written_is_an_error_with_its_path(tmp_path, name):
+    (tmp_path / "loop").symlink_to("loop")
+    refuse_overwriting(["in"], [tmp_path / name])
     with pytest.raises(RecordError, match="cannot write") as info, replacing(tmp_path / name):
         pass
     assert str(info.value).startswith(f"{tmp_path / name}: ")

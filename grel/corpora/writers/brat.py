@@ -28,7 +28,7 @@ def write(path: str | Path, documents: Iterable[Document], on_loss: OnLoss) -> N
         raise RecordError(path, None, "is there, and no empty folder; name a new one")
     types: dict[str, None] = {}
     labels: dict[str, None] = {}
-    with replacing_folder(Path(path)) as folder:
+    with replacing_folder(Path(path), through_links=True) as folder:
         for document in documents:
             with blaming(path, document):
                 entities, links = marked(document, on_loss)
