@@ -87,6 +87,10 @@ def check(options: argparse.Namespace) -> str | None:
             return f"--{name}={getattr(options, name)}: it must be 1 or more"
     if (options.gpus is None) == (options.tpu is None):
         return "say either --gpus=NUMBER (of a node), or --tpu=KIND:TOPOLOGY"
+    other, names = ("tpu", ["slices", "chips"]) if options.tpu is None else ("gpus", ["nodes"])
+    for name in names:
+        if getattr(options, name) != parser().get_default(name):
+            return f"--{name}={getattr(options, name)}: it goes with --{other} alone"
     if options.tpu is not None:
         kind, _, topology = options.tpu.partition(":")
         if kind not in TPUS or not re.fullmatch(r"[1-9]\d*(x[1-9]\d*){1,2}", topology):
