@@ -4,9 +4,9 @@
 #
 #   bash launch/local.sh [--workdir=DIR] [--config.FIELD=VALUE ...] [--dry_run]
 #
-# A run that was stopped goes on where it was. Where training is asked to stop it saves and ends with
-# status 75, and so does this script, without evaluating. Both evaluations are kept, in DIR/eval:
-# test_copy_off and test.
+# A run that was stopped goes on where it was. Where training is asked to stop it saves and ends
+# with status 75, and so does this script, without evaluating. Both evaluations are of the test
+# split, whatever --config.eval.split says, and are kept, in DIR/eval: test_copy_off and test.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 source launch/dry_run.sh
@@ -29,9 +29,11 @@ run bash launch/setup.sh
 grel=(.venv/bin/python -m grel.main)
 run "${grel[@]}" --mode=train --config=configs/demo.py --workdir="$workdir" "$@"
 
-run "${grel[@]}" --mode=eval --workdir="$workdir" --config.decoding.copy=off \
-  --config.decoding.structure=off --config.eval.name=test_copy_off
-run "${grel[@]}" --mode=eval --workdir="$workdir"
+# The run keeps the fields that it was trained with, and what follows reads these two folders.
+evaluate=("${grel[@]}" --mode=eval --workdir="$workdir" --config.eval.split=test)
+run "${evaluate[@]}" --config.decoding.copy=off --config.decoding.structure=off \
+  --config.eval.name=test_copy_off
+run "${evaluate[@]}" --config.eval.name=test
 
 printf -v quoted '%q' "$workdir"
 predict="${grel[*]} --mode=predict --workdir=$quoted --output=$quoted/extracted.jsonl"

@@ -14,9 +14,13 @@ def test_local_dry_run():
     lines = dry_run("local.sh", "--workdir=runs/my demo", "--config.seed=3")
     assert lines[0] == "bash launch/setup.sh"
     assert lines[1] == f"{TRAIN} --config=configs/demo.py '--workdir=runs/my demo' --config.seed=3"
-    settings = [line.split("demo'")[1] for line in lines if "--mode=eval" in line]
-    off = " --config.decoding.copy=off --config.decoding.structure=off"
-    assert settings == [f"{off} --config.eval.name=test_copy_off", ""]
+    settings = [line.split("demo' ")[1] for line in lines if "--mode=eval" in line]
+    off = "--config.decoding.copy=off --config.decoding.structure=off"
+    # Both are said, since the run has what it was trained with (--config.eval.split=validation).
+    assert settings == [
+        f"--config.eval.split=test {off} --config.eval.name=test_copy_off",
+        "--config.eval.split=test --config.eval.name=test",
+    ]
     assert lines[-1] == ".venv/bin/python launch/summary.py 'runs/my demo'"
 
 
