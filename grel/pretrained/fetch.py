@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -26,6 +27,14 @@ from grel.errors import UserError
 
 class FetchError(UserError):
     """Weights that could not be fetched, or are not what they should be."""
+
+
+# What an archive that is damaged, or lacks a file, makes of reading it. RuntimeError: a flipped bit
+# says that it is encrypted, or compressed in a way that nobody knows.
+_UNREADABLE = (
+    *(OSError, EOFError, KeyError, RuntimeError, UnicodeDecodeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 class Weights(NamedTuple):
@@ -178,8 +187,9 @@ def _readable(archive: Path) -> Iterator[zipfile.ZipFile]:
     try:
         with zipfile.ZipFile(archive) as opened:
             yield opened
-    except (OSError, KeyError, zipfile.BadZipFile) as error:
-        raise FetchError(f"{archive.name}: cannot be read ({error}); fetch it again") from error
+    except _UNREADABLE as error:
+        reason = str(error) or "it ends too early"
+        raise FetchError(f"{archive.name}: cannot be read ({reason}); fetch it again") from error
 
 
 def _digest(file: Path) -> str | None:

@@ -362,7 +362,7 @@ def _read_zip(file: BinaryIO) -> dict[str, np.ndarray]:
                 return _decode(archive.read(entry), storage.dtype)
 
             return _views(_interpret(io.BytesIO(archive.read(found[0]))), load)
-    except (zipfile.BadZipFile, EOFError, NotImplementedError, RuntimeError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError, UnicodeDecodeError) as error:
         raise ForeignError(f"damaged or truncated zip file ({error})") from error
 
 

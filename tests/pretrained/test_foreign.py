@@ -414,6 +414,25 @@ def test_a_flipped_bit_in_a_zip_file_is_noticed(tmp_path):
     _refused(path, "CRC")
 
 
+@pytest.mark.parametrize("kind", ["zip", "legacy"])
+def test_a_flipped_bit_anywhere_is_one_line_or_nothing(kind, tmp_path):
+    path, storage = tmp_path / "model.bin", _Storage("0", np.arange(2))
+    state = {"w": _whole(storage, storage.array)}
+    if kind == "zip":
+        _write_zip(path, _dumps(state), [storage], root="mod\u00e8le")  # names are said to be UTF-8
+    else:
+        _write_legacy(path, state, [storage])
+    data, told = path.read_bytes(), []
+    for at in range(len(data)):
+        path.write_bytes(data[:at] + bytes([data[at] ^ 128]) + data[at + 1 :])
+        try:
+            foreign.read(path)
+        except ForeignError as error:
+            told.append(str(error))
+    assert told
+    assert all(line.startswith(f"{path}: ") and "\n" not in line for line in told)
+
+
 def test_legacy_files_of_another_kind(tmp_path):
     path = tmp_path / "model.bin"
     path.write_bytes(pickle.dumps({"a": 1}, 2) + pickle.dumps(1001, 2))
