@@ -107,11 +107,6 @@ class System(base.Trained):
         buckets = fields["data.buckets"]
         if not buckets or list(buckets) != sorted(set(buckets)) or buckets[0] < 1:
             raise ConfigError(f"config.data.buckets is {buckets}; it must ascend from 1 or more")
-
-    @classmethod
-    def learn(
-        cls,
-        config: ml_collections.ConfigDict,
         shape = cls.NETWORK.Config
         given = {name.removeprefix("model."): value for name, value in fields.items()}
         try:
@@ -119,6 +114,11 @@ class System(base.Trained):
             shape(**{field.name: given.get(field.name, 1) for field in dataclasses.fields(shape)})
         except ValueError as error:
             raise ConfigError(f"config.model: {error}") from None
+
+    @classmethod
+    def learn(
+        cls,
+        config: ml_collections.ConfigDict,
         splits: Splits,
         earlier: Mapping[str, Any] | None = None,
     ) -> System:
