@@ -6,10 +6,11 @@ offsets count characters as the records do (in a browser they would count UTF-16
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from grel.drawing import marked
+from grel.records import Triple
 from grel.report.confusion import busiest, relation_confusion
 from grel.report.review import Review, Row, Status, review
 from grel.report.trace import Trace
@@ -36,8 +37,10 @@ def data_block(
 ) -> dict[str, Any]:
     """Everything that the page's script needs about one system, or two on the same documents.
 
-    `traces` are those of the first, by document id.
+    Two are under one protocol, with the same gold triples. `traces` are those of the first, by
+    document id.
     """
+    key_fn = PROTOCOLS[evaluations[0].protocol].key_fn
     reviews = [
         [
             review(judged, prediction, PROTOCOLS[evaluation.protocol])
@@ -47,7 +50,7 @@ def data_block(
     ]
     relations: dict[str, int] = {}
     sentences = [
-        _sentence(of_systems, relations, traces.get(of_systems[0].document.id, ()))
+        _sentence(of_systems, key_fn, relations, traces.get(of_systems[0].document.id, ()))
         for of_systems in map(list, zip(*reviews, strict=True))
     ]
     names = [evaluation.name for evaluation in evaluations]
@@ -63,24 +66,29 @@ def data_block(
 
 
 def _sentence(
-    reviews: list[Review], relations: dict[str, int], traces: Sequence[Trace]
+    reviews: list[Review],
+    key_fn: Callable[[Triple], Hashable],
+    relations: dict[str, int],
+    traces: Sequence[Trace],
 ) -> dict[str, Any]:
     first = reviews[0]
     text = first.document.text
     rows = [*first.gold, *(row for one in reviews for row in one.predicted)]
-    of_gold = list(zip(*(one.gold for one in reviews), strict=True))
+    # By key, as two files may list the same gold triples in another order.
+    status_of = [{key_fn(row.triple): row.status for row in one.gold} for one in reviews]
+    of_gold = [[status[key_fn(row.triple)] for status in status_of] for row in first.gold]
     sentence = {
         "id": first.document.id,
         "pieces": marked(text, (row.triple.places(text) for row in rows)),
         "gold": [
-            {**_row(same[0], relations), "status": [row.status.value for row in same]}
-            for same in of_gold
+            {**_row(row, relations), "status": [status.value for status in same]}
+            for row, same in zip(first.gold, of_gold, strict=True)
         ],
         "predicted": [[_row(row, relations) for row in one.predicted] for one in reviews],
         "classes": [name for name in CLASSES if name in first.classes],
     }
     if len(reviews) > 1:
-        found = {tuple(row.status is Status.FOUND for row in same) for same in of_gold}
+        found = {tuple(status is Status.FOUND for status in same) for same in of_gold}
         sentence["compare"] = [name for name, which in _FOUND_BY.items() if which in found]
     if traces:
         sentence["traces"] = [trace.brief() for trace in traces]

@@ -63,7 +63,10 @@ def contrast(first: Sequence[Judged], second: Sequence[Judged]) -> list[Contrast
 
 
 def check_same_gold(first: Sequence[Judged], second: Sequence[Judged]) -> None:
-    """Raises ScoringError unless both were judged on the same gold triples in the same order."""
+    """Raises ScoringError unless both were judged on the same documents in the same order.
+
+    Gold triples of a document have to be the same too; they are a set, listed in any order.
+    """
     if len(first) != len(second):
         raise ScoringError(
             f"the two systems were judged on {len(first)} and {len(second)} documents: evaluate "

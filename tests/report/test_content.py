@@ -50,6 +50,20 @@ def test_two_systems_tell_who_finds_what(tmp_path):
     assert [name for name, _ in data["comparisons"]] == ["first", "second", "neither", "both"]
 
 
+def test_gold_files_may_list_triples_in_another_order(tmp_path):
+    folders = [
+        sample.write_run(tmp_path / "one"),
+        sample.write_run(tmp_path / "two", {"right": [sample.LIVES]}),
+    ]
+    gold = folders[1] / "eval/test/gold.jsonl"
+    records = list(map(json.loads, gold.read_text().splitlines()))
+    sample.write_lines(gold, [{**r, "triples": r["triples"][::-1]} for r in records])
+    right = _data(*folders)["sentences"][0]
+    statuses = {row["tail"]: row["status"] for row in right["gold"]}
+    assert statuses == {"Time Inc.": ["found", "missed"], "New York": ["found", "found"]}
+    assert right["compare"] == ["first", "both"]
+
+
 def test_every_class_that_a_row_names_has_its_text(tmp_path):
     reverse = sample.triple(sample.ANN, "Time Inc.", "company", "Ann Moore")
     folders = [
