@@ -38,13 +38,10 @@ def initialize(heartbeat_timeout: float = 60) -> None:
     are: JAX_COORDINATOR_ADDRESS, which it reads, JAX_NUM_PROCESSES and JAX_PROCESS_ID, which it
     does not.
 
-    Raises PodError where they do not come together.
+    Raises PodError where they do not come together, or a variable is no number.
     """
     global _watch
-    num_processes, process_id = (
-        int(os.environ[variable]) if variable in os.environ else None
-        for variable in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-    )
+    num_processes, process_id = map(_number_in, ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"))
     stderr = aborts.start()
     # JAX's handler would keep SIGTERM for good; `agree_to_stop` does what it is for.
     jax.config.update("jax_enable_preemption_service", False)
@@ -73,6 +70,14 @@ def initialize(heartbeat_timeout: float = 60) -> None:
     _watch = watch.Watch(index, count, heartbeat_timeout, invitation, listener, tell)
     # Before JAX's own, which waits for all and then closes the connections.
     atexit.register(_watch.done)
+
+
+def _number_in(variable: str) -> int | None:
+    """The number in an environment variable, None where it is not set; raises PodError."""
+    text = os.environ.get(variable)
+    if text is not None and not text.strip().isdecimal():
+        raise watch.PodError(f"--distributed: {variable}={text!r}: set it to a number, or unset it")
+    return None if text is None else int(text)
 
 
 # Seconds, for the watch to be first.

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from grel import parallel
 from grel.pods import watch
 from tests import tiny
 
@@ -96,6 +97,16 @@ def test_sums_go_over_the_devices_of_all_processes():
         assert [*map(float, products.split())] == [total * x for x in own]
         part = "slice(0, 2, None)" if own[0] == 0 else "slice(2, 5, None)"
         assert parts == f" 00610061 {part}"
+
+
+@pytest.mark.parametrize("variable", ["JAX_NUM_PROCESSES", "JAX_PROCESS_ID"])
+@pytest.mark.parametrize("text", ["", "two", "-1", "1\n2"])
+def test_a_variable_that_is_no_number_is_one_line(monkeypatch, variable, text):
+    for name in ("JAX_NUM_PROCESSES", "JAX_PROCESS_ID"):
+        monkeypatch.setenv(name, text if name == variable else "0")
+    with pytest.raises(watch.PodError, match=f"{variable}=.*: set it to a number") as error:
+        parallel.initialize()
+    assert "\n" not in str(error.value)
 
 
 @pytest.fixture

@@ -64,8 +64,8 @@ def target(name: str) -> Target:
 
     Raises UsageError where there is no such target, and UserError where a package for it lacks.
     """
-    tpu = re.fullmatch(r"(v\d\w?):(\d+(?:x\d+){1,2})", name)
-    others = re.fullmatch(r"([a-z]+\d*)x(\d+)", name)
+    tpu = re.fullmatch(r"(v\d\w?):([1-9]\d*(?:x[1-9]\d*){1,2})", name)
+    others = re.fullmatch(r"([a-z]+\d*)x([1-9]\d*)", name)
     if tpu and tpu[1] in KINDS:
         return Target(name, _tpus(name), KINDS[tpu[1]].memory)
     if others and others[1] in _GPUS:

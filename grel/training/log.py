@@ -19,7 +19,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
-from grel.files.faults import Fault, RecordError
+from grel.files.faults import Fault, RecordError, quote
 from grel.files.parsing import parse_object
 from grel.files.writing import replacing
 from grel.runs import layout
@@ -46,8 +46,8 @@ class RunLog:
         first_step, num_steps: where the run starts and where it is to end.
         quiet: no files and no bar, for all but the first process of a pod.
 
-    Raises RecordError, here and in the methods, where a file can't be written, and LinkError where
-    one is a link.
+    Raises RecordError, here and in the methods, where a file can't be written or the log is faulty,
+    and LinkError where one is a link.
     """
 
     def __init__(self, workdir: Path, first_step: int, num_steps: int, *, quiet: bool = False):
@@ -125,14 +125,21 @@ class RunLog:
 
 
 def _lines_up_to(step: int, path: Path) -> list[bytes]:
-    """The lines of a log that tell of steps up to this one; half a line is left out."""
+    """The lines of a log that tell of steps up to this one; half a line is left out.
+
+    Raises RecordError where a line is whole and has a step that is none.
+    """
     if not path.is_file():
         return []
     kept = []
     with _told(path), path.open("rb") as file:
-        for line in file:
+        for number, line in enumerate(file, 1):
             with contextlib.suppress(Fault):
-                if line.endswith(b"\n") and parse_object(line).get("step", 0) <= step:
+                told = parse_object(line).get("step", 0)
+                if type(told) is not int:
+                    problem = f"field 'step' must be an integer, not {quote(told)}; remove the line"
+                    raise RecordError(path, number, problem)
+                if line.endswith(b"\n") and told <= step:
                     kept.append(line)
     return kept
 

@@ -16,7 +16,13 @@ def test_fake_devices_of_this_machine():
         topologies.target("cpux9")
 
 
-@pytest.mark.parametrize("name", ["v5e", "v9z:2x2", "v5e:4", "4x4", "h100", "b7x8", "v5ex8", ""])
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("v5e", "v9z:2x2", "v5e:4", "4x4", "h100", "b7x8", "v5ex8", ""),
+        *("cpux0", "h100x0", "cpux00", "v5e:0x4", "v5p:2x2x0"),
+    ],
+)
 def test_what_is_no_target(name):
     with pytest.raises(UsageError, match=f"--target={name}: it must be KIND:TOPOLOGY"):
         topologies.target(name)

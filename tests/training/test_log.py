@@ -61,6 +61,15 @@ def test_a_restart_forgets_what_it_does_again(tmp_path):
     assert (start.session_log.status, start.step) == (SessionLog.START, 3)
 
 
+@pytest.mark.parametrize("step", ['"1"', "null", "[1]"])
+def test_a_step_that_is_none_is_one_line(tmp_path, step):
+    log = tmp_path / "metrics.jsonl"
+    log.write_text(f'{{"split": "train", "step": 1}}\n{{"step": {step}}}\n')
+    with pytest.raises(RecordError, match=r"metrics\.jsonl:2: field 'step' must be an integer"):
+        _write(tmp_path, 2, 3)
+    assert len(log.read_text().splitlines()) == 2
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_what_is_not_finite_is_left_out(tmp_path, value):
     _write(tmp_path, 0, 1, grad_norm=value)
