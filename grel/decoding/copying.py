@@ -209,11 +209,13 @@ def score_tokens(token_logits: jax.Array, masks: CopyMasks, rules: Rules) -> Sco
         )
     logits_BX = token_logits
     norm_B = jax.nn.logsumexp(logits_BX, axis=-1)
-    # The sum is taken at the first place of a token and looked up from the others.
-    top_B1 = logits_BX.max(-1, keepdims=True)
-    row_B1 = jnp.arange(len(logits_BX))[:, None]
-    sum_BX = jnp.zeros_like(logits_BX).at[row_B1, masks.first_BX].add(jnp.exp(logits_BX - top_B1))
-    logit_BX = jnp.take_along_axis(jnp.log(sum_BX) + top_B1, masks.first_BX, axis=-1)
+    # The sum is taken at the first place of a token and looked up from the others, and against the
+    # token's own top: against that of the row, what lies far below it would be 0.
+    first = jnp.arange(len(logits_BX))[:, None], masks.first_BX
+    top_BX = jnp.full_like(logits_BX, -jnp.inf).at[first].max(logits_BX)
+    top_BX = jnp.where(top_BX > -jnp.inf, top_BX, 0)  # of tokens that can't be taken
+    sum_BX = jnp.zeros_like(logits_BX).at[first].add(jnp.exp(logits_BX - top_BX[first]))
+    logit_BX = (jnp.log(sum_BX) + top_BX)[first]
     best_B, best_logit_B = _best(logit_BX, logit_BX > -jnp.inf, masks)
     mass_BS = logits_BX[:, : masks.source_BS.shape[1]] - norm_B[:, None]
     return Scores(logit_BX, norm_B, best_B, best_logit_B, mass_BS)

@@ -425,12 +425,27 @@ class Decoder:
         written = []
         for row, source in enumerate(sources):
             of_row = jax.tree.map(operator.itemgetter(row), generated)
-            best, *others = (
+            found = [
                 self._written(jax.tree.map(operator.itemgetter(n), of_row), source)
                 for n in np.flatnonzero(found_BW[row])
-            )
+            ]
+            best, *others = found or [self._unwritten(source)]
             written.append(dataclasses.replace(best, others=tuple(others)))
         return written
+
+    def _unwritten(self, source: Sequence[int]) -> Written:
+        """Of a source for which no beam has a score, as where logits are not finite."""
+        none, no_log_probs = np.zeros(0, np.int32), np.zeros(0, np.float32)
+        return Written(
+            ids=none,
+            labels=none,
+            log_probs=no_log_probs,
+            positions=none,
+            ended=False,
+            num_cut=max(0, len(source) - self.max_source),
+            pointed=self._options.head == "pointer",
+            attended=none,
+        )
 
     def _written(self, generated: Any, source: Sequence[int]) -> Written:
         """What stands in one beam of `greedy.Generated`, whose arrays are numpy's here."""

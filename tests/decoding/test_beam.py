@@ -239,6 +239,19 @@ def test_equal_to_a_literal_beam_search(copy, structured, label, scores, width, 
     assert len(lengths) >= 4
 
 
+def test_what_is_all_but_impossible_is_written_where_nothing_else_is_allowed():
+    """A pointer gives the end e to the -200, and the first of the sources has no candidates."""
+    tables = random_tables(1, end=-200.0, head="pointer")
+    cases = np.array([[CLS, PART_END, END, *[0] * 6], [CLS, 7, 8, END, *[0] * 5]]), np.array([3, 4])
+    settings = {"num_steps": 8, "num_best": 3, "penalty_power": 1.0}
+    best, _ = search(tables, cases, 3, head="pointer", grammar=grammar(), **settings)
+    rules = {"copy": "on", "label": "argmax", "scores": "raw", "structured": True}
+    expected = [literal_beam(tables, cases, row, 3, 8, 1.0, **rules) for row in range(2)]
+    for row in range(2):
+        assert_found(best, row, expected[row])
+    assert [tokens for _, tokens, _ in expected[0]] == [[END]]
+
+
 def test_where_the_model_looked_moves_with_its_beam():
     """It depends on all that was fed before; [CLS] is not counted."""
     tables, cases = random_tables(1, end=1.0), random_cases(60, 2)

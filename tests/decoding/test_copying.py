@@ -222,6 +222,42 @@ def test_distinct_tokens_stand_at_one_position_each(choices):
         assert sorted(source_BS[row][position_BS[row]].tolist()) == sorted(tokens or ())
 
 
+def test_a_token_that_is_pointed_at_is_the_sum_of_its_places_however_far_it_lies():
+    """Far below the likeliest too, where e to the distance is no number any more."""
+    rng = np.random.default_rng(4)
+    rows, width, vocab = 600, 10, 12
+    source_BS = rng.integers(0, vocab, (rows, width)).astype(np.int32)
+    length_B = rng.integers(1, width + 1, rows)
+    masks = copying.copy_masks(source_BS, length_B, EXCLUDED, (2, 3, 7), frame=(0, 0))
+    logits_BX = rng.normal(size=masks.ids_BX.shape) * 10.0 ** rng.integers(0, 4, (rows, 1))
+    logits_BX[:, :width][~np.asarray(masks.inside_BS)] = -np.inf
+    logits_BX = logits_BX.astype(np.float32)
+    allow_BX = np.asarray(masks.candidate_BS) & (rng.random((rows, width)) < 0.4)
+    allow_BX = np.pad(allow_BX, ((0, 0), (0, 3)))
+    allow_BX[:, width:] = rng.random((rows, 3)) < 0.4
+    allow = copying.Allowed(jnp.asarray(allow_BX), jnp.asarray(~allow_BX.any(-1)))
+
+    @jax.jit
+    def choose(logits_BX, masks, allow):
+        rules = copying.Rules(head="pointer")
+        scores = copying.score_tokens(logits_BX, masks, rules)
+        token_B, logit_B = copying.choose_token(scores, masks, allow)
+        return scores.logit_BX, token_B, logit_B - copying.token_norm(scores, masks, allow, rules)
+
+    chosen = jax.tree.map(np.asarray, choose(jnp.asarray(logits_BX), masks, allow))
+    num_far = 0
+    for row, (logit_X, token, log_prob) in enumerate(zip(*chosen, strict=True)):
+        ids = np.asarray(masks.ids_BX[row])
+        expected_V = reference.over_vocabulary(logits_BX[row], ids, vocab)
+        np.testing.assert_allclose(logit_X, expected_V[ids], rtol=1e-6, atol=1e-6)
+        allowed = set(ids[allow_BX[row]].tolist()) or None
+        assert token == reference.choose_token(expected_V, allowed), f"row {row}"
+        expected = reference.log_prob(expected_V, token)
+        np.testing.assert_allclose(log_prob, expected, rtol=1e-5, atol=1e-3)
+        num_far += expected < -90
+    assert num_far > 50
+
+
 def test_position_is_the_first_place_in_the_source_as_it_was_given():
     masks = packed(ids("x y x z"))
 

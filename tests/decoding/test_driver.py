@@ -480,6 +480,20 @@ def test_beams_bring_what_a_search_of_the_source_alone_brings(params):
     assert any(len(one.others) == 2 for one in written)
 
 
+@pytest.mark.parametrize("logit", [np.nan, -np.inf])
+def test_beams_without_a_score_write_nothing_and_do_not_end(logit):
+    """The other sources of the batch have what they have anyway."""
+    token_table, bio_table = (table.copy() for table in PARAMS)
+    sources = [[5, 6, 7], [8, 9, 10]]
+    lost, kept = ((CLS + sum(source) + SEP + 5) % NUM_KEYS for source in sources)
+    assert lost != kept
+    token_table[lost] = logit
+    beams = decoder(16, buckets=BUCKETS[:1], num_beams=2, num_best=2)
+    one, other = beams(parallel.replicate((token_table, bio_table)), sources)
+    assert (one.ids.tolist(), one.ended, one.others) == ([], False, ())
+    assert_same(other, beams(parallel.replicate(PARAMS), sources)[1])
+
+
 def test_more_outputs_than_beams_are_refused():
     with pytest.raises(ValueError, match="num_best is 3; it must be from 1 to num_beams, 2"):
         decoder(8, num_beams=2, num_best=3)
