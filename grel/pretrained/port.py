@@ -164,8 +164,8 @@ def _load_own(
 ) -> tuple[Any, TensorReport]:
     with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
         about = checkpoints.about()
-        model = json.loads(about["config"])["model"]
         try:
+            model = json.loads(about["config"])["model"]
             if "wordpiece" not in about:
                 raise PretrainedError(f"a run of family {model['family']} has no weights")
             wordpiece = json.loads(about["wordpiece"])
@@ -178,6 +178,11 @@ def _load_own(
                 )
         except PretrainedError as error:
             raise PretrainedError(f"{folder}: {error}") from None
+        except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
+            raise PretrainedError(
+                f"{folder}: about is damaged ({error!r:.200}); set config.model.init_from to "
+                "another run"
+            ) from None
         params = checkpoints.params(_shapes(config))
     entries = [
         Entry("loaded", name, name, array.shape)

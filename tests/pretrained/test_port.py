@@ -496,6 +496,44 @@ def test_a_run_of_another_shape_is_refused_by_its_field(run, change, message):
         port.load(folder, model, system.wordpiece.vocabulary, jax.random.PRNGKey(1))
 
 
+def _with_model(about, **fields):
+    config = json.loads(about["config"])
+    return json.dumps({**config, "model": {**config["model"], **fields}})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda about: {},
+        lambda about: {**about, "config": 5},
+        lambda about: {**about, "config": "5"},
+        lambda about: {**about, "config": "{}"},
+        lambda about: {**about, "config": '{"model": []}'},
+        lambda about: {**about, "config": "[" * 100_000},
+        lambda about: {**about, "config": _with_model(about, size="x" * 1000)},
+        lambda about: {**about, "config": _with_model(about, size=[])},
+        lambda about: {"config": '{"model": {}}'},
+        lambda about: {**about, "wordpiece": "{"},
+        lambda about: {**about, "wordpiece": '{"vocabulary": 5}'},
+        lambda about: {
+            **about,
+            "wordpiece": json.dumps({**json.loads(about["wordpiece"]), "relations": 5}),
+        },
+    ],
+)
+def test_a_run_with_a_damaged_about_is_one_line(run, tmp_path, change):
+    _, system, params = run
+    with contextlib.closing(Checkpoints(tmp_path / layout.CHECKPOINTS["best"])) as checkpoints:
+        checkpoints.save(1, params, None, change(system.about()))
+    with pytest.raises(PretrainedError) as caught:
+        port.load(tmp_path, system.model, system.wordpiece.vocabulary, jax.random.PRNGKey(1))
+    folder = re.escape(str(tmp_path / "best"))
+    assert re.fullmatch(
+        rf"{folder}: about is damaged \(.{{1,200}}\); set config.model.init_from to another run",
+        str(caught.value),
+    )
+
+
 def test_a_memory_of_other_relations_is_refused(tmp_path):
     wordpiece = make_wordpiece()
     config = tiny.config(tmp_path / "corpus", **{"model.memory": True})
