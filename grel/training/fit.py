@@ -56,6 +56,8 @@ def train(family: type[Fitted], config: ml_collections.ConfigDict, workdir: str 
         if not lacking:
             _LOG.info("%s: fitted already", workdir)
             return
+        # Before the folder holds anything that a corrected command would be held to.
+        system, params = family.fit(config, documents["train"])
         facts = run_record.Facts(
             config=config.to_dict(),
             run=run_id,
@@ -67,7 +69,6 @@ def train(family: type[Fitted], config: ml_collections.ConfigDict, workdir: str 
         )
         log = RunLog(workdir, 0, 1, quiet=quiet)
         with run_record.recorded(workdir, facts, quiet=quiet), log:
-            system, params = family.fit(config, documents["train"])
             log.advance(0)
             seen = SeenTriples.of(documents["train"])
             writer = system.writer()

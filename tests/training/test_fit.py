@@ -10,6 +10,7 @@ import pytest
 import grel
 from grel import card
 from grel.config import get_config
+from grel.errors import ConfigError
 from grel.extraction import opening
 from grel.families.lookup import System
 from grel.pretrained import port
@@ -51,6 +52,14 @@ def run_dir(folder):
 def _files(workdir):
     paths = [p for name in ("best", "checkpoints") for p in (workdir / name).rglob("*")]
     return {p: p.stat().st_mtime_ns for p in [*paths, workdir / "metrics.jsonl"] if p.is_file()}
+
+
+def test_a_run_that_was_refused_leaves_its_folder_to_the_next(folder):
+    typo = _config(folder, **{"decoding.relations": ("typo",)})
+    with pytest.raises(ConfigError, match="unknown relation 'typo'; one of"):
+        fit.train(System, typo, folder / "mended")
+    fit.train(System, _config(folder), folder / "mended")
+    assert (folder / "mended" / "run.json").exists()
 
 
 def test_what_a_run_leaves_behind(run_dir, capsys):
