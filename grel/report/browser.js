@@ -206,12 +206,11 @@
     $("matrix-note").textContent = note;
     if (cells.length === 0) return;
     const largest = { right: 1, wrong: 1 };
-    const kind = (gold, predicted) => (gold === predicted ? "right" : "wrong");
     const found = new Map();
-    for (const [gold, predicted, sentences] of cells) {
-      found.set(`${gold},${predicted}`, sentences);
-      const name = kind(gold, predicted);
-      largest[name] = Math.max(largest[name], sentences.length);
+    for (const [gold, predicted, kind, sentences] of cells) {
+      const key = `${gold},${predicted}`;
+      found.set(key, [...(found.get(key) ?? []), [kind, sentences]]);
+      largest[kind] = Math.max(largest[kind], sentences.length);
     }
     const header = (scope, ...children) => {
       const cell = make("th", "", ...children);
@@ -222,23 +221,24 @@
     const body = names.map((name, gold) => make("tr", "",
       titled(header("row", short(name)), name),
       ...names.map((other, predicted) => {
-        const sentences = found.get(`${gold},${predicted}`);
-        if (!sentences) return make("td");
-        const level = Math.ceil((4 * Math.log1p(sentences.length)) /
-          Math.log1p(largest[kind(gold, predicted)]));
-        const button = make("button", "", String(sentences.length));
-        button.type = "button";
-        const label = `gold ${name}, predicted ${other}`;
-        button.title = label;
-        button.setAttribute("aria-label", `${sentences.length}: ${label}`);
-        button.addEventListener("click", () => {
-          reset();
-          state.cell = { sentences, name: label };
-          applyFilters();
-          $("sentences").scrollIntoView();
-          $("cell-filter").focus({ preventScroll: true });
-        });
-        return make("td", `${kind(gold, predicted)}-${level}`, button);
+        const parts = found.get(`${gold},${predicted}`) ?? [];
+        return make("td", "", ...parts.map(([kind, sentences]) => {
+          const level = Math.ceil((4 * Math.log1p(sentences.length)) / Math.log1p(largest[kind]));
+          const button = make("button", `${kind}-${level}`, String(sentences.length));
+          button.type = "button";
+          const folded = gold === predicted && kind === "wrong";
+          const label = `gold ${name}, predicted ${folded ? "another of them" : other}`;
+          button.title = label;
+          button.setAttribute("aria-label", `${sentences.length}: ${label}`);
+          button.addEventListener("click", () => {
+            reset();
+            state.cell = { sentences, name: label };
+            applyFilters();
+            $("sentences").scrollIntoView();
+            $("cell-filter").focus({ preventScroll: true });
+          });
+          return button;
+        }));
       })));
     $("matrix").append(make("table", "matrix",
       make("thead", "", make("tr", "", make("td"), ...top)), make("tbody", "", ...body)));

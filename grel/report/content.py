@@ -129,19 +129,27 @@ def _row(row: Row, relations: dict[str, int]) -> dict[str, Any]:
 
 
 def _confusion(evaluation: Evaluation) -> dict[str, Any]:
-    """The confusion table, folded to the relations that are confused most."""
+    """The confusion table, folded to the relations that are confused most.
+
+    A cell is (gold, predicted, "right" or "wrong", sentences). What is folded meets itself both
+    ways, so that its place on the diagonal may have two.
+    """
     found = relation_confusion(evaluation.pairs)
     names = busiest(found, _MOST_RELATIONS)
     num_others = len({r for cell in found for r in cell if r is not None}) - len(names)
     place_of = {name: place for place, name in enumerate([*names, None])}
-    cells: dict[tuple[int, int], list[int]] = {}
+    cells: dict[tuple[int, int, str], list[int]] = {}
     for (gold, predicted), documents in found.items():
-        cell = place_of.get(gold, len(place_of)), place_of.get(predicted, len(place_of))
-        cells.setdefault(cell, []).extend(documents)
+        row, column = (place_of.get(name, len(place_of)) for name in (gold, predicted))
+        kind = "right" if gold == predicted else "wrong"
+        cells.setdefault((row, column, kind), []).extend(documents)
     if not found:
         note = "No two entities are related on both sides."
     elif num_others:
-        note = f"{num_others} relations with fewer confusions are folded into {_OTHER_RELATIONS}."
+        note = (
+            f"{num_others} relations with fewer confusions are folded into {_OTHER_RELATIONS}; "
+            "where these meet, right and wrong ones are counted apart."
+        )
     else:
         note = "All relations of such pairs are shown."
     return {

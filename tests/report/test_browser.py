@@ -117,3 +117,24 @@ def test_the_keyboard_alone_will_do(page):
     page.type("#search", f"right{tab}{tab} ")
     assert page.script("return document.activeElement.className") == "triple found"
     assert page.script("return document.querySelector('.triple').ariaPressed") == "true"
+
+
+def test_confusions_of_folded_relations_are_not_drawn_as_right(tmp_path):
+    often = [{**sample.WORKS, "relation": f"r{n}"} for n in range(40)]
+    once = [sample.WORKS, {**sample.LIVES, "relation": "near"}]
+    predicted = {"relation": often, "disorder": often, "right": once}
+    run = sample.write_run(tmp_path / "run", predicted)
+    assert main([f"--workdir={run}", f"--output={tmp_path / 'a.html'}"]) == 0
+    with chromium.browser(tmp_path) as browser:
+        browser.open(tmp_path / "a.html")
+        last = "document.querySelectorAll('.matrix tr:last-child td:last-child button')"
+        drawn = browser.script(
+            f"return [...{last}].map(e => [e.className.slice(0, 5), e.ariaLabel])"
+        )
+        assert drawn == [
+            ["right", "1: gold (all others), predicted (all others)"],
+            ["wrong", "1: gold (all others), predicted another of them"],
+        ]
+        browser.click(".matrix tr:last-child td:last-child button:last-child")
+        assert _ids(browser) == ["right"]
+        assert browser.complaints() == []

@@ -86,4 +86,17 @@ def test_rare_relations_are_folded_and_nothing_is_lost(tmp_path, num_relations):
     names = confusion["names"]
     assert len(names) <= 32
     assert (names[-1] == "(all others)") == (num_relations == 40)
-    assert all(max(gold, predicted) < len(names) for gold, predicted, _ in confusion["cells"])
+    assert all(max(gold, predicted) < len(names) for gold, predicted, *_ in confusion["cells"])
+    kinds = {(gold == predicted, kind) for gold, predicted, kind, _ in confusion["cells"]}
+    assert kinds == {(True, "right"), (False, "wrong")}
+
+
+def test_among_the_folded_right_and_wrong_are_counted_apart(tmp_path):
+    often = [{**sample.WORKS, "relation": f"r{n}"} for n in range(40)]
+    # lives_in and near are confused but once, and <b>bold</b> is right.
+    once = [sample.WORKS, {**sample.LIVES, "relation": "near"}]
+    predicted = {"relation": often, "disorder": often, "right": once}
+    confusion = _data(sample.write_run(tmp_path / "run", predicted))["confusion"]
+    others = confusion["names"].index("(all others)")
+    found = [rest for gold, predicted, *rest in confusion["cells"] if gold == predicted == others]
+    assert found == [["right", [3]], ["wrong", [0]]]
