@@ -205,7 +205,8 @@ class Decoder:
         excluded_ids: never copied.
         schema: the relations; needed for structure "on", and for a model that points and for copy
             "words", which write `schema.token_ids` beside the tokens of the source.
-        unknown_id: that copy "words" writes as well; None is none.
+        unknown_id: that copy "words" writes as well; None is none. A pointer has no place for it
+            but those in the source.
         relations: write these only, with structure "on"; None is all.
         end_bias: is added to the logit of the end token; 0 changes nothing.
         joined_V: of each token, whether it goes on with the word before it; drafts need it.
@@ -239,7 +240,8 @@ class Decoder:
                     "copy='words'"
                 )
             other_ids = schema.token_ids
-        if copies_words and unknown_id is not None and unknown_id not in other_ids:
+        writes_unknown = copies_words and options.head != "pointer" and unknown_id is not None
+        if writes_unknown and unknown_id not in other_ids:
             other_ids = (*other_ids, unknown_id)
         draft = _draft_maker(model, options, schema, joined_V) if options.draft else None
         self._prepared = model.decoding_params

@@ -423,6 +423,72 @@ def test_words_bring_their_characters_in_any_frame(params):
     assert {unknown, PART_END, TRIPLE_END} <= {i for one in written for i in one.ids.tolist()}
 
 
+@pytest.mark.parametrize("copy", copying.CHOICES["copy"])
+def test_a_pointer_goes_by_every_rule_and_has_the_places_that_the_schema_says(copy):
+    """By the rule of WordDec too, which writes the unknown token where a source has it alone."""
+    unknown, width = 8, BUCKETS[-1]
+    num_places = width + len(SCHEMA.token_ids)
+    rng = np.random.default_rng(5)
+    place_table = rng.normal(size=(NUM_KEYS, NUM_STEPS, VOCAB, num_places)).astype(np.float32)
+    tables = place_table, PARAMS[1]
+
+    def init(params, source_BS, source_length_B, num_steps, num_beams):
+        place_1S = jnp.arange(width)[None]
+        inside_BS = (place_1S > 0) & (place_1S < source_length_B[:, None] - 1)
+        key_B, step = init_fn(params, source_BS, source_length_B, num_steps, num_beams)
+        others_BE = jnp.ones((len(key_B), len(SCHEMA.token_ids)), bool)
+        return key_B, step, jnp.concatenate([inside_BS, others_BE], axis=1)
+
+    def step(params, state, token_B):
+        *before, real_BX = state
+        place_logits_BX, bio_logits_BC, after = step_fn(params, before, token_B)
+        return jnp.where(real_BX, place_logits_BX, -jnp.inf), bio_logits_BC, (*after, real_BX)
+
+    points = driver.Decoder(
+        network.Functions(
+            init=init,
+            decoding_params=lambda params: params,
+            step=step,
+            take_rows=lambda state, index_B: (*take_rows_fn(state[:2], index_B), state[2][index_B]),
+            grow=lambda state, num_steps: state,
+            reorder_beams=lambda state, origin_BW: state,
+        ),
+        driver.Options(copy, MAX_TARGET, 8, BUCKETS[-1:], head="pointer"),
+        frame=driver.Frame.packed(PAD, CLS, SEP),
+        excluded_ids=EXCLUDED,
+        schema=SCHEMA,
+        unknown_id=unknown,
+    )
+    sources = [source for source in random_sources(60) if 0 < len(source) <= width - 2]
+    written = points(parallel.replicate(tables), sources)
+    for source, one in zip(sources, written, strict=True):
+        key = (CLS + sum(source) + SEP + len(source) + 2) % NUM_KEYS
+        ids = [*source, *SCHEMA.token_ids]
+
+        def step_of(step, token, key=key, source=source, ids=ids):
+            logits = place_table[key, step, token]
+            logits = np.concatenate([logits[1 : 1 + len(source)], logits[width:]])
+            return reference.over_vocabulary(logits, ids, VOCAB), PARAMS[1][key, step, token]
+
+        steps = reference.decode(
+            source,
+            step_of,
+            max_steps=NUM_STEPS,
+            start_id=SEP,
+            end_id=SEP,
+            excluded=EXCLUDED,
+            mode=copy,
+            others=SCHEMA.token_ids,
+        )
+        steps = [s for s in steps if s.token != SEP][:MAX_TARGET]
+        assert one.ids.tolist() == [s.token for s in steps]
+        np.testing.assert_allclose(one.log_probs, [s.log_prob for s in steps], atol=1e-5)
+        allowed = [s.allowed and set(s.allowed) for s in points.trace(source, one)]
+        assert allowed == [s.allowed for s in steps]
+        assert unknown in source or unknown not in one.ids
+    assert unknown in {i for one in written for i in one.ids.tolist()}
+
+
 def test_a_model_that_does_not_tell_where_it_looked(written):
     assert {place for one in written for place in one.attended.tolist()} == {-1}
 
