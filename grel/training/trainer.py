@@ -20,7 +20,7 @@ from grel import parallel
 from grel.corpora import sources
 from grel.devices import pages
 from grel.devices.kinds import peak_flops
-from grel.errors import UserError
+from grel.errors import ConfigError, UserError
 from grel.families.base import Trained
 from grel.families.registry import FAMILIES
 from grel.runs import layout
@@ -40,6 +40,25 @@ _LOG = logging.getLogger(__name__)
 
 class TrainingError(UserError):
     """A run that cannot go on: says at which step and why."""
+
+
+# What the state and the optimizer count to.
+_MAX_STEPS = 2**31 - 1
+
+
+def _num_steps(num_epochs: float, num_batches: int) -> int:
+    """How many steps so many epochs are, of which the last may be a part.
+
+    Raises ConfigError where they are too many to be counted.
+    """
+    num_steps = num_epochs * num_batches
+    if num_steps > _MAX_STEPS:
+        raise ConfigError(
+            f"config.train.num_epochs is {num_epochs}, of {num_batches:,} steps each; a run has at "
+            f"most {_MAX_STEPS:,} steps"
+        )
+    # In floats 1.1 epochs of 50 batches are 55.00000000000001, which are not 56 steps.
+    return max(1, math.ceil(round(num_steps, 6)))
 
 
 class Trainer:
@@ -70,11 +89,11 @@ class Trainer:
                 )
             )
             self.system, self.data, self._run_id = self._prepare()
+            c = config.train
+            self.num_steps = _num_steps(c.num_epochs, self.data.train.batches.num_batches)
         except BaseException:
             self.close()
             raise
-        c = config.train
-        self.num_steps = max(1, math.ceil(c.num_epochs * self.data.train.batches.num_batches))
         self._eval_every = c.eval_every or self.data.train.batches.num_batches
         self._tx = optimizer.configured(c, self.num_steps)
         self._loss_fn = parallel.on_rows(steps.loss_step(self.system.loss, self.config.seed))

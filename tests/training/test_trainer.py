@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import json
+import math
 import os
 import shutil
 import signal
@@ -14,6 +15,7 @@ import pytest
 import safetensors.numpy
 
 from grel import checkpoint
+from grel.errors import ConfigError
 from grel.extraction import opening
 from grel.extraction.reading import Extraction
 from grel.families.bert import System
@@ -23,6 +25,7 @@ from grel.records import RecordError
 from grel.runs import checkpoint as saving
 from grel.runs.checkpoint import CheckpointError, Checkpoints
 from grel.training import steps, validation
+from grel.training import trainer as trainer_module
 from grel.training.trainer import Trainer, TrainingError
 from tests import tiny, unilm
 
@@ -88,6 +91,23 @@ def test_resumed_equals_uninterrupted_with_optimizations_too(folder, whole):
     assert any(
         (a != b).any() for a, b in zip(_arrays(whole), _arrays(folder / "optimized"), strict=True)
     )
+
+
+@pytest.mark.parametrize("num_batches", [1, 3, 50, 1171])
+def test_steps_are_those_of_the_epochs_as_they_are_written(num_batches):
+    for tenths in range(1, 400):
+        exact = -(-tenths * num_batches // 10)
+        assert trainer_module._num_steps(tenths / 10, num_batches) == exact
+    assert trainer_module._num_steps(1e-6, num_batches) == 1
+    assert trainer_module._num_steps((2**31 - 1) / num_batches, num_batches) == 2**31 - 1
+
+
+@pytest.mark.parametrize("num_epochs", [math.inf, 2.0**31 / 3])
+def test_more_steps_than_can_be_counted_are_refused_before_anything_is_compiled(folder, num_epochs):
+    config = tiny.config(folder, **{"train.num_epochs": num_epochs})
+    with pytest.raises(ConfigError, match=r"config\.train\.num_epochs is .*, of 3 steps each"):
+        Trainer(config, folder / "endless")
+    Trainer(tiny.config(folder), folder / "endless").close()  # it has let go of the folder
 
 
 def test_a_finished_run_has_nothing_left_to_do(folder, whole):
