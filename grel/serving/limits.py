@@ -33,7 +33,8 @@ class Limits:
         body_bytes: of the body of a request.
         texts: of a request.
         characters: of a text.
-        seconds: for a request, from its first byte until its answer is ready.
+        seconds: for a request, from its headers until its answer is ready; and for its client to
+            send these headers, and to take the answer.
         requests: under way at once, those whose bodies are still coming in included.
         waiting: texts that wait for the device; more are refused.
 

@@ -197,8 +197,22 @@ def test_no_http_ends_the_connection_and_nothing_else(client):
             contextlib.suppress(ConnectionError),
         ):
             raw.sendall(data)
-            assert raw.recv(1000).startswith(b"HTTP/1.1 400")
+            answer = raw.recv(1000)
+            assert answer.startswith(b"HTTP/1.1 400")
+            assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
+                "error": "this is no request of HTTP, or its headers are too long"
+            }
     assert client.get("/health").status == 200
+
+
+def test_no_http_behind_an_answer_ends_the_connection_without_another(client, caplog):
+    chunked = b"POST /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", client.port)) as raw:
+        raw.sendall(chunked)
+        assert raw.recv(1000).startswith(b"HTTP/1.1 405")
+        raw.sendall(b"no length of a chunk\r\n")
+        assert raw.recv(1000) == b""
+    assert not caplog.records
 
 
 def test_a_model_that_cannot_says_so(monkeypatch):
@@ -341,6 +355,47 @@ def test_a_body_that_does_not_come_in_time_is_given_up():
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"the body did not come within 0.2 seconds" in answer
         assert client.value("grel_requests_under_way") == 0
+
+
+HEAD = b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n"
+HOLDING = {
+    "nothing": [],
+    "half of the headers": [HEAD],
+    "half of the next headers": [HEAD + b"\r\n", HEAD],
+    "more of a body that has its answer": [HEAD + b"Content-Length: 9\r\n\r\n", b"{"],
+    "answers that are not taken": [(HEAD + b"\r\n") * 2000],
+}
+
+
+@pytest.mark.parametrize("name", HOLDING)
+def test_a_connection_that_holds_its_place_without_a_request_is_closed(name):
+    with running(seconds=0.3) as client, socket.socket() as raw:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        raw.settimeout(0.01)
+        raw.connect(("127.0.0.1", client.port))
+        connections = client.server.server_state.connections
+        _wait_for(lambda: len(connections), 1)
+        for data in HOLDING[name]:
+            with contextlib.suppress(TimeoutError):
+                raw.sendall(data)
+                # The beginning of an answer, if there is one.
+                raw.recv(100)
+        _wait_for(lambda: len(connections), 0)
+        assert client.get("/health").status == 200
+
+
+def test_one_connection_too_many_is_told_to_come_again(monkeypatch):
+    monkeypatch.setattr("grel.serving.listening._MAX_CONNECTIONS", 2)
+    with running() as client, contextlib.ExitStack() as stack:
+        first = stack.enter_context(socket.create_connection(("127.0.0.1", client.port)))
+        stack.enter_context(_begun_request(client))
+        _wait_for(lambda: len(client.server.server_state.connections), 2)
+        answer = client.get("/health")
+        assert (answer.status, answer.headers["retry-after"]) == (503, "5")
+        assert answer.error == "2 connections are open; try again in 5 s"
+        # Those that were there before it are answered.
+        first.sendall(HEAD + b"\r\n")
+        assert first.recv(100).startswith(b"HTTP/1.1 200")
 
 
 def test_an_answer_that_takes_too_long_is_given_up_and_what_waits_is_not_run():
