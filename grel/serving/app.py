@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Collection, Mapping, Sequence
+from concurrent.futures import Future
 from typing import Any
 
 from starlette.applications import Starlette
@@ -170,7 +171,8 @@ class Service:
             raise self._overload(f"{self._batcher.num_waiting:,} texts are waiting") from None
         except Closed:
             raise Refused(503, "the server is stopping") from None
-        found = asyncio.gather(*map(asyncio.wrap_future, futures))
+        # A task: a gather that is cancelled complains where nobody reads it.
+        found = asyncio.ensure_future(_all(futures))
         gone = asyncio.ensure_future(_until_gone(request))
         either: list[asyncio.Future[Any]] = [found, gone]
         try:
@@ -182,6 +184,10 @@ class Service:
             # Texts that still wait are not run.
             found.cancel()
             gone.cancel()
+
+
+async def _all(futures: Sequence[Future[Found]]) -> Sequence[Found]:
+    return await asyncio.gather(*map(asyncio.wrap_future, futures))
 
 
 async def _until_gone(request: Request) -> None:

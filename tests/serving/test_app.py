@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import contextlib
+import gc
 import http.client
 import json
 import socket
@@ -398,7 +399,7 @@ def test_one_connection_too_many_is_told_to_come_again(monkeypatch):
         assert first.recv(100).startswith(b"HTTP/1.1 200")
 
 
-def test_an_answer_that_takes_too_long_is_given_up_and_what_waits_is_not_run():
+def test_an_answer_that_takes_too_long_is_given_up_and_what_waits_is_not_run(caplog):
     model = HeldModel()
     with running(model, seconds=1.0, batch_size=1) as client:
         answer = client.extract("Ann in Oslo", "Bo in Rome")
@@ -407,9 +408,16 @@ def test_an_answer_that_takes_too_long_is_given_up_and_what_waits_is_not_run():
         assert int(answer.headers["retry-after"]) >= 1
         assert client.value("grel_texts_waiting") == 0
     assert model.extractor.chunk_sizes == [1]
+    _check_silence(caplog)
 
 
-def test_what_waits_for_a_client_that_is_gone_is_not_run():
+def _check_silence(caplog):
+    """Nothing was logged, also of futures that nobody read."""
+    gc.collect()
+    assert not caplog.records
+
+
+def test_what_waits_for_a_client_that_is_gone_is_not_run(caplog):
     model = HeldModel()
     with running(model) as client, ThreadPoolExecutor() as pool:
         first = pool.submit(client.extract, "first one")
@@ -424,6 +432,7 @@ def test_what_waits_for_a_client_that_is_gone_is_not_run():
         model.go_on.set()
         assert first.result().status == 200
     assert model.extractor.extracted == ["0"]
+    _check_silence(caplog)
 
 
 def test_the_end_lets_requests_under_way_finish_and_takes_no_more():
