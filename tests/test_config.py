@@ -235,6 +235,11 @@ def test_drafts_and_beams_do_not_go_together():
             3,
             "config.decoding: num_best is 3; it must be from 1 to num_beams, 1",
         ),
+        (
+            "decoding.length_penalty",
+            2.0,
+            "config.decoding: length_penalty is 2.0, but greedy search compares no outputs",
+        ),
         ("decoding.relations", ("a",), "relations can be restricted with structure='on' only"),
         ("model.alpha", 2.0, r"config.model.alpha is 2.0; it must be in \[0.0, 1.0\]"),
         ("model.hidden_size", 130, "is 130; it must divide by config.model.num_heads, 12"),

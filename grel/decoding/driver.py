@@ -97,6 +97,11 @@ class Options:
             raise ValueError(
                 f"num_best is {self.num_best}; it must be from 1 to num_beams, {self.num_beams}"
             )
+        if self.length_penalty and self.num_beams == 1:
+            raise ValueError(
+                f"length_penalty is {self.length_penalty}, but greedy search compares no outputs: "
+                "set length_penalty=0, or num_beams above 1"
+            )
         if self.draft and self.num_beams > 1:
             raise ValueError(
                 f"draft is {self.draft}, but beams write one token a step: set draft=0, or "

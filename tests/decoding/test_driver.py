@@ -563,3 +563,8 @@ def test_beams_without_a_score_write_nothing_and_do_not_end(logit):
 def test_more_outputs_than_beams_are_refused():
     with pytest.raises(ValueError, match="num_best is 3; it must be from 1 to num_beams, 2"):
         decoder(8, num_beams=2, num_best=3)
+
+
+def test_a_length_penalty_without_beams_is_refused():
+    with pytest.raises(ValueError, match="but greedy search compares no outputs: set"):
+        decoder(8, length_penalty=2.0)
