@@ -45,14 +45,17 @@ def read(path: str | Path) -> dict[str, np.ndarray]:
         if path.exists() and not path.is_file():
             raise ForeignError("not a regular file")  # a pipe would block, a device never ends
         with path.open("rb") as file:
-            start = file.read(8)
+            start = file.read(9)
             file.seek(0)
-            if path.suffix == ".safetensors":
+            # First, as the length of a header may begin like the other two.
+            if _begins_safetensors(start, os.fstat(file.fileno()).st_size):
                 return _read_safetensors(file)
             if start.startswith(b"PK"):
                 return _read_zip(file)
             if start.startswith(b"\x80"):
                 return _read_legacy(file)
+            if path.suffix == ".safetensors":
+                return _read_safetensors(file)  # which says what is wrong with it
             raise ForeignError("neither safetensors nor a PyTorch checkpoint")
     except ForeignError as error:
         raise ForeignError(f"{path}: {str(error)[:400]}") from None
@@ -92,6 +95,11 @@ def _decode(data: bytes | memoryview, dtype: str) -> np.ndarray:
         return (np.frombuffer(data, "<u2").astype(np.uint32) << 16).view(np.float32)
     array = np.frombuffer(data, dtype)
     return array.astype(np.float32) if dtype == "<f2" else array
+
+
+def _begins_safetensors(start: bytes, file_size: int) -> bool:
+    """Whether a length of eight bytes, which the file has, stands before an object of JSON."""
+    return start[8:] == b"{" and struct.unpack_from("<Q", start)[0] < file_size
 
 
 def _read_safetensors(file: BinaryIO) -> dict[str, np.ndarray]:

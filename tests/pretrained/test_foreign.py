@@ -188,6 +188,22 @@ def test_safetensors_with_both_kinds_of_halves(tmp_path):
     np.testing.assert_array_equal(foreign.read(path)["b"], FLOAT, strict=True)
 
 
+@pytest.mark.parametrize("start", [b"", b"\x80\x02", b"PK"])
+def test_the_content_decides_the_format_and_not_the_suffix(start, tmp_path):
+    """A header of safetensors may be as long as a number that begins like another format."""
+    path = tmp_path / "model.bin"
+    safetensors.numpy.save_file({"a": FLOAT}, path)
+    length, data = struct.unpack("<Q", path.read_bytes()[:8])[0], path.read_bytes()[8:]
+    longer = struct.unpack("<Q", (start + b"\1").ljust(8, b"\0"))[0] if start else length
+    blanks = b" " * (longer - length)
+    path.write_bytes(struct.pack("<Q", longer) + data[:length] + blanks + data[length:])
+    assert path.read_bytes().startswith(start)
+    np.testing.assert_array_equal(foreign.read(path)["a"], FLOAT, strict=True)
+    for kind in ("zip", "legacy"):
+        path = _write(kind, tmp_path / f"{kind}.safetensors", *_everything())
+        assert foreign.read(path).keys() == EXPECTED.keys()
+
+
 @pytest.mark.skipif(not HAS_TORCH, reason="PyTorch is not installed")
 def test_what_real_pytorch_writes(tmp_path):
     torch = importlib.import_module("torch")
