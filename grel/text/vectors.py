@@ -9,6 +9,7 @@ train without a word.
 
 from __future__ import annotations
 
+import codecs
 import functools
 import re
 from collections.abc import Iterator, Sequence
@@ -59,6 +60,7 @@ def read_vectors(
 def _rows(path: str | Path, file: Opened, num_features: int) -> tuple[bool, Iterator[_Row]]:
     """Whether numbers are in binary, and the rows."""
     first, start = next(guarded(path, _beginning(file)))
+    first = first.removeprefix(codecs.BOM_UTF8)
     if not first:
         raise RecordError(path, None, "empty; word vectors are wanted")
     header = _HEADER.fullmatch(first)

@@ -50,6 +50,14 @@ def test_wanted_rows_of_every_form(tmp_path, form, compress):
     np.testing.assert_array_equal(vectors_VX, expected)
 
 
+@pytest.mark.parametrize("form", FORMS)
+def test_a_byte_order_mark_is_dropped(tmp_path, form):
+    path = write(tmp_path, b"\xef\xbb\xbf" + FORMS[form])
+    vectors_VX, found_V = read_vectors(path, tuple(ROWS), 3)
+    assert found_V.all()
+    np.testing.assert_array_equal(vectors_VX, np.array(list(ROWS.values()), np.float32))
+
+
 @pytest.mark.parametrize("is_binary", [False, True])
 def test_many_rows_are_read_over_the_ends_of_blocks(tmp_path, is_binary):
     rng = np.random.default_rng(0)
@@ -71,6 +79,7 @@ def test_the_first_of_equal_words_counts_and_words_may_have_blanks(tmp_path):
     ("data", "message"),
     [
         (b"", "vectors: empty"),
+        (b"\xef\xbb\xbf", "vectors: empty"),
         (b"2 4\nof 1 2 3 4\n", "vectors:1: vectors of 4 numbers, and 3 are wanted"),
         (b"of 1 2\n", "vectors:1: a vector of 2 numbers, and 3 are wanted"),
         (b"of 1 2 3 4\n", "vectors:1: a vector of 4 numbers"),
