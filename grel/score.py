@@ -1,7 +1,7 @@
 """Command line: precision, recall and F1 of predicted triples against gold ones.
 
     python -m grel.score --gold=FILE.jsonl --pred=FILE.jsonl [--train=FILE.jsonl] \\
-        [--protocol=NAME] [--json]
+        [--protocol=NAME] [--relations=NAME,NAME,...] [--json]
 
 It reads files of records and nothing else, so that anybody's predictions can be scored,
 without a model, an accelerator or JAX.
@@ -25,8 +25,8 @@ from grel.scoring.seen import SeenTriples
 _EPILOG = """\
 protocols (sets of triples per document, micro average):
   exact          both full names and the relation agree (default)
-  nayak          exact; predictions whose head equals their tail, or whose relation no gold
-                 triple has, are dropped first
+  nayak          exact; predictions whose head equals their tail, or whose relation is not known,
+                 are dropped first; known are --relations, or else those of --gold
   partial_last   entities reduced to their last word
   partial_first  entities reduced to their first word
   span           exact, and the character spans agree as well
@@ -62,8 +62,21 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--protocol", choices=PROTOCOLS, default="exact", help="what counts as correct: see below"
     )
+    parser.add_argument(
+        "--relations",
+        type=_names,
+        metavar="NAME,NAME,...",
+        help="all relations there are, for protocols that drop others (default: those of --gold)",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object, not a table")
     return parser
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip() for name in text.split(",")]
+    if not all(names):
+        raise argparse.ArgumentTypeError("a name is empty")
+    return names
 
 
 def format_table(result: Score, classes: Mapping[str, Counts], errors: ErrorCounts) -> str:
@@ -103,11 +116,12 @@ def _num_without_spans(documents: Iterable[Document]) -> int:
 def _run(args: argparse.Namespace) -> None:
     gold, predictions = list(read_jsonl(args.gold)), list(read_jsonl(args.pred))
     protocol = PROTOCOLS[args.protocol]
-    result = score(gold, predictions, protocol)
+    result = score(gold, predictions, protocol, relations=args.relations)
     classes = {}
     if args.train is not None:
         seen = SeenTriples.of(read_jsonl(args.train))
-        classes = by_seen(judge(gold, predictions, protocol), seen)
+        judged = judge(gold, predictions, protocol, relations=args.relations)
+        classes = by_seen(judged, seen)
     if protocol.needs_spans and (num_bare := _num_without_spans(predictions)):
         print(
             f"note: {num_bare} predicted triples have no spans, so they can't be correct",

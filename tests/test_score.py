@@ -72,6 +72,22 @@ def test_the_protocol_is_the_one_asked_for(write, capsys, protocol, correct):
     assert _run_json(capsys, *files, f"--protocol={protocol}")["correct"] == correct
 
 
+def test_relations_are_known_that_gold_lacks(write, capsys):
+    files = write("gold", a=[GOLD]), write("pred", a=[GOLD, SHORT, OTHER])
+    train = write("train", x=[GOLD])
+    for relations, predicted in (
+        ([], 2),
+        (["--relations=company, likes"], 3),
+        # It adds nothing to the list: predictions of what gold has and it lacks are dropped.
+        (["--relations=likes"], 1),
+    ):
+        result = _run_json(capsys, *files, train, "--protocol=nayak", *relations)
+        assert result["predicted"] == predicted
+        assert result["seen"]["predicted"] + result["unseen"]["predicted"] == predicted
+    exact = _run_json(capsys, *files, train)
+    assert _run_json(capsys, *files, train, "--relations=likes") == exact
+
+
 def test_exact_is_the_default(write, capsys):
     files = write("gold", a=[GOLD]), write("pred", a=[SHORT, GOLD])
     assert _run_json(capsys, *files) == _run_json(capsys, *files, "--protocol=exact")
@@ -181,6 +197,7 @@ def test_a_missing_file_is_one_line_on_stderr(write, tmp_path, capsys):
     [
         *([], ["--gold=x"], ["--gold=x", "--pred=x", "--protocol=fuzzy"], ["--gold=-", "--pred=-"]),
         ["--gold=x", "--pred=-", "--train=-"],
+        *(["--gold=x", "--pred=x", option] for option in ("--relations=", "--relations=a,,b")),
     ],
 )
 def test_wrong_usage_exits_with_two(argv, capsys):

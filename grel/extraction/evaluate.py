@@ -110,6 +110,8 @@ def evaluate_checkpoint(
     seen = seen_triples(about)
     predictions, found = evaluate(extractor, gold, config.eval.protocol, seen)
     found |= {"step": about["step"], "split": config.eval.split, "config": config.to_dict()}
+    # Who reads the records has to know them, to count as was counted here.
+    found["relations"] = list(extractor.relations)
     if about["tuned"] is not None:
         try:
             balance = tuning.read(about["tuned"], extractor)

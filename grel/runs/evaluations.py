@@ -14,7 +14,7 @@ from typing import Any
 
 from grel.errors import UserError
 from grel.files.faults import Fault, RecordError, quote
-from grel.files.parsing import expect, member, parse_object
+from grel.files.parsing import expect, member, parse_members, parse_object
 from grel.records import Document, read_jsonl
 from grel.runs import layout
 from grel.scoring import breakdown
@@ -104,10 +104,16 @@ class Evaluation:
         """The same documents with predicted triples."""
         return [prediction for _, prediction in self.pairs]
 
+    @property
+    def relations(self) -> list[str] | None:
+        """Those that the checkpoint knew; None where that is not recorded, and gold's count."""
+        return _recorded_relations(self.metrics)
+
     @functools.cached_property
     def judged(self) -> list[Judged]:
         """The documents under `protocol`; raises ScoringError where it needs spans gold lacks."""
-        return judge(self.gold, self.predictions, PROTOCOLS[self.protocol])
+        rules = PROTOCOLS[self.protocol]
+        return judge(self.gold, self.predictions, rules, relations=self.relations)
 
     @functools.cached_property
     def total(self) -> Counts:
@@ -139,7 +145,8 @@ class Evaluation:
     @property
     def by_length(self) -> dict[str, Counts]:
         """Counts of the triples of each of `corpus.LENGTH_CLASSES`."""
-        return score(self.gold, self.predictions, PROTOCOLS[self.protocol]).by_length
+        rules = PROTOCOLS[self.protocol]
+        return score(self.gold, self.predictions, rules, relations=self.relations).by_length
 
     @functools.cached_property
     def by_seen(self) -> dict[str, Counts] | None:
@@ -235,6 +242,11 @@ def _recorded_by_seen(metrics: dict[str, Any]) -> dict[str, Counts] | None:
     }
 
 
+def _recorded_relations(metrics: dict[str, Any]) -> list[str] | None:
+    """The relations that were known, None where they are not there; raises Fault."""
+    return parse_members(metrics, "relations", str, str) if "relations" in metrics else None
+
+
 def _of_split(path: Path, split: str, protocol: str | None) -> list[Evaluation]:
     if _is_evaluation(path):
         found = _read(path, protocol)
@@ -267,6 +279,7 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
         if expect(_own_protocol(metrics), str, "field 'protocol'") not in PROTOCOLS:
             raise Fault(f"unknown protocol {quote(metrics['protocol'])}")
         expect(metrics.get("decoding", {}), dict, "field 'decoding'")
+        _recorded_relations(metrics)
         _recorded_by_seen(metrics)
     except OSError as error:
         reason = f"cannot read: {error.strerror}; evaluate again with --mode=eval"

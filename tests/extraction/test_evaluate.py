@@ -1,10 +1,12 @@
 """Metrics of an evaluation: the score, and that of triples which training did not have."""
 
+import ml_collections
 import pytest
 
 from grel.extraction import evaluate
 from grel.families.writer import Tally
 from grel.runs.checkpoint import CheckpointError
+from grel.runs.evaluations import read_evaluation
 from grel.scoring.seen import SeenTriples
 from tests.evaluated import GOLD, WEAK, documents
 
@@ -38,6 +40,30 @@ def test_what_a_protocol_drops_is_in_no_class():
     known = ("company", "lives_in")
     metrics = _metrics(TRAINED, "nayak", known)
     assert _counts(metrics["unseen"]) == [0, 1, 3]
+
+
+class _Extractor:
+    """It has written a wrong triple of a relation that it knows and gold lacks."""
+
+    relations = ("company", "has", "in", "lives_in", "says")
+
+    def documents(self, gold):
+        invented = ("Nothing is", "says", "here", 0.4)
+        return documents({**WEAK, "3": [*WEAK["3"], invented]}), Tally()
+
+
+@pytest.mark.parametrize("protocol", ["exact", "nayak", "partial_last"])
+def test_who_reads_an_evaluation_counts_as_it_did(tmp_path, protocol):
+    config = ml_collections.ConfigDict({"eval": {"split": "test", "protocol": protocol}})
+    about = {"step": 40, "tuned": None, "seen_triples": TRAINED.to_text()}
+    gold = documents(GOLD)
+    predictions, found = evaluate.evaluate_checkpoint(_Extractor(), about, gold, config)
+    assert found["predicted"] == 5
+    evaluate.write(tmp_path / "run" / "eval" / "test", gold, predictions, found)
+    read = read_evaluation(tmp_path / "run", "test")
+    assert read.total.metrics() == {name: found[name] for name in _SIX}
+    by_length = {name: counts.metrics() for name, counts in read.by_length.items()}
+    assert by_length == found["by_length"]
 
 
 def test_without_the_training_triples_they_are_left_out(caplog):

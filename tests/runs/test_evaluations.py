@@ -1,6 +1,7 @@
 """Which evaluations a path stands for, what they are called, and errors that say what to do."""
 
 import dataclasses
+import json
 
 import pytest
 
@@ -147,6 +148,19 @@ def test_another_protocol_judges_the_same_records(tmp_path):
     assert renamed.under("partial_last").name == "other"
 
 
+def test_known_relations_are_those_that_the_evaluation_was_scored_with(tmp_path):
+    folder = write_evaluation(tmp_path, predictions=WEAK, gold={**GOLD, "2": []})
+    # Of an earlier version: gold has no "in" now, and two predictions of it are dropped.
+    assert read_evaluation(tmp_path, "test", "nayak").total == Counts(1, 2, 2)
+    metrics = json.loads((folder / "metrics.json").read_text())
+    known = ["company", "in", "lives_in"]
+    (folder / "metrics.json").write_text(json.dumps({**metrics, "relations": known}))
+    exact = read_evaluation(tmp_path, "test")
+    for found in (read_evaluation(tmp_path, "test", "nayak"), exact.under("nayak")):
+        assert found.total == exact.total == Counts(1, 4, 2)
+        assert found.by_length == exact.by_length
+
+
 def test_triples_seen_in_training_are_known_under_the_protocol_evaluated_with(tmp_path):
     write_evaluation(tmp_path / "told", predictions=WEAK, trained={"1": GOLD["1"]})
     write_evaluation(tmp_path / "silent", predictions=WEAK)
@@ -173,6 +187,8 @@ def test_triples_seen_in_training_are_known_under_the_protocol_evaluated_with(tm
         ('{"split": "test", "protocol": "fuzzy"}', "unknown protocol 'fuzzy'"),
         ('{"split": "test", "protocol": []}', "'protocol' must be a string"),
         ('{"split": "test", "decoding": 3}', "'decoding' must be an object"),
+        ('{"split": "test", "relations": "in"}', "'relations' must be a list"),
+        ('{"split": "test", "relations": ["in", 1]}', r"relations\[1\]: it must be a string"),
         ('{"split": "test", "unseen": 1}', "'unseen' must be an object"),
         ('{"split": "test", "unseen": {}}', "'correct' is missing"),
         ('{"split": "test", "unseen": {"correct": 0.5}}', "'correct' must be an integer"),
