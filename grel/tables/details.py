@@ -124,7 +124,11 @@ def by_protocol(systems: Sequence[Evaluation]) -> Table:
         "The same predictions under each protocol",
         ("system", "corpus", "protocol", *_METRICS),
         rows,
-        ("Under nayak, known relations are those of the gold triples.", *notes),
+        (
+            "Under nayak, known relations are those that the evaluation recorded, or else those of "
+            "the gold triples.",
+            *notes,
+        ),
     )
 
 
