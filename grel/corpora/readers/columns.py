@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Unpack
 from grel.corpora.drafts import Draft, Options, Words, read_drafts
 from grel.corpora.readers.shapes import graph, link, put, word_entity
 from grel.files.faults import Fault, RecordError, quote
-from grel.files.parsing import decode
+from grel.files.parsing import decode, expect, parse_json
 from grel.files.reading import Item, json_lines
 from grel.records import Document, Triple
 
@@ -118,10 +117,10 @@ def _multihead_draft(path: str | Path, rows: Lines) -> Draft:
             number, word, tag, labels, tails = columns
             if int(number) != len(tokens):
                 raise ValueError
-            ends = json.loads(tails)
+            ends = expect(parse_json(tails.encode()), list, "it")
             names = [single or double for single, double in _LABEL.findall(labels)]
             links += [(line, len(tokens), *pair) for pair in zip(names, ends, strict=True)]
-        except (ValueError, TypeError):
+        except ValueError:
             wanted = f"{len(tokens)}, word, tag, ['label', ...], [number, ...]"
             reason = f"it must be {wanted}, between tabs, not {quote(columns)}"
             raise RecordError(path, line, reason) from None

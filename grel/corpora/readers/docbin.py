@@ -60,25 +60,37 @@ def read(path: str | Path, **options: Unpack[Options]) -> Iterator[Document]:
     try:
         docs = list(spacy.tokens.DocBin().from_bytes(data).get_docs(spacy.vocab.Vocab()))
     except Exception as error:  # of msgpack, NumPy or spaCy, as it comes
-        reason = f"spaCy cannot read it: {next(iter(str(error).splitlines()), repr(error))}"
-        raise RecordError(path, None, reason) from None
+        raise RecordError(path, None, _unreadable(error)) from None
     items = (Item(number, doc, number) for number, doc in enumerate(docs, start=1))
     return read_drafts(path, items, lambda item, _: _draft(item.data), **options)
 
 
+def _unreadable(error: Exception) -> str:
+    return f"spaCy cannot read it: {next(iter(str(error).splitlines()), repr(error))}"
+
+
 def _draft(doc: Any) -> Draft:
-    spans = [*doc.ents, *(span for group in doc.spans.values() for span in group)]
-    entities = [Entity(s.text, s.label_, (s.start_char, s.end_char)) for s in spans if s.text]
+    try:
+        text = doc.text
+        ents = [_entity(span) for span in doc.ents]
+        others = [_entity(span) for group in doc.spans.values() for span in group]
+    except Exception as error:  # of spaCy, as it comes: labels are looked up only here
+        raise Fault(_unreadable(error)) from None
+    entities = [entity for _, entity in (*ents, *others) if entity.text]
     id = doc.user_data.get(ID)
-    return graph(doc.text, entities, _triples(doc), id if isinstance(id, str) else None)
+    triples = _triples(text, doc.user_data, dict([*others, *ents]))
+    return graph(text, entities, triples, id if isinstance(id, str) else None)
 
 
-def _triples(doc: Any) -> list[Triple]:
-    if TRIPLES in doc.user_data:
-        return [_stated(doc.text, raw) for raw in _sequence(doc.user_data[TRIPLES])]
-    relations = expect(doc.user_data.get(REL, {}), dict, "doc._.rel")
-    spans = [*(span for group in doc.spans.values() for span in group), *doc.ents]
-    ends = {s.start: Entity(s.text, s.label_, (s.start_char, s.end_char)) for s in spans}
+def _entity(span: Any) -> tuple[int, Entity]:
+    """The number of its first token, and the entity."""
+    return span.start, Entity(span.text, span.label_, (span.start_char, span.end_char))
+
+
+def _triples(text: str, user_data: Mapping[Any, Any], ends: Mapping[int, Entity]) -> list[Triple]:
+    if TRIPLES in user_data:
+        return [_stated(text, raw) for raw in _sequence(user_data[TRIPLES])]
+    relations = expect(user_data.get(REL, {}), dict, "doc._.rel")
     triples = []
     for pair, labels in relations.items():
         for label, score in _scores(labels):

@@ -175,7 +175,7 @@ def _links(
     if not labels:
         remark(NoteKind.UNNAMED, quote(ends))
     direction = result.get("direction", "right")
-    if direction not in _DIRECTIONS:
+    if not isinstance(direction, str) or direction not in _DIRECTIONS:
         raise Fault(f"field 'direction' must be {', '.join(_DIRECTIONS)}, not {quote(direction)}")
     score = result.get("score")
     for label in labels:

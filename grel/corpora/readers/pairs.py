@@ -90,7 +90,8 @@ def _fewrel_instance(item: Item) -> Draft:
 
     def end(name: str) -> Entity:
         *_, places = members_of(member(record, name, list), str, str, list)
-        tokens = [expect(token, int, "token") for token in (places or [[]])[0]]
+        place = expect((places or [[]])[0], list, "place")
+        tokens = [expect(token, int, "token") for token in place]
         return word_entity(words, (min(tokens, default=-1), max(tokens, default=-1) + 1), "")
 
     ends = {name: end(name) for name in ("h", "t")}

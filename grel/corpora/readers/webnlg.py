@@ -76,8 +76,13 @@ class _Parser:
         return self._parser.CurrentLineNumber
 
     def feed(self, data: bytes, *, is_final: bool = False) -> None:
-        """Parses further data."""
-        self._parser.Parse(data, is_final)
+        """Parses further data; raises expat.ExpatError, or Fault."""
+        try:
+            self._parser.Parse(data, is_final)
+        except Fault:
+            raise
+        except (LookupError, ValueError) as error:  # of an encoding that one of them lacks
+            raise Fault(f"{error}; save the file as UTF-8, and let its first line say so") from None
 
     def taken(self) -> list[Item[_Sentence]]:
         """Sentences of the entries that have ended since."""

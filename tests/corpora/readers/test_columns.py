@@ -99,6 +99,7 @@ def test_tags_that_go_on_with_nothing_begin(read):
         ("[6]", "[6, 8]", "data.txt:5: it must be 3, word"),
         ("[6]", "[[6]]", "data.txt:5: no entity ends at [6]"),
         ("[6]", "7", "data.txt:5: it must be 3, word"),
+        ("[6]", "[" * 100_000, "data.txt:5: it must be 3, word"),
         ("3\tMoore", "4\tMoore", "data.txt:5: it must be 3, word"),
         ("3\tMoore\t", "3\tMoore", "data.txt:5: it must be 3, word"),
         ("I-Peop\t[", "O\t[", "data.txt:5: no entity ends at 3"),

@@ -81,6 +81,22 @@ def test_what_is_no_docbin_is_refused(tmp_path, content):
         list(docbin.read(tmp_path / "x.spacy"))
 
 
+@needs_spacy
+def test_a_label_that_its_strings_lack_is_a_fault_of_its_document(saved):
+    import spacy
+    from spacy.tokens import Doc, DocBin
+
+    path = saved({})
+    packed = DocBin(store_user_data=True).from_disk(path)
+    packed.strings -= {*TYPES.values()}
+    packed.add(Doc(spacy.blank("en").vocab, words=["Ann"]))
+    packed.to_disk(path)
+    errors = []
+    assert [d.id for d in docbin.read(path, on_error=errors.append)] == ["x-2"]
+    assert [error.line for error in errors] == [1]
+    assert "item 1: spaCy cannot read it: [E084]" in errors[0].reason
+
+
 @pytest.mark.skipif(HAS_SPACY, reason="spaCy is installed")
 def test_without_spacy_it_is_one_line(tmp_path, capsys):
     path = tmp_path / "x.spacy"

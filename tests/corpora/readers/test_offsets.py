@@ -62,6 +62,12 @@ RESULT = ["annotations", 0, "result"]
             "up",
             "'direction' must be right, left, bi, not",
         ),
+        (
+            "labelstudio",
+            [*RESULT, 3, "direction"],
+            [],
+            "'direction' must be right, left, bi, not []",
+        ),
         ("labelstudio", [*RESULT, 3], 7, "result[3]: it must be an object, not 7"),
         ("labelstudio", ["annotations", 0], 7, "each annotation must be an object, not 7"),
     ],

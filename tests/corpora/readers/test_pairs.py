@@ -76,6 +76,7 @@ def test_faults(read, format, change, reason):
         (["h"], ["a", "b"], "it must be [str, str, list], not ['a', 'b']"),
         (["h"], ["a", "b", []], "tokens [-1, 0] are no range of the 9 tokens"),
         (["h"], ["a", "b", [[]]], "tokens [-1, 0] are no range of the 9 tokens"),
+        (["h"], ["a", "b", [1]], "place must be a list, not 1"),
         (["h"], ["a", "b", [["x"]]], "token must be an integer, not 'x'"),
         (["h"], ["a", "b", [[8, 9]]], "tokens [8, 10] are no range of the 9 tokens"),
     ],

@@ -59,6 +59,12 @@ def test_enriched_sentences_are_the_text_inside(read):
         ("<benchmark>", "<benchmark>" + "<a>" * 200, "nested too deeply"),
         ("Ann_Moore", "&undefined;", "not XML: undefined entity"),
         ("Ann_Moore", "\x01", "not XML: not well-formed"),
+        (
+            "utf-8",
+            "GBK",
+            "data.xml:1: multi-byte encodings are not supported; save the file as UTF-8",
+        ),
+        ("utf-8", "foo", "data.xml:1: unknown encoding: foo; save the file as UTF-8"),
     ],
 )
 def test_faults(read, old, new, reason):
