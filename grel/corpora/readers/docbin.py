@@ -12,7 +12,7 @@ import math
 import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Unpack
+from typing import Any, NamedTuple, Unpack
 
 from grel.corpora.drafts import Draft, Entity, Options, read_drafts
 from grel.corpora.readers.shapes import graph, link, members_of, text_entity
@@ -78,7 +78,7 @@ def _draft(doc: Any) -> Draft:
         raise Fault(_unreadable(error)) from None
     entities = [entity for _, entity in (*ents, *others) if entity.text]
     id = doc.user_data.get(ID)
-    triples = _triples(text, doc.user_data, dict([*others, *ents]))
+    triples = _triples(text, doc.user_data, _Ends.of(ents, others))
     return graph(text, entities, triples, id if isinstance(id, str) else None)
 
 
@@ -87,7 +87,28 @@ def _entity(span: Any) -> tuple[int, Entity]:
     return span.start, Entity(span.text, span.label_, (span.start_char, span.end_char))
 
 
-def _triples(text: str, user_data: Mapping[Any, Any], ends: Mapping[int, Entity]) -> list[Triple]:
+class _Ends(NamedTuple):
+    """Entities by their first tokens, by which `doc._.rel` knows them.
+
+    Where several begin at a token, the one in `doc.ents` is meant, of which no two can; where that
+    has none, it is `unclear` which is.
+    """
+
+    entities: dict[int, Entity]
+    unclear: frozenset[int]
+
+    @classmethod
+    def of(cls, ents: list[tuple[int, Entity]], others: list[tuple[int, Entity]]) -> _Ends:
+        """The ends that relations of a document may have."""
+        entities = dict(ents)
+        several = set()
+        for first, entity in others:
+            if entities.setdefault(first, entity).span != entity.span:
+                several.add(first)
+        return cls(entities, frozenset(several - dict(ents).keys()))
+
+
+def _triples(text: str, user_data: Mapping[Any, Any], ends: _Ends) -> list[Triple]:
     if TRIPLES in user_data:
         return [_stated(text, raw) for raw in _sequence(user_data[TRIPLES])]
     relations = expect(user_data.get(REL, {}), dict, "doc._.rel")
@@ -95,7 +116,11 @@ def _triples(text: str, user_data: Mapping[Any, Any], ends: Mapping[int, Entity]
     for pair, labels in relations.items():
         for label, score in _scores(labels):
             if score >= _LEAST_SCORE:
-                triples.append(link(ends, _pair(pair), label))
+                head, tail = _pair(pair)
+                if unclear := sorted(ends.unclear & {head, tail}):
+                    reason = f"several entities begin at token {unclear[0]}"
+                    raise Fault(f"doc._.rel: {reason}; put the one meant in doc.ents")
+                triples.append(link(ends.entities, (head, tail), label))
     return triples
 
 

@@ -74,6 +74,27 @@ def test_faults(saved, rel, reason):
 
 
 @needs_spacy
+@pytest.mark.parametrize("ents", [True, False])
+def test_of_entities_that_begin_at_one_token_a_relation_means_that_of_ents(saved, ents):
+    from spacy.tokens import DocBin
+    from spacy.vocab import Vocab
+
+    path = saved(REL)
+    (doc,) = DocBin().from_disk(path).get_docs(Vocab())
+    doc.spans["nested"] = [doc[5:7], doc[5:6]]
+    if not ents:
+        doc.ents = []
+        doc.spans["all"] = [doc.char_span(*span, label="T") for span in PLACES]
+    DocBin(docs=[doc], store_user_data=True).to_disk(path)
+    if ents:
+        (document,) = docbin.read(path)
+        assert document.triples == TRIPLES
+    else:
+        with pytest.raises(RecordError, match="several entities begin at token 5; put the one me"):
+            list(docbin.read(path))
+
+
+@needs_spacy
 @pytest.mark.parametrize("content", [b"", b"nothing", zlib.compress(b"\x01"), zlib.compress(b"")])
 def test_what_is_no_docbin_is_refused(tmp_path, content):
     (tmp_path / "x.spacy").write_bytes(content)
