@@ -245,8 +245,8 @@ class Decoder:
                     "copy='words'"
                 )
             other_ids = schema.token_ids
-        writes_unknown = copies_words and options.head != "pointer" and unknown_id is not None
-        if writes_unknown and unknown_id not in other_ids:
+        writes_unknown = copies_words and options.head != "pointer"
+        if writes_unknown and unknown_id is not None and unknown_id not in other_ids:
             other_ids = (*other_ids, unknown_id)
         draft = _draft_maker(model, options, schema, joined_V) if options.draft else None
         self._prepared = model.decoding_params
