@@ -215,13 +215,14 @@ def _together(x_BHQX: jax.Array, rows: int) -> tuple[jax.Array, Callable[[jax.Ar
 
 def cudnn_applies(platform: str, query: jax.Array, part: Keys, dropout_rate: float) -> bool:
     """Whether cuDNN's fused attention can stand in: a GPU, half precision, no dropout on weights,
-    no bias, head size a multiple of 8 and even lengths; it raises on most else."""
+    no bias, head size a multiple of 8 up to 128 and even lengths; it raises on most else."""
     return (
         platform == "gpu"
         and dropout_rate == 0.0
         and part.bias_BHQM is None
         and query.dtype in (jnp.bfloat16, jnp.float16)
         and query.shape[-1] % 8 == 0
+        and query.shape[-1] <= 128
         and query.shape[2] % 2 == 0
         and part.key_BHMK.shape[2] % 2 == 0
     )

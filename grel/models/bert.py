@@ -139,8 +139,9 @@ class LayerNorm(nn.Module):
 class Layer(nn.Module):
     """One post-LN transformer layer.
 
-    Called, it runs over positions that see each other; a decoder, whose positions also see cached
-    ones, asks for their keys and values and then for the output.
+    Called, it runs over positions that see each other, as a step of a scan, which gives hidden
+    states and nothing beside; a decoder, which keeps keys and values, asks for these and then for
+    the output.
     """
 
     config: Config
@@ -180,7 +181,7 @@ class Layer(nn.Module):
 
     def __call__(self, hidden_BQD, allow_BQQ, bias_BHQQ, row_B):
         own = self.keys_and_values(hidden_BQD)
-        return self.output(hidden_BQD, [Keys(*own, allow_BQQ, bias_BHQQ)], row_B), own
+        return self.output(hidden_BQD, [Keys(*own, allow_BQQ, bias_BHQQ)], row_B), None
 
 
 class Model(nn.Module):
@@ -271,21 +272,19 @@ class Model(nn.Module):
         allow_BQQ: jax.Array,
         row_B: jax.Array | None = None,
         marks_BQZ: jax.Array | None = None,
-    ) -> tuple[jax.Array, KeysAndValues]:
-        """Runs the stack over some positions.
+    ) -> jax.Array:
+        """Runs the stack over some positions: hidden_BQD.
 
         Args:
             tokens_BQ, positions_BQ, segments_BQ: the inputs; positions may have one row for all.
             allow_BQQ: which of these positions may attend to which.
             row_B: numbers of the rows in the global batch, which dropout goes by.
             marks_BQZ: of the memory, where the model has one.
-
-        Returns:
-            hidden_BQD, and these positions' (keys_NBHQK, values_NBHQK) to be cached.
         """
         hidden_BQD = self.embed(tokens_BQ, positions_BQ, segments_BQ, row_B, marks_BQZ)
         bias_BHQQ = self.distance_bias(positions_BQ, positions_BQ)
-        return self.layers(hidden_BQD, allow_BQQ, bias_BHQQ, row_B)
+        hidden_BQD, _ = self.layers(hidden_BQD, allow_BQQ, bias_BHQQ, row_B)
+        return hidden_BQD
 
     def places(
         self, tokens_BS: jax.Array, source_length_B: jax.Array, hidden_BSD: jax.Array
@@ -347,7 +346,7 @@ class Model(nn.Module):
         segments_BL = jnp.where(in_source_BL, c.source_segment, c.target_segment)
         if not num_twins:
             allow_BLL = seq2seq_mask(source_length_B, length_B, length)
-            return self.stack(tokens_BL, place_1L, segments_BL, allow_BLL, row_B, marks_BLZ)[0]
+            return self.stack(tokens_BL, place_1L, segments_BL, allow_BLL, row_B, marks_BLZ)
         if marks_BLZ is not None:
             marks_BLZ = jnp.pad(marks_BLZ, ((0, 0), (0, num_twins), (0, 0)))
         # Twins of padding stand anywhere.
@@ -359,7 +358,7 @@ class Model(nn.Module):
             twin_mask(source_length_B, length_B, length, num_twins),
             row_B,
             marks_BLZ,
-        )[0]
+        )
 
     def __call__(self, tokens_BL, source_length_B, length_B):
         """Both heads at every position; what initialization traces."""

@@ -54,7 +54,9 @@ def init_decode(
 
     @jax.jit  # so that it is traced once and not for each layer
     def run_layer(params: Any, hidden_BSD: jax.Array) -> tuple[jax.Array, KeysAndValues]:
-        return apply(Layer(config), params, hidden_BSD, allow_BSS, bias_1HSS, None)
+        layer = functools.partial(apply, Layer(config), params)
+        own: KeysAndValues = layer(hidden_BSD, method=Layer.keys_and_values)
+        return layer(hidden_BSD, [Keys(*own, allow_BSS, bias_1HSS)], method=Layer.output), own
 
     source = []
     for layer_params in params["layers"]:

@@ -193,5 +193,8 @@ def test_when_cudnn_applies():
     assert not cudnn_applies("gpu", half, part, 0.1)
     assert not cudnn_applies("gpu", half.astype(jnp.float32), part, 0.0)
     assert not cudnn_applies("gpu", half[..., :6], part, 0.0)
+    for size, applies in [(128, True), (136, False)]:
+        wide = jnp.zeros((1, 2, 4, size), jnp.bfloat16)
+        assert cudnn_applies("gpu", wide, part._replace(key_BHMK=wide), 0.0) == applies
     assert not cudnn_applies("gpu", half, part._replace(key_BHMK=half[:, :, :3]), 0.0)
     assert not cudnn_applies("gpu", half, part._replace(bias_BHQM=jnp.ones((1, 2, 4, 4))), 0.0)

@@ -233,6 +233,15 @@ def test_how_layers_run_changes_no_number(params, batch, other):
     )
 
 
+def test_layers_leave_hidden_states_and_nothing_beside(params, batch):
+    """Keys and values of all layers would be kept for nothing: a decoder makes its own."""
+    rows = batch.tokens_BL, SOURCE_B, LENGTH_B
+    jaxpr = jax.make_jaxpr(lambda p: packed_hidden(p, *rows))(params)
+    (called,) = jaxpr.eqns
+    (scan,) = (eqn for eqn in called.params["jaxpr"].eqns if eqn.primitive.name == "scan")
+    assert [x.aval.shape for x in scan.outvars] == [(4, 12, TINY.hidden_size)]
+
+
 def test_half_products_are_near_and_not_the_same(params, batch):
     config = dataclasses.replace(TINY, half_products=True)
     keys = jax.random.split(jax.random.PRNGKey(0))
