@@ -10,6 +10,7 @@ be at a path that all machines see.
 from __future__ import annotations
 
 import functools
+import math
 import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -71,6 +72,7 @@ _WINDOWS = flags.DEFINE_bool(
 )
 for _name in ("workdir", "output"):
     flags.register_validator(_name, lambda given: given != "", EMPTY_PATH)
+flags.register_validator("cpus_per_actor", math.isfinite, "it must be a finite number")
 
 _CONFIG_HELP = (
     "Not needed: the fields are those of the run. --config.decoding.FIELD=VALUE sets one, and "

@@ -20,7 +20,7 @@ from absl import flags
 
 from grel import config as config_lib
 from grel import recipes
-from grel.errors import EMPTY_PATH, MissingLibraryError
+from grel.errors import EMPTY_PATH, MissingLibraryError, UsageError
 from grel.extraction import opening, tuning
 from grel.extraction.extractor import Extractor
 from grel.serving.batcher import Batcher
@@ -77,6 +77,17 @@ def _limits() -> Limits:
     )
 
 
+def _window(limits: Limits) -> float:
+    """For which a text waits for others; raises UsageError where its request could end before."""
+    window = _BATCH_WINDOW.value
+    # Also where it is no number: a batch would never begin.
+    if not 0 <= window <= limits.seconds:
+        raise UsageError(
+            f"--batch_window is {window:g}; it must be from 0 to --max_seconds, {limits.seconds:g}"
+        )
+    return window
+
+
 def _model(checkpoint: str, decoding: Mapping[str, Any]) -> tuple[Model, int]:
     """The model of the run, warmed up, and how many texts go well into one of its batches."""
     config_lib.check_min_score(_MIN_SCORE.value)
@@ -108,6 +119,7 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     from grel.serving.metrics import Metrics
 
     limits, decoding = _limits(), recipes.decoding_fields(fields)
+    window = _window(limits)
     # Whether the port is free is known before the model is loaded, which takes longer.
     with listening.bind(_HOST.value, _PORT.value) as opened:
         opening.cache_compilations()
@@ -117,7 +129,7 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
         batcher = Batcher(
             model.find,
             size=batch_size,
-            window=_BATCH_WINDOW.value,
+            window=window,
             max_waiting=limits.waiting,
             observe=metrics.observe_batch,
         )

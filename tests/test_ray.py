@@ -38,6 +38,13 @@ def test_without_ray_one_line_says_how_to_get_it():
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_cpus_without_number_are_told_in_one_line(number):
+    done = _command("--workdir=x", "--input=x", "--output=y", f"--cpus_per_actor={number}")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"error: flag --cpus_per_actor={number}: it must be a finite number\n"
+
+
 @pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("ray") is None, reason="Ray is an extra: pip install 'ray[data]'"

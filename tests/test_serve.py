@@ -20,6 +20,7 @@ for package in ("starlette", "uvicorn", "prometheus_client"):
 ROOT = Path(__file__).parents[1]
 RUNS = ROOT / "tests" / "extraction" / "old_runs"
 LOOKUP, BERT = f"--workdir={RUNS / 'lookup'}", f"--workdir={RUNS / 'bert'}"
+NO_RUN = "--workdir=/no/such"
 # Flags belong to a process, and importing takes seconds: all command lines share one.
 SHOW = """
 import contextlib, io, json, sys
@@ -50,13 +51,20 @@ def test_mistakes_are_told_in_one_line():
             (LOOKUP, port): (2, f"--host=127.0.0.1 {port}: Address already in use"),
             (LOOKUP, "--port=70000"): (2, "--port=70000"),
             (LOOKUP, "--max_texts=0"): (2, "--max_texts is 0; it must be more than 0"),
+            (LOOKUP, "--host=a..b"): (2, "--host=a..b: no machine can be called so"),
+            **{
+                (NO_RUN, f"--batch_window={window}", "--port=0"): (2, "from 0 to --max_seconds, 60")
+                for window in ("nan", "inf", "1e10", "61")
+            },
+            (NO_RUN, "--max_seconds=1e10", "--port=0"): (2, "--max_seconds is 1e+10; it must be"),
+            (LOOKUP, "--min_score=nan", "--port=0"): (1, "min_score is nan; it must be in [0, 1]"),
             (LOOKUP, "--min_score=2", "--port=0"): (1, "min_score is 2.0; it must be in [0, 1]"),
             (LOOKUP, "--tuned", "--min_score=.5", "--port=0"): (2, "tuned has a least score"),
             (LOOKUP, "--tuned", "--port=0"): (1, "this checkpoint was not tuned"),
             (LOOKUP, "--config.decoding.structure=on"): (2, "--config.decoding.structure: there"),
             (BERT, "--config.train.batch_size=3"): (2, "--config.train.batch_size: only config.de"),
             (BERT, "--config.eval.checkpoint=newest", "--port=0"): (1, "checkpoint is 'newest'"),
-            ("--workdir=/no/such", "--port=0"): (1, "/no/such/best: no such folder; train first"),
+            (NO_RUN, "--port=0"): (1, "/no/such/best: no such folder; train first"),
             (LOOKUP, "--without_uvicorn"): (1, "uvicorn is not installed, which serving needs: "),
         }
         done = subprocess.run(

@@ -7,7 +7,7 @@ bounded before it is kept: `requests` bodies of `body_bytes`, and `waiting` text
 from __future__ import annotations
 
 import dataclasses
-import math
+import threading
 
 from grel.errors import UsageError
 from grel.files.parsing import MAX_LINE_BYTES
@@ -50,8 +50,12 @@ class Limits:
 
     def __post_init__(self):
         for name, value in vars(self).items():
-            if not 0 < value < math.inf:
+            if not value > 0:
                 raise UsageError(f"--max_{name} is {value}; it must be more than 0")
+        if self.seconds > (longest := threading.TIMEOUT_MAX):
+            raise UsageError(
+                f"--max_seconds is {self.seconds:g}; it must be at most {longest:,.0f}"
+            )
         if self.body_bytes > MAX_LINE_BYTES:
             raise UsageError(
                 f"--max_body_bytes is {self.body_bytes:,}; it must be at most {MAX_LINE_BYTES:,}"

@@ -37,6 +37,9 @@ def bind(host: str, port: int) -> socket.socket:
         opened = socket.socket(family, kind, protocol)
     except OSError as error:
         raise UsageError(f"--host={host}: {error.strerror}") from None
+    except UnicodeError:
+        # Of a name with a part that is empty or too long: nobody was asked for it.
+        raise UsageError(f"--host={host}: no machine can be called so") from None
     try:
         opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         opened.bind(address)

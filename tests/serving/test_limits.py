@@ -13,7 +13,8 @@ from grel.serving.limits import Limits
     [
         ({"texts": 0}, r"^--max_texts is 0; it must be more than 0$"),
         ({"seconds": -1.0}, "--max_seconds is -1"),
-        ({"seconds": math.inf}, "--max_seconds is inf"),
+        ({"seconds": math.inf}, "--max_seconds is inf; it must be at most "),
+        ({"seconds": 1e300}, r"--max_seconds is 1e\+300; it must be at most "),
         ({"seconds": math.nan}, "--max_seconds is nan"),
         ({"body_bytes": 1 << 25}, "--max_body_bytes is 33,554,432; it must be at most 16,777,216"),
         ({"texts": 9, "waiting": 8}, "--max_texts is 9 and --max_waiting 8: "),

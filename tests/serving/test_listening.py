@@ -37,3 +37,10 @@ def test_addresses_that_cannot_be_are_told_in_one_line():
         bind("no.such.host.invalid", 0)
     with pytest.raises(UsageError, match=r"^--host=192.0.2.1 --port=0: "):
         bind("192.0.2.1", 0)
+
+
+@pytest.mark.parametrize("host", ["a..b", "a" * 64 + ".example", ".", "\udcff"])
+def test_names_that_no_machine_has_are_told_in_one_line(host):
+    with pytest.raises(UsageError) as info:
+        bind(host, 0)
+    assert str(info.value).startswith(f"--host={host}: ")
