@@ -59,9 +59,10 @@ def decode(data: bytes, max_bytes: int = MAX_LINE_BYTES) -> str:
         raise Fault(not_utf8(error)) from None
 
 
-def not_utf8(error: UnicodeDecodeError) -> str:
-    """Says which byte is none of a text."""
-    return f"not UTF-8: byte 0x{error.object[error.start]:02x} at byte {error.start + 1}"
+def not_utf8(error: UnicodeDecodeError, before: int = 0) -> str:
+    """Says which byte is none of a text, of which so many bytes stand before the faulty part."""
+    byte, place = error.object[error.start], before + error.start + 1
+    return f"not UTF-8: byte 0x{byte:02x} at byte {place}"
 
 
 def not_json(error: json.JSONDecodeError) -> str:

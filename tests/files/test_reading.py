@@ -4,6 +4,7 @@ import bz2
 import codecs
 import gzip
 import io
+import itertools
 import json
 import lzma
 import sys
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from grel.files import reading
 from grel.files.faults import Fault, RecordError
 from grel.files.parsing import MAX_LINE_BYTES, parse_object
 from grel.files.reading import Item, json_items, json_lines, numbered_lines, text_or_json
@@ -194,20 +196,27 @@ def test_a_list_is_split_into_its_items(tmp_path_factory, values_and_space, asci
     assert [item.line for item in items] == lines
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 3, 1 << 20])
 @pytest.mark.parametrize(
     ("data", "line", "reason"),
     [
-        (b"[{}", 1, "end of the list"),
-        (b"[\n{},\n]", 3, "Expecting value"),
-        (b"[{}\n{}]", 2, "end of the list"),
-        (b"[{}]\n]", 1, "end of the list"),
-        (b"[{}] x", 1, "end of the list"),
-        (b"[\n{]", 2, "not JSON"),
+        (b"[{}", 1, "end of the list at column 4"),
+        (b"[\n{},\n]", 3, "Expecting value at column 1"),
+        (b"[{}\n{}]", 2, "end of the list at column 1"),
+        (b"[{}]\n]", 1, "end of the list at column 4"),
+        (b"[{}] x", 1, "end of the list at column 4"),
+        (b"[\n{]", 2, "not JSON: Expecting property name enclosed in double quotes at column 2"),
+        (b"[\n{}, {}, {]", 2, "double quotes at column 10"),
+        (b'[\n{},\n{"a": 1,\n"b" 2}]', 4, "Expecting ':' delimiter at column 5"),
+        (b"{\n}\n{}  nul\n", 3, "not JSON: Expecting value at column 5"),
         (b"[", 1, "not JSON"),
-        (b"[\n\n'\xff'", 3, "not UTF-8: byte 0xff"),
+        (b"[\n\n'\xff'", 3, "not UTF-8: byte 0xff at byte 5"),
+        (b"[\n\n'\xc3\xa9\xff'", 3, "not UTF-8: byte 0xff at byte 7"),
+        (b"[\n{}\n,'\xe2\x82", 3, "not UTF-8: byte 0xe2 at byte 8"),
     ],
 )
-def test_a_list_that_cannot_be_split_is_an_error(written, data, line, reason):
+def test_a_list_that_cannot_be_split_is_an_error(written, monkeypatch, data, line, reason, chunk):
+    monkeypatch.setattr(reading, "_CHUNK", chunk)
     with pytest.raises(RecordError, match=reason) as info:
         list(json_items(written(data)))
     assert info.value.line == line
@@ -216,6 +225,88 @@ def test_a_list_that_cannot_be_split_is_an_error(written, data, line, reason):
 def test_a_list_nested_without_end_is_an_error(written):
     with pytest.raises(RecordError, match="item 2 is nested too deeply"):
         list(json_items(written(b"[1," + b"[" * 200_000)))
+
+
+@given(st.lists(JSON_VALUES, max_size=4), st.booleans(), st.booleans(), st.sampled_from([None, 1]))
+def test_it_does_not_matter_where_a_file_is_cut(
+    tmp_path_factory, values, is_list, ascii_only, indent
+):
+    """Numbers, escapes, and characters of several bytes too."""
+    texts = [
+        json.dumps(value, ensure_ascii=ascii_only, indent=indent)
+        for value in [*values, 1.5e-7, -12, "\u00e9\U0001f600", {}]
+    ]
+    path = tmp_path_factory.getbasetemp() / "cut.json"
+    joined = ", ".join(texts) + " ]" if is_list else " \n ".join(texts)
+    path.write_text(("[" if is_list else "{\n}") + "\n" + joined, encoding="utf-8")
+    with pytest.MonkeyPatch.context() as patch:
+        for chunk in (1, 2, 3, 5, 8, 1 << 20):
+            patch.setattr(reading, "_CHUNK", chunk)
+            items = list(json_items(path))
+            assert [item.data.decode() for item in items] == ["{\n}"] * (not is_list) + texts
+            lines = path.read_text(encoding="utf-8").split("\n")
+            starts = [item.data.decode().split("\n")[0] for item in items]
+            assert all(s in lines[i.line - 1] for s, i in zip(starts, items, strict=True))
+
+
+class _Endless(io.RawIOBase):
+    """One value after another; fails where it is read on and on."""
+
+    def __init__(self, start, again):
+        self._rest, self._again, self._left = start, again, 8 * MAX_LINE_BYTES
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        while len(self._rest) < len(buffer):
+            self._rest += self._again * 1000
+        size = len(buffer)
+        self._left -= size
+        assert self._left > 0, "it is read on and on"
+        buffer[:], self._rest = self._rest[:size], self._rest[size:]
+        return size
+
+
+@pytest.mark.parametrize(
+    ("start", "again"), [(b"[", b'{"a": 1}, '), (b"[\n", b"[],\n"), (b'{\n"a": 1}', b" {}\n")]
+)
+def test_of_a_file_of_records_a_part_is_read_at_a_time(start, again):
+    def opened():
+        return io.BufferedReader(_Endless(start, again))
+
+    with text_or_json("endless", open_fn=opened) as raw:
+        assert len(list(itertools.islice(raw.items, 1000))) == 1000
+
+
+@pytest.mark.parametrize(
+    ("start", "again"),
+    [
+        (b'[{}, {"a": [', b"1, "),
+        (b'[\n{},\n{"a": "', b"x"),
+        (b'{\n}\n{"a": [', b"{}, "),
+    ],
+)
+def test_a_record_without_end_is_an_error(start, again):
+    def opened():
+        return io.BufferedReader(_Endless(start, again))
+
+    with (
+        text_or_json("endless", open_fn=opened) as raw,
+        pytest.raises(RecordError, match=r"item 2: longer than 16,777,216 bytes; let the file"),
+    ):
+        list(raw.items)
+
+
+def test_what_is_wrong_far_from_the_end_is_told_for_what_it_is():
+    def opened():
+        return io.BufferedReader(_Endless(b'[\n{},\n{"a": 1 "b": 2}, ', b"{}, "))
+
+    with (
+        text_or_json("endless", open_fn=opened) as raw,
+        pytest.raises(RecordError, match="endless:3: not JSON: Expecting ',' delimiter at column"),
+    ):
+        list(raw.items)
 
 
 def test_items_of_a_list_are_not_judged(written):
