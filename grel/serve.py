@@ -100,9 +100,8 @@ def _model(checkpoint: str, decoding: Mapping[str, Any]) -> tuple[Model, int]:
         min_score = balance.min_score
     name = Path(_WORKDIR.value).resolve().name
     model = Model(extractor, name, min_score)
-    config = extractor.system.config
-    batch_size = config.get("decoding", {}).get("batch_size", _USUAL_BATCH)
-    model.warm_up(batch_size, config.get("data", {}).get("buckets", (1,)))
+    batch_size = extractor.system.config.get("decoding", {}).get("batch_size", _USUAL_BATCH)
+    model.warm_up(batch_size)
     return model, batch_size
 
 

@@ -68,21 +68,30 @@ class Model:
             return str(error)
         return None
 
-    def warm_up(self, batch_size: int, buckets: Sequence[int]) -> None:
+    def warm_up(self, batch_size: int) -> None:
         """Compiles what requests will need, so that the first ones don't wait for it.
 
         Args:
             batch_size: texts of a full batch; a text by itself is another program.
-            buckets: numbers of tokens that there are programs for.
         """
         # A comma is one token in any family.
-        texts = [" ".join([","] * max(1, bucket - _FRAME)) for bucket in buckets]
+        texts = [" ".join([","] * length) for length in self._lengths()]
         sizes = [(text, number) for number in (1, batch_size) for text in texts]
         for text, number in tqdm.tqdm(sizes, unit="program", dynamic_ncols=True, disable=None):
             extractions = self._extractor.extractions([Document("", text)] * number)
         with contextlib.suppress(ConfigError):
             self._extractor.traces(extractions[0])
             self.can_trace = True
+
+    def _lengths(self) -> list[int]:
+        """Numbers of tokens, one for each of the programs that texts of any length need."""
+        system = self._extractor.system
+        buckets = system.config.get("data", {}).get("buckets", ())
+        # The last program is for what the model's positions leave beside an output, which may be
+        # more than the buckets of training go up to, or less.
+        longest = system.writer().max_source or 1
+        shorter = {max(1, bucket - _FRAME) for bucket in buckets if bucket < longest}
+        return sorted({*shorter, longest})
 
     def find(self, documents: Sequence[Document], kind: Kind) -> list[Found]:
         """What is found in each of some documents of one kind."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax
 import pytest
 
 from grel.extraction import opening
@@ -26,7 +27,7 @@ def extractor():
 @pytest.fixture(scope="module")
 def model(extractor):
     model = Model(extractor, "bert")
-    model.warm_up(1, [40])
+    model.warm_up(1)
     return model
 
 
@@ -49,10 +50,20 @@ def test_it_writes_some_relations_only_and_tells_how(model):
         assert trace["steps"]
 
 
+def test_no_text_waits_for_a_program_once_it_is_warmed_up(model, extractor, caplog):
+    # The decoder reads more than the buckets of training go up to.
+    longest = extractor.system.writer().max_source
+    assert longest > max(extractor.system.config.data.buckets)
+    with jax.log_compiles():
+        for length in (1, 38, 39, longest, longest + 1):
+            model.find([Document("", " ".join([","] * length))], Kind())
+    assert not caplog.records
+
+
 def test_what_it_cannot_do_is_known_before_it_is_asked():
     model = Model(_extractor("bert", structure="off"), "bert")
     assert "structure='on'" in model.cannot_restrict
     lookup = Model(_extractor("lookup"), "lookup")
-    lookup.warm_up(2, [1])
+    lookup.warm_up(2)
     assert lookup.cannot_restrict is None
     assert not lookup.can_trace
