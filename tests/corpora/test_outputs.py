@@ -86,10 +86,15 @@ def test_what_has_no_place_is_left_out_and_told(write, format):
     triples = (Triple("a", "r", "b", (0, 1), None), Triple("a", "r", "Bob"))
     other = {"entities": [{"text": "a c", "type": "T"}]}
     path, losses = write(format, Document("1", "a b c", triples, other))
-    assert losses == [(Loss.PIECES, "1"), (Loss.UNPLACED, "1")]
     (read,) = inputs.find(str(path)).read()
     located = dataclasses.replace(triples[0], tail_span=(2, 3))
-    assert read.triples[:1] == (located,)
+    # doc._.triples has what has no place in the text, too.
+    if format == "spacy":
+        assert losses == [(Loss.PIECES, "1")]
+        assert read.triples == (located, dataclasses.replace(triples[1], head_span=(0, 1)))
+    else:
+        assert losses == [(Loss.PIECES, "1"), (Loss.UNPLACED, "1")]
+        assert read.triples == (located,)
     assert [entity["type"] for entity in read.other["entities"]] == ["ENTITY", "ENTITY"]
 
 
@@ -100,6 +105,43 @@ def test_what_the_text_spells_otherwise_is_written_as_it_has_it_and_told(write, 
     assert losses == [(Loss.RESPELLED, "1")]
     (read,) = inputs.find(str(path)).read()
     assert read.triples == (Triple("Jose", "r", "Oslo", (0, 4), (8, 12)),)
+
+
+@needs_spacy
+def test_spacy_has_names_as_they_are_spelled(write):
+    document = Document("1", "Jose in Oslo", (Triple("José", "r", "Oslo", (0, 4), (8, 12)),))
+    path, losses = write("spacy", document)
+    (read,) = inputs.find(str(path)).read()
+    assert (read.triples, losses) == (document.triples, [])
+
+
+@pytest.mark.parametrize("format", ["doccano", "labelstudio", "brat", SPACY])
+def test_an_entity_on_blanks_is_left_out_and_told(write, format):
+    spans = {"T": [0, 1], "U": [1, 4], "V": [4, 5]}
+    entities = [{"text": type, "type": type, "span": span} for type, span in spans.items()]
+    triple = Triple("a", "r", "b", (0, 1), (4, 5))
+    path, losses = write(format, Document("1", "a \n b", (triple,), {"entities": entities}))
+    assert losses == [(Loss.BLANK, "1")]
+    notes = []
+    (read,) = inputs.find(str(path)).read(on_note=notes.append)
+    assert [(entity["type"], entity["span"]) for entity in read.other["entities"]] == [
+        ("T", [0, 1]),
+        ("V", [4, 5]),
+    ]
+    assert (read.triples, notes) == ((triple,), [])
+
+
+@pytest.mark.parametrize("format", ["csv", "cypher", "ntriples", "doccano", "labelstudio", "brat"])
+def test_a_second_type_of_an_entity_is_written_or_told(write, format):
+    types = ("ENTITY", "T1", "T2", "T1", "")  # of which the first and the last say nothing
+    entities = [{"text": "a", "type": type, "span": [0, 1]} for type in types]
+    triple = Triple("a", "r", "b", (0, 1), (2, 3))
+    path, losses = write(format, Document("1", "a b", (triple,), {"entities": entities}))
+    content = (path / "1.ann" if format == "brat" else path).read_text()
+    has_one = format in ("csv", "cypher")
+    assert losses == [(Loss.TYPE, "1")] * has_one
+    assert "T1" in content
+    assert ("T2" in content) != has_one
 
 
 @pytest.mark.parametrize("format", sorted(OUTPUTS.keys() - {"jsonl", "spacy"}))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Callable, Iterator
 from urllib.parse import quote as percent_encoded
 
-from grel.corpora.writers.shapes import OnLoss, file_writer, typed_entities
+from grel.corpora.writers.shapes import Loss, OnLoss, file_writer, keeps_type, typed_entities
 from grel.names import canonical
 from grel.records import Document, Triple
 
@@ -91,19 +91,23 @@ def _name(label: str) -> str:
 
 def _cypher() -> Callable[[Document, OnLoss], str]:
     is_first = True
+    types: dict[str, str] = {}
 
-    def statements(document: Document) -> Iterator[str]:
+    def statements(document: Document, on_loss: OnLoss) -> Iterator[str]:
         nonlocal is_first
         if is_first:
             is_first = False
             yield "CREATE CONSTRAINT IF NOT EXISTS FOR (e:Entity) REQUIRE e.name IS UNIQUE"
         for entity in typed_entities(document):
-            name = _string(canonical(entity.text))
-            yield f"MERGE (e:Entity {{name: {name}}}) SET e.type = {_string(entity.type)}"
+            name = canonical(entity.text)
+            if not keeps_type(types, name, entity.type):
+                on_loss(Loss.TYPE, document.id)
+            node = f"MERGE (e:Entity {{name: {_string(name)}}})"
+            yield f"{node} SET e.type = {_string(types[name])}"
         yield from (_merge(document, triple) for triple in document.triples)
 
     def render(document: Document, on_loss: OnLoss) -> str:
-        return "".join(f"{statement};\n" for statement in statements(document))
+        return "".join(f"{statement};\n" for statement in statements(document, on_loss))
 
     return render
 

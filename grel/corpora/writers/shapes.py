@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import enum
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from grel.corpora.drafts import Entity
 from grel.files.faults import Fault, RecordError, quote
@@ -19,6 +19,7 @@ from grel.files.writing import replacing
 from grel.names import locate
 from grel.records import Document, Span, span_member
 
+K = TypeVar("K", bound=Hashable)
 UNTYPED = "ENTITY"
 
 
@@ -28,6 +29,8 @@ class Loss(enum.StrEnum):
     UNPLACED = "triple with a name that is not in its text: left out"
     RESPELLED = "name that its text spells otherwise: written as the text has it"
     PIECES = "entity without a span: left out"
+    BLANK = "entity on blanks alone: left out"
+    TYPE = "further type of an entity: left out"
     UNLINKED = "entity that is in no triple: left out"
     SCORE = "score of a triple: left out"
 
@@ -80,6 +83,8 @@ def marked(document: Document, on_loss: OnLoss) -> Marked:
     for entity in typed_entities(document):
         if entity.span is None:
             on_loss(Loss.PIECES, document.id)
+        elif not document.text[slice(*entity.span)].strip():
+            on_loss(Loss.BLANK, document.id)
         else:
             entities.append(Mark(entity.text, entity.type, entity.span))
     numbers: dict[Span, int] = {}
@@ -119,6 +124,16 @@ def typed_entities(document: Document) -> list[Entity]:
         return Entity(text, type if type.strip() else UNTYPED, span)
 
     return list(dict.fromkeys(parse_members(document.other, "entities", dict, entity)))
+
+
+def keeps_type(types: dict[K, str], key: K, type: str) -> bool:
+    """Notes under a key the first type of an entity; False where it has another one already.
+
+    For formats in which an entity has one type. `UNTYPED` stands for none.
+    """
+    if types.get(key, UNTYPED) == UNTYPED:
+        types[key] = type
+    return type in (UNTYPED, types[key])
 
 
 def file_writer(begin: Callable[[], Callable[[Document, OnLoss], str]]) -> Writer:

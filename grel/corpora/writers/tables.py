@@ -7,7 +7,14 @@ import io
 from collections.abc import Callable
 
 from grel.corpora.readers.tables import COLUMNS
-from grel.corpora.writers.shapes import UNTYPED, Loss, OnLoss, file_writer, typed_entities
+from grel.corpora.writers.shapes import (
+    UNTYPED,
+    Loss,
+    OnLoss,
+    file_writer,
+    keeps_type,
+    typed_entities,
+)
 from grel.records import Document, Span, Triple
 
 
@@ -32,7 +39,10 @@ write = file_writer(_table)
 
 
 def _rows(document: Document, on_loss: OnLoss) -> list[dict[str, object]]:
-    types = {(entity.text, entity.span): entity.type for entity in typed_entities(document)}
+    types: dict[tuple[str, Span | None], str] = {}
+    for entity in typed_entities(document):
+        if not keeps_type(types, (entity.text, entity.span), entity.type):
+            on_loss(Loss.TYPE, document.id)
     told: set[tuple[str, Span | None]] = set()
 
     def end(name: str, entity: str, span: Span | None) -> dict[str, object]:
