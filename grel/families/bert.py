@@ -86,7 +86,7 @@ _FIELDS = Fields(
         # One compiled layer that all layers' parameters run through; without it layers compile one
         # by one, and run faster on CPUs.
         "model.scan_layers": True,
-        "model.remat": False,  # recompute layers in the backward pass, for memory
+        "model.remat": False,  # scan layers, and recompute each in the backward pass, for memory
         "model.source_mask_rate": 0.15,  # of the source's positions, for "mlm"
         "model.target_mask_rate": 0.15,  # of the target's
         "model.alpha": 0.1,  # weight of the token loss against the label loss

@@ -53,7 +53,7 @@ class Config:
         half_products: round to bfloat16 what dense layers and the vocabulary's head multiply.
         scan_layers: compile one layer, run over all layers' parameters; else each by itself, which
             takes longer to compile, and a CPU less time to run.
-        remat: recompute each layer in the backward pass, for memory.
+        remat: recompute each layer in the backward pass, for memory; layers are scanned then.
         head: "vocabulary" (paper), or "pointer", which scores only what can be written.
         writable_ids: what a pointer can write beside the tokens of the source.
         objective: "mlm" (paper), "causal" (Su 2021) or "pseudo" (UniLM v2); METHOD section 5.
@@ -231,7 +231,8 @@ class Model(nn.Module):
             split_rngs={"params": True, "dropout": True},
             in_axes=nn.broadcast,
             length=c.num_layers,
-            unroll=1 if c.scan_layers else c.num_layers,
+            # Without a loop around them, XLA takes what is recomputed for what is there already.
+            unroll=1 if c.scan_layers or c.remat else c.num_layers,
         )(c)
 
     def embed(

@@ -233,6 +233,22 @@ def test_how_layers_run_changes_no_number(params, batch, other):
     )
 
 
+@pytest.mark.parametrize("scan_layers", [pytest.param(True, marks=pytest.mark.slow), False])
+def test_layers_that_are_recomputed_take_less_memory(params, scan_layers):
+    """Of the gradient of four, compiled: what the layers keep for it is most of what it takes."""
+    layers = jax.tree.map(lambda x: jnp.concatenate([x] * 2), params["layers"])
+    lengths = np.full(4, 30), np.full(4, 60)
+    config = dataclasses.replace(TINY, num_layers=4, max_positions=64, scan_layers=scan_layers)
+    params = {**params, "layers": layers, "positions": {"embedding": np.zeros((64, 16))}}
+
+    def num_bytes(config):
+        gradient = jax.grad(lambda p, x: packed_hidden(p, x, *lengths, config).sum())
+        compiled = jax.jit(gradient).lower(params, np.ones((4, 64), np.int32)).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert num_bytes(dataclasses.replace(config, remat=True)) < 0.6 * num_bytes(config)
+
+
 def test_layers_leave_hidden_states_and_nothing_beside(params, batch):
     """Keys and values of all layers would be kept for nothing: a decoder makes its own."""
     rows = batch.tokens_BL, SOURCE_B, LENGTH_B
