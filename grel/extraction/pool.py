@@ -13,12 +13,12 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import io
+import itertools
 import json
 import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -64,8 +64,8 @@ _DOCUMENTS = pa.schema(
 )
 _ROW = pa.schema(
     [
-        *(("root", pa.string()), ("name", pa.string()), ("format", pa.string())),
-        *(("is_guess", pa.bool_()), ("fault", pa.string())),
+        *(("root", pa.string()), ("name", pa.string()), ("prefix", pa.string())),
+        *(("format", pa.string()), ("is_guess", pa.bool_()), ("fault", pa.string())),
         *(("lines", pa.list_(pa.int64())), ("numbers", pa.list_(pa.int64()))),
         ("data", pa.list_(pa.large_binary())),
     ]
@@ -117,8 +117,9 @@ def run(
     """Extracts triples from all documents of files, on the cluster that Ray is connected to.
 
     The input is as that of `predict`, or Parquet, whose rows are records by their columns. A
-    document without an id is called after its file and line: `part-3.jsonl:17`. Faulty records,
-    and files that can't be read to their end, are left out, counted and listed.
+    document without an id is called after its file, below the folder that all of the input is in,
+    and line: `part-3.jsonl:17`. Faulty records, and files that can't be read to their end, are left
+    out, counted and listed.
 
     The output folder has `documents-*`, `faults-*.jsonl` where there are some (`path`, `line`,
     `reason`) and in the end `summary.json`, in no particular order.
@@ -136,9 +137,7 @@ def run(
     Raises:
         RecordError: there is no input, or one twice; the output is not empty or can't be written.
     """
-    files = [file for root in inputs for file in _files(root)]
-    if twice := [path for path, count in Counter(map(_path, files)).items() if count > 1]:
-        raise RecordError(twice[0], None, "is given twice; name each input once")
+    files = _files(inputs)
     sink = _Sink(_absolute(output), output_format)
     sink.begin()
     context = ray.data.DataContext.get_current()
@@ -188,10 +187,33 @@ def _located(path: str) -> tuple[pyarrow.fs.FileSystem, str]:
 
 def _shown(root: str) -> str:
     """A path for messages: without what an address says of the service, or of who asks."""
-    return _ABOUT_SERVICE.sub("", root) if "://" in root else root
+    return _ABOUT_SERVICE.sub("", root).rstrip("/") if "://" in root else root
 
 
-def _files(root: str) -> list[dict[str, str]]:
+def _files(inputs: Sequence[str]) -> list[dict[str, str]]:
+    """The files that are read, each with the `prefix` of its documents' ids, which no other has.
+
+    Example: of `/data/x` and `/data/y`, each with a `part.txt`, they are `x/part.txt:` and
+    `y/part.txt:`; of one of the folders by itself it is `part.txt:`.
+    """
+    files = [file for root in inputs for file in _below(root)]
+    paths = [_path(file) for file in files]
+    if twice := [path for path, count in Counter(paths).items() if count > 1]:
+        raise RecordError(twice[0], None, "is given twice; name each input once")
+    # A file that is given by itself is in a folder too.
+    folders = [
+        _shown(file["root"]) if file["name"] else path.rpartition("/")[0]
+        for file, path in zip(files, paths, strict=True)
+    ]
+    parts = zip(*(folder.split("/") for folder in set(folders)), strict=False)
+    num_shared = len(list(itertools.takewhile(lambda names: len(set(names)) == 1, parts)))
+    return [
+        {**file, "prefix": "/".join(path.split("/")[num_shared:]) + ":"}
+        for file, path in zip(files, paths, strict=True)
+    ]
+
+
+def _below(root: str) -> list[dict[str, str]]:
     """The files that a path leads to, each with its name below it, "" if it is one itself."""
     root = _absolute(root)
     system, base = _located(root)
@@ -329,8 +351,7 @@ class _Actor:
 
     def _do(self, row: dict[str, Any]) -> dict[str, Any]:
         path = _path(row)
-        name = row["name"] or PurePosixPath(path).name
-        source = Source(path, row["format"], row["is_guess"], prefix=f"{name}:")
+        source = Source(path, row["format"], row["is_guess"], row["prefix"])
         items = [
             Item(*item) for item in zip(row["lines"], row["data"], row["numbers"], strict=True)
         ]

@@ -56,14 +56,13 @@ def _by_hand(inputs, output, *, format="jsonl", chunk_size=3, input_format="auto
     sink.begin()
     actor = pool._Actor(FakeExtractor)
     returns = []
-    for root in inputs:
-        for file in pool._files(str(root)):
-            for row in pool._read(pa.Table.from_pylist([file]), input_format, chunk_size):
-                done = actor(row)
-                # A task of which nobody knows that it was done is done again.
-                for _ in range(2):
-                    told = sink.write([done], None)
-                returns.append(told)
+    for file in pool._files([str(root) for root in inputs]):
+        for row in pool._read(pa.Table.from_pylist([file]), input_format, chunk_size):
+            done = actor(row)
+            # A task of which nobody knows that it was done is done again.
+            for _ in range(2):
+                told = sink.write([done], None)
+            returns.append(told)
     sink.on_write_complete(type("Result", (), {"write_returns": returns}))
     return sink.finish()
 
@@ -135,6 +134,30 @@ def test_a_single_file_calls_documents_after_itself(texts, tmp_path):
     assert ids == {f"lines.gz:{n}" for n in range(1, 11)}
 
 
+@pytest.mark.parametrize(
+    ("inputs", "names"),
+    [
+        (["x"], ["part.txt"]),
+        # As in the docstring of `pool._files`.
+        (["x", "y"], ["x/part.txt", "y/part.txt"]),
+        (["x/part.txt", "y/part.txt"], ["x/part.txt", "y/part.txt"]),
+        (["x", "z/x"], ["x/part.txt", "z/x/part.txt"]),
+        (["z/x/part.txt", "z/x/more.txt"], ["more.txt", "part.txt"]),
+        (["file:{}/x/", "file:{}/y"], ["x/part.txt", "y/part.txt"]),
+    ],
+)
+def test_no_two_files_of_several_inputs_call_documents_alike(tmp_path, inputs, names):
+    for name in ("x/part.txt", "y/part.txt", "z/x/part.txt"):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_text("Ann ? Oslo\n")
+    if "z/x/more.txt" in inputs:
+        (tmp_path / "z/x/more.txt").write_text("Bo ? Rome\n")
+    roots = [i.format(f"//{tmp_path}") if "{}" in i else tmp_path / i for i in inputs]
+    _by_hand(roots, tmp_path / "out")
+    ids = [record["id"] for record in _lines(tmp_path / "out", "documents")]
+    assert sorted(ids) == [f"{name}:1" for name in names]
+
+
 def test_parquet_in_and_out_says_what_json_says(texts, tmp_path):
     _by_hand([texts / "0.jsonl"], tmp_path / "lines")
     _by_hand([texts / "0.jsonl"], tmp_path / "columns", format="parquet")
@@ -199,19 +222,21 @@ def test_a_name_and_a_password_of_an_address_are_not_told():
     assert pool._path(file) == "s3://bucket/a/b@c?d.jsonl"
     assert pool._path({"root": "/a@b?c", "name": ""}) == "/a@b?c"
     with pytest.raises(RecordError) as info:
-        pool._files("nowhere://me:secret@bucket/a")
+        pool._files(["nowhere://me:secret@bucket/a"])
     assert "secret" not in str(info.value)
 
 
 def test_what_is_not_there_or_taken_is_refused(texts, tmp_path):
     with pytest.raises(RecordError, match="there is no file; name files"):
-        pool._files(str(tmp_path / "nothing"))
+        pool._files([str(tmp_path / "nothing")])
     with pytest.raises(RecordError, match=r"cannot be reached: .*nowhere"):
-        pool._files("nowhere://bucket/x")
+        pool._files(["nowhere://bucket/x"])
     with pytest.raises(RecordError, match="is not empty; name another folder"):
         _by_hand([texts], texts)
     with pytest.raises(RecordError, match=r"0.jsonl: is given twice"):
         pool.run(FakeExtractor, [str(texts), f"{texts}/0.jsonl"], str(tmp_path), num_actors=1)
+    with pytest.raises(RecordError, match=r"is given twice"):
+        pool._files([f"file://{texts}", f"file://{texts}/"])
 
 
 class Mortal(FakeExtractor):
