@@ -18,6 +18,7 @@ devices.kinds devices.hlo devices.pages
 devices.topologies
 files.faults files.locks
 files.parsing files.writing
+files.splitting
 files.reading
 files.folders files.journal
 drawing
