@@ -54,7 +54,7 @@ def browser(tmp_path_factory):
 def bert():
     system, params, _ = opening.load(OLD / "bert", "best")
     model = Model(Extractor(system, params), "bert")
-    model.warm_up(1, [40])
+    model.warm_up(1)
     with running(model) as client:
         yield client
 
