@@ -10,6 +10,8 @@ Source: paper section 3.4; METHOD section 5.
 
 from __future__ import annotations
 
+import functools
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -55,6 +57,19 @@ def maskable(batch: Batch) -> jax.Array:
     return (place_1L > 0) & (place_1L != source_B1 - 1) & (place_1L < length_B1)
 
 
+def expected_hidden(source_rate: Any, target_rate: Any, num_maskable: Any, num_targets: Any) -> Any:
+    """How many positions a row hides on average; of `num_maskable` these are of the target."""
+    return source_rate * num_maskable + (target_rate - source_rate) * num_targets
+
+
+def room(expected: float) -> int:
+    """Places for so many hidden positions, rounded, at least one: room(28.5) is 29, as room(29.2).
+
+    Devices compute in float32, where what is a half or just below it here may be rounded up.
+    """
+    return max(1, math.floor(expected * (1 + 1e-6) + 0.5))
+
+
 def mask_tokens(
     key: jax.Array,
     batch: Batch,
@@ -74,13 +89,10 @@ def mask_tokens(
     batch is spread over devices. Returns the tokens as the model sees them, and the targets.
     """
     length = batch.tokens_BL.shape[1]
-
-    def expected(num_maskable, num_targets):
-        return source_rate * num_maskable + (target_rate - source_rate) * num_targets
-
+    expected = functools.partial(expected_hidden, source_rate, target_rate)
     # Most are hidden where the side of the higher rate is as long as it can be.
     num_targets = min(batch.num_targets, length) if target_rate > source_rate else 0
-    num_predict = max(1, round(expected(length, num_targets)))
+    num_predict = room(expected(length, num_targets))
     place_1L = jnp.arange(length)[None]
     in_target_BL = place_1L >= batch.source_length_B[:, None]
 
@@ -89,7 +101,6 @@ def mask_tokens(
         rate_L = jnp.where(in_target_L, target_rate, source_rate)
         order_L = _logit(jax.random.uniform(choice_key, (length,))) + _logit(rate_L)
         _, position_P = jax.lax.top_k(jnp.where(maskable_L, order_L, -jnp.inf), num_predict)
-        # Python rounds halves to even as jnp does, so no row can need more than there is room for.
         num_maskable = maskable_L.sum()
         wanted = jnp.round(expected(num_maskable, (maskable_L & in_target_L).sum()))
         wanted = jnp.where(num_maskable > 0, jnp.maximum(1, wanted.astype(jnp.int32)), 0)

@@ -105,6 +105,42 @@ def test_each_side_is_hidden_at_its_own_rate(source_rate, target_rate):
     np.testing.assert_allclose(shares, np.array([source_rate, target_rate]) * rounding, atol=0.03)
 
 
+@pytest.mark.parametrize(("rate", "num_targets"), [(0.3, 95), (0.7, 45), (0.7, 85), (0.5, 5)])
+def test_the_longest_target_has_room_where_rounding_is_a_close_call(rate, num_targets):
+    """Of .3 * 95 Python makes 28 and float32 29, which then had 28 places."""
+    length = num_targets + 3
+    shape = (2, length)
+    source_B, length_B = np.array([3, 4]), np.full(2, length)
+    tokens_BL, labels_BL = np.full(shape, 7), np.zeros(shape, np.int32)
+    batch = Batch(tokens_BL, labels_BL, source_B, length_B, np.arange(2), num_targets)
+    _, targets = _mask_fn(0.0, rate)(jax.random.PRNGKey(0), batch)
+    assert targets.num_overflow == 0
+    wanted = targets.counts_BP[0].sum()
+    assert abs(wanted - rate * num_targets) < 0.501
+
+
+def test_there_is_room_for_what_float32_rounds_to_at_all_rates_and_lengths():
+    """Of a row whose maskable positions are all of the target, half of them or none."""
+    rates = np.arange(11) / 10
+    source_X, target_X, length_X, share_X = (
+        x.reshape(-1) for x in np.meshgrid(rates, rates, np.arange(513), [0, 1, 2])
+    )
+    num_targets_X = length_X * share_X // 2
+
+    @jax.jit
+    def wanted(*given_X):
+        return jnp.round(losses.expected_hidden(*given_X))
+
+    given = source_X, target_X, length_X, num_targets_X
+    wanted_X = wanted(*(np.float32(x) for x in given[:2]), *given[2:])
+    expected_X = losses.expected_hidden(*given)
+    room_X = np.array([losses.room(expected) for expected in expected_X])
+    assert (room_X >= wanted_X).all()
+    assert (room_X <= np.maximum(1, np.ceil(expected_X + 1e-3))).all(), "and no more than that"
+    is_close_X = np.abs(expected_X % 1 - 0.5) < 1e-3
+    assert (room_X == np.maximum(1, np.round(expected_X)))[~is_close_X].all()
+
+
 def test_masks_follow_the_row_number_and_not_the_place_in_the_batch(mask_fn):
     batch = _batch(16)
     half = jax.tree.map(lambda x: np.concatenate([x[8:], x[8:]]), batch)
