@@ -149,6 +149,26 @@ def test_two_processes_equal_one(training, tmp_path):
 
 
 @pytest.mark.slow
+def test_processes_that_see_other_data_end_with_one_line_each(tmp_path):
+    recipe = tmp_path / "recipe.py"
+    recipe.write_text(
+        "import os, pathlib\n"
+        "from tests import tiny\n"
+        "def get_config():\n"
+        f"    folder = pathlib.Path({str(tmp_path)!r}, os.environ['JAX_PROCESS_ID'])\n"
+        "    config = tiny.config(folder)\n"
+        "    train = folder / 'corpus' / 'train.jsonl'\n"
+        "    train.write_text(train.read_text().replace('train-0', f'train-of-{folder.name}-0'))\n"
+        "    return config\n"
+    )
+    args = ["-m", "grel.main", "--mode=train", f"--config={recipe}", f"--workdir={tmp_path}/run"]
+    for _, errors in _outputs(*_start_two([*args, "--distributed"], devices=1), status=1):
+        line = "error: --distributed: not as in process 0: training data (process 1); "
+        assert errors.splitlines()[-1].startswith(line), errors
+        assert errors.count("error: ") == 1
+
+
+@pytest.mark.slow
 def test_a_run_goes_on_with_other_devices(training, tmp_path):
     """Dropout and masks are those of the rows, wherever these are; sums differ in the last bits."""
     fields = {"model.objective": "mlm", "train.checkpoint_every": 100}

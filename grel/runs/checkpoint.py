@@ -182,6 +182,10 @@ class Checkpoints:
         """What a checkpoint says of itself, the newest unless told otherwise."""
         return self._read(step, {})["about"]
 
+    def digest(self) -> str | None:
+        """Of all that the newest holds, arrays included; None where there is none."""
+        return None if self.latest_step is None else digests.of_json(self.about())
+
     def params(self, like: Any) -> Any:
         """Parameters of the newest checkpoint, in the shapes of `like`."""
         return self._read(None, {"params": like})["params"]

@@ -23,7 +23,7 @@ from grel.devices.kinds import peak_flops
 from grel.errors import ConfigError, UserError
 from grel.families.base import Trained
 from grel.families.registry import FAMILIES
-from grel.runs import layout
+from grel.runs import digests, layout
 from grel.runs import record as run_record
 from grel.runs.checkpoint import Checkpoints
 from grel.training import examples, optimizer, ownership, steps
@@ -110,6 +110,13 @@ class Trainer:
         earlier = None if self._latest.latest_step is None else self._latest.about()
         system = self._family.learn(c, splits, earlier)
         data = examples.prepare(system, splits)
+        ownership.refuse_other_processes(
+            {
+                **data.fingerprints,
+                "newest checkpoint": self._latest.digest(),
+                "best checkpoint": self._best.digest(),
+            }
+        )
         run_id = ownership.run_id(traces, data.fingerprints)
         return system, data, run_id
 
@@ -253,6 +260,9 @@ class Trainer:
     def _restore(self) -> steps.TrainState:
         begins = self._latest.latest_step is None
         params = self._pretrained() if begins else None
+        if begins:
+            digest = None if params is None else digests.of_json(digests.of_arrays(params))
+            ownership.refuse_other_processes({"initial parameters": digest})
         fresh = steps.init_state(
             self.system.init,
             self._tx,

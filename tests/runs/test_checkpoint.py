@@ -44,6 +44,20 @@ def test_round_trip_of_the_newest(folder):
     np.testing.assert_array_equal(checkpoints.params(PARAMS)["b"], PARAMS["b"] * 3)
 
 
+def test_the_digest_is_of_all_that_the_newest_holds(folder, tmp_path):
+    assert Checkpoints(tmp_path / "empty").digest() is None
+
+    def digest_of(name, params, note):
+        with contextlib.closing(Checkpoints(tmp_path / name)) as checkpoints:
+            checkpoints.save(3, params, TRAINING, {"note": note})
+            return checkpoints.digest()
+
+    params = {**PARAMS, "b": PARAMS["b"] * 3}
+    assert digest_of("same", params, "s3") == _open(folder).digest()
+    others = {digest_of("other array", PARAMS, "s3"), digest_of("other note", params, "s4")}
+    assert len(others | {_open(folder).digest()}) == 3
+
+
 def test_only_the_newest_are_kept(folder):
     assert sorted(p.name for p in folder.iterdir() if p.name.isdigit()) == ["2", "3"]
 

@@ -14,12 +14,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from grel import checkpoint
+from grel import checkpoint, parallel
 from grel.errors import ConfigError
 from grel.extraction import opening
 from grel.extraction.reading import Extraction
 from grel.families.bert import System
 from grel.families.writer import Tally
+from grel.pods.watch import PodError
 from grel.pretrained.port import PretrainedError
 from grel.records import RecordError
 from grel.runs import checkpoint as saving
@@ -211,6 +212,51 @@ def test_changed_data_is_noticed(folder, whole, tmp_path, split):
     path.write_text(path.read_text().replace("Oslo", "Bern"))
     with pytest.raises(CheckpointError, match=f"checkpoints: the {split}.* data changed since"):
         Trainer(config, whole)
+
+
+def _told_by_another_process(monkeypatch, config, workdir):
+    """Has the next trainer be process 0 of a pod whose process 1 has these."""
+    told = []
+    with monkeypatch.context() as patch:
+        patch.setattr(parallel, "gather_bytes", lambda data: told.append(data) or [data])
+        with contextlib.closing(Trainer(config, workdir)) as trainer:
+            trainer._restore()
+    monkeypatch.setattr(parallel, "gather_bytes", lambda data: [data, told.pop(0)])
+
+
+def test_a_host_with_other_data_is_noticed(folder, tmp_path, monkeypatch):
+    other = tiny.config(tmp_path)
+    path = tmp_path / "corpus" / "train.jsonl"
+    path.write_text(path.read_text().replace("train-0", "train-00"))
+    _told_by_another_process(monkeypatch, other, tmp_path / "other")
+    with pytest.raises(PodError, match=r"process 0: training data \(process 1\); give all"):
+        Trainer(tiny.config(folder), tmp_path / "run")
+
+
+def test_a_host_that_does_not_see_the_checkpoints_is_noticed(folder, whole, tmp_path, monkeypatch):
+    config = tiny.config(folder, **WHOLE)
+    _told_by_another_process(monkeypatch, config, tmp_path / "other")
+    with pytest.raises(PodError, match=r"newest checkpoint \(process 1\), best checkpoint \(pro"):
+        Trainer(config, whole)
+    _told_by_another_process(monkeypatch, config, whole)
+    Trainer(config, whole).close()
+
+
+def test_a_host_with_other_weights_to_start_from_is_noticed(folder, tmp_path, monkeypatch):
+    with contextlib.closing(Trainer(tiny.config(folder), tmp_path / "shape")) as trainer:
+        tensors = unilm.random_checkpoint(trainer.system.model)
+    path = tmp_path / "encoder.safetensors"
+    safetensors.numpy.save_file(tensors, path)
+    config = tiny.config(folder, **{"model.init_from": str(path)})
+    _told_by_another_process(monkeypatch, config, tmp_path / "other")
+    with contextlib.closing(Trainer(config, tmp_path / "same")) as trainer:
+        trainer._restore()
+    _told_by_another_process(monkeypatch, config, tmp_path / "other")
+    table = tensors["bert.embeddings.word_embeddings.weight"]
+    table[-1, -1] += 1
+    safetensors.numpy.save_file(tensors, path)
+    with pytest.raises(PodError, match=r"process 0: initial parameters \(process 1\); give all"):
+        Trainer(config, tmp_path / "run").run()
 
 
 def test_a_changed_tokenizer_is_noticed(folder, whole, tmp_path):
