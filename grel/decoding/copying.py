@@ -197,6 +197,18 @@ def biased(token_logits: jax.Array, masks: CopyMasks, rules: Rules) -> jax.Array
     return token_logits + jnp.where(masks.ids_BX == rules.end_id, rules.end_bias, 0)
 
 
+# Of exponentials against a row's top: less has lost digits in float32, or is 0.
+_LEAST_SUM = 1e-30
+
+
+def _far_logits(logits_BX: jax.Array, first: tuple[jax.Array, jax.Array]) -> jax.Array:
+    """Of the token at each place the log of the sum over its places, against its own top."""
+    top_BX = jnp.full_like(logits_BX, -jnp.inf).at[first].max(logits_BX)
+    top_BX = jnp.where(top_BX > -jnp.inf, top_BX, 0)  # of tokens that can't be taken
+    sum_BX = jnp.zeros_like(logits_BX).at[first].add(jnp.exp(logits_BX - top_BX[first]))
+    return (jnp.log(sum_BX) + top_BX)[first]
+
+
 def score_tokens(token_logits: jax.Array, masks: CopyMasks, rules: Rules) -> Scores:
     """What there is to know of a step's tokens, from token_logits_BV or token_logits_BX."""
     if rules.head == "vocabulary":
@@ -209,13 +221,18 @@ def score_tokens(token_logits: jax.Array, masks: CopyMasks, rules: Rules) -> Sco
         )
     logits_BX = token_logits
     norm_B = jax.nn.logsumexp(logits_BX, axis=-1)
-    # The sum is taken at the first place of a token and looked up from the others, and against the
-    # token's own top: against that of the row, what lies far below it would be 0.
+    # The sum is taken at the first place of a token and looked up from the others.
     first = jnp.arange(len(logits_BX))[:, None], masks.first_BX
-    top_BX = jnp.full_like(logits_BX, -jnp.inf).at[first].max(logits_BX)
-    top_BX = jnp.where(top_BX > -jnp.inf, top_BX, 0)  # of tokens that can't be taken
-    sum_BX = jnp.zeros_like(logits_BX).at[first].add(jnp.exp(logits_BX - top_BX[first]))
-    logit_BX = (jnp.log(sum_BX) + top_BX)[first]
+    top_B1 = logits_BX.max(-1, keepdims=True)
+    sum_BX = jnp.zeros_like(logits_BX).at[first].add(jnp.exp(logits_BX - top_B1))[first]
+    logit_BX = jnp.log(sum_BX) + top_B1
+    # What lies far below the row's top is 0 there. That is rare, and costs as much again.
+    is_far_BX = sum_BX < _LEAST_SUM
+    logit_BX = jax.lax.cond(
+        (is_far_BX & (logits_BX > -jnp.inf)).any(),
+        lambda: jnp.where(is_far_BX, _far_logits(logits_BX, first), logit_BX),
+        lambda: logit_BX,
+    )
     best_B, best_logit_B = _best(logit_BX, logit_BX > -jnp.inf, masks)
     mass_BS = logits_BX[:, : masks.source_BS.shape[1]] - norm_B[:, None]
     return Scores(logit_BX, norm_B, best_B, best_logit_B, mass_BS)
