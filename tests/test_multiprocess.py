@@ -318,9 +318,9 @@ def test_a_lost_process_ends_the_other_within_the_bound(training, tmp_path, mode
             lines = path.read_text().splitlines() * 500
             texts = [{**json.loads(line), "id": str(n)} for n, line in enumerate(lines)]
             path.write_text("".join(f"{json.dumps(text)}\n" for text in texts))
-        begun = tmp_path / "begun"
-        args += [f"--input={tmp_path}/corpus/test.jsonl", f"--output={begun}"]
-        begun = Path(f"{begun}-00000-of-00002.partial")
+    if mode == "predict":
+        args += [f"--input={tmp_path}/corpus/test.jsonl", f"--output={tmp_path}/begun"]
+        begun = tmp_path / "begun-00000-of-00002.partial"
     processes = _start_two([*args, "--distributed", "--heartbeat_timeout=20"], devices=1)
     if mode in ("train", "predict"):
         while not (begun.exists() and (mode == "predict" or len(_metrics(begun.parent)) > 4)):
