@@ -69,8 +69,7 @@ def _export(checkpoint: str, decoding: Mapping[str, Any], buckets: list[int] | N
             balance = tuning.read(about["tuned"], extractor)
             extractor, min_score = extractor.balanced(*balance), balance.min_score
         exported = schema.exportable(extractor.system)
-    # Whoever named the parent may have meant a link.
-    with replacing_folder(output.parent.resolve() / output.name) as folder:
+    with replacing_folder(output, through_links=True) as folder:
         if _TO.value == "hf":
             hf.write(folder, exported, params)
         else:

@@ -167,7 +167,7 @@ def _gold(config: ml_collections.ConfigDict, split: str) -> list[records.Documen
 
 def _shared(extractor: texts.TextExtractor) -> texts.TextExtractor:
     """The extractor, or in a pod its part of one that all processes share."""
-    return extractor if parallel.process()[1] == 1 else sharing.SharedExtractor(extractor)
+    return sharing.SharedExtractor(extractor) if parallel.in_pod() else extractor
 
 
 def _is_first() -> bool:
@@ -221,7 +221,7 @@ def _predict(flagged: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> N
     if _RELATIONS.value is not None:
         extractor = extractor.restricted(_RELATIONS.value)
     predict_fn: Callable[..., Summary] = functools.partial(predict.predict, shard=shard)
-    if parallel.process()[1] > 1:
+    if parallel.in_pod():
         if shard.count > 1:
             raise UsageError("--shard: the processes of --distributed share the whole file")
         predict_fn = sharing.predict_together

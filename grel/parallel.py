@@ -113,6 +113,11 @@ def process() -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
+def in_pod() -> bool:
+    """Whether there are other processes."""
+    return process()[1] > 1
+
+
 def own_part(num_items: int) -> slice:
     """The items of this process, where items are divided into equal runs, one a process."""
     index, count = process()

@@ -159,6 +159,11 @@ class Extractor(TextExtractor):
         """All relations that it may write."""
         return self._writer.relations(self._params)
 
+    @property
+    def max_source(self) -> int | None:
+        """Tokens of the longest text, or window, that is read whole; None: there is no longest."""
+        return self._writer.max_source
+
     def restricted(self, relations: Sequence[str]) -> Extractor:
         """The same extractor for these relations only, of the same compiled programs.
 

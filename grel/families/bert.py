@@ -350,14 +350,8 @@ class System(base.Trained):
 
     def writer(self) -> tokens.WordpieceWriter:
         """Greedy or beam search with the copy mechanism, as `config.decoding` says."""
-        if self.config.decoding.known_share and self.memory and self.memory.times is None:
-            raise ConfigError(
-                "config.decoding.known_share: this run's memory is of an earlier version, which "
-                "kept no shares; set it to 0, or train again"
-            )
-        return tokens.WordpieceWriter(
-            self.wordpiece, self.decoder(), self.memory, self.config.decoding.known_share
-        )
+        writer = tokens.WordpieceWriter(self.wordpiece, self.decoder(), self.memory)
+        return writer.remembering(self.config.decoding.known_share)
 
     def decoder(self) -> driver.Decoder:
         """A decoder as `config.decoding` says."""

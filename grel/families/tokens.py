@@ -202,21 +202,13 @@ class WordpieceWriter(TokenWriter[wordpiece.Encoding]):
         tokenizer: of its texts.
         decoder: the search, with a model's functions.
         memory: what the model is told of a text; None tells nothing.
-        known_share: see `Writer`.
     """
 
     tokenizer: Wordpiece
 
-    def __init__(
-        self,
-        tokenizer: Wordpiece,
-        decoder: driver.Decoder,
-        memory: Memory | None = None,
-        known_share: float = 0.0,
-    ):
+    def __init__(self, tokenizer: Wordpiece, decoder: driver.Decoder, memory: Memory | None = None):
         super().__init__(tokenizer, decoder)
         self._memory = memory
-        self.known_share = known_share
 
     def encode(self, texts: Sequence[str]) -> Sequence[wordpiece.Encoding]:
         """The wordpieces of the texts, with the marks of the memory."""
@@ -241,7 +233,14 @@ class WordpieceWriter(TokenWriter[wordpiece.Encoding]):
         return [t for t in triples if relations is None or t.relation in relations]
 
     def remembering(self, known_share: float) -> Self:
-        """Of the same compiled programs; one without a memory remembers nothing."""
+        """Of the same compiled programs; needs a memory that has shares."""
+        if self._memory is None:
+            super().remembering(known_share)
+        elif known_share and self._memory.times is None:
+            raise ConfigError(
+                "config.decoding.known_share: this run's memory is of an earlier version, which "
+                "kept no shares; set it to 0, or train again"
+            )
         other = copy.copy(self)
         other.known_share = known_share
         return other

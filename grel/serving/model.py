@@ -85,11 +85,10 @@ class Model:
 
     def _lengths(self) -> list[int]:
         """Numbers of tokens, one for each of the programs that texts of any length need."""
-        system = self._extractor.system
-        buckets = system.config.get("data", {}).get("buckets", ())
+        buckets = self._extractor.system.config.get("data", {}).get("buckets", ())
         # The last program is for what the model's positions leave beside an output, which may be
         # more than the buckets of training go up to, or less.
-        longest = system.writer().max_source or 1
+        longest = self._extractor.max_source or 1
         shorter = {max(1, bucket - _FRAME) for bucket in buckets if bucket < longest}
         return sorted({*shorter, longest})
 

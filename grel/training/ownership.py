@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -126,14 +126,17 @@ _MAY_CHANGE = (
 )
 
 
-def refuse_other_processes(facts: Mapping[str, Any]) -> None:
+def refuse_other_processes(facts_fn: Callable[[], Mapping[str, Any]]) -> None:
     """Raises PodError, in all processes of a pod, where one has other facts than the first one.
 
-    All must call it, with what they train on by name, as JSON takes it. Else a host with an old
+    All must call it. `facts_fn` gives what they train on by name, as JSON takes it, and is called
+    only where there are others: digests of weights take a while. Else a host with an old
     copy of a file would train the one model on something else, or, where that makes another number
     of batches, wait for the others for ever.
     """
-    first, *others = map(json.loads, parallel.gather_bytes(json.dumps(facts).encode()))
+    if not parallel.in_pod():
+        return
+    first, *others = map(json.loads, parallel.gather_bytes(json.dumps(facts_fn()).encode()))
     differing = {
         name: [str(index) for index, other in enumerate(others, 1) if other[name] != first[name]]
         for name in first

@@ -111,7 +111,7 @@ class Trainer:
         system = self._family.learn(c, splits, earlier)
         data = examples.prepare(system, splits)
         ownership.refuse_other_processes(
-            {
+            lambda: {
                 **data.fingerprints,
                 "newest checkpoint": self._latest.digest(),
                 "best checkpoint": self._best.digest(),
@@ -261,8 +261,9 @@ class Trainer:
         begins = self._latest.latest_step is None
         params = self._pretrained() if begins else None
         if begins:
-            digest = None if params is None else digests.of_json(digests.of_arrays(params))
-            ownership.refuse_other_processes({"initial parameters": digest})
+            ownership.refuse_other_processes(
+                lambda: {"initial parameters": params and digests.of_arrays(params)}
+            )
         fresh = steps.init_state(
             self.system.init,
             self._tx,

@@ -216,6 +216,11 @@ def test_known_triples_need_a_memory_that_has_shares(remembering, recalling, sys
     earlier = from_about({**about, "memory": json.dumps(rows)})
     with pytest.raises(ConfigError, match="of an earlier version, which kept no shares; set it to"):
         earlier.writer()
+    plain = from_about({**remembering.about(), "memory": json.dumps(rows)})
+    extractor = Extractor(plain, recalling._host_params)
+    assert [document.triples for document in extractor.known(TAUGHT)] == [(), ()]
+    with pytest.raises(ConfigError, match="which kept no shares"):
+        extractor.balanced(0.0, 0.0, 0.5)
     with pytest.raises(ConfigError, match="this model has no memory: set it to 0, or train with"):
         from_about(_about(system, **{"decoding.known_share": 0.5}))
 

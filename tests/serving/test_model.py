@@ -52,7 +52,7 @@ def test_it_writes_some_relations_only_and_tells_how(model):
 
 def test_no_text_waits_for_a_program_once_it_is_warmed_up(model, extractor, caplog):
     # The decoder reads more than the buckets of training go up to.
-    longest = extractor.system.writer().max_source
+    longest = extractor.max_source
     assert longest > max(extractor.system.config.data.buckets)
     with jax.log_compiles():
         for length in (1, 38, 39, longest, longest + 1):

@@ -95,20 +95,22 @@ def test_what_processes_of_a_pod_have_not_in_common_is_told_in_all_of_them(monke
         DATA | {"newest checkpoint": "a", "tokenizer": "other"},
         DATA | {"newest checkpoint": "a"},
     ]
+    ownership.refuse_other_processes(lambda: pytest.fail("nobody to compare with"))
+    monkeypatch.setattr(parallel, "in_pod", lambda: True)
     sent = []
     monkeypatch.setattr(parallel, "gather_bytes", lambda data: sent.append(data) or [data])
     for of_one in facts:
-        ownership.refuse_other_processes(of_one)
+        ownership.refuse_other_processes(lambda of_one=of_one: of_one)
     monkeypatch.setattr(parallel, "gather_bytes", lambda data: sent)
     for of_one in facts:
         with pytest.raises(PodError) as error:
-            ownership.refuse_other_processes(of_one)
+            ownership.refuse_other_processes(lambda of_one=of_one: of_one)
         assert str(error.value) == (
             "--distributed: not as in process 0: tokenizer (process 1), newest checkpoint "
             "(process 1, 2); give all processes the same files, and a --workdir that all see"
         )
     sent[1:] = sent[:1]
-    ownership.refuse_other_processes(facts[0])
+    ownership.refuse_other_processes(lambda: facts[0])
 
 
 def test_earlier_versions_told_of_training_data_alone(tmp_path):

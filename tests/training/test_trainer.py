@@ -217,6 +217,7 @@ def test_changed_data_is_noticed(folder, whole, tmp_path, split):
 def _told_by_another_process(monkeypatch, config, workdir):
     """Has the next trainer be process 0 of a pod whose process 1 has these."""
     told = []
+    monkeypatch.setattr(parallel, "in_pod", lambda: True)
     with monkeypatch.context() as patch:
         patch.setattr(parallel, "gather_bytes", lambda data: told.append(data) or [data])
         with contextlib.closing(Trainer(config, workdir)) as trainer:
