@@ -66,6 +66,13 @@ class Answer(NamedTuple):
         return line
 
 
+def answer_on(opened):
+    """The next answer on an open connection, whole, in however many pieces it comes."""
+    response = http.client.HTTPResponse(opened)
+    response.begin()
+    return Answer(response.status, response.headers, response.read())
+
+
 class Client:
     """Asks the server at a port, over a new connection each time."""
 

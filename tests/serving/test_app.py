@@ -13,7 +13,7 @@ import pytest
 
 from grel.serving.model import Kind
 from tests.fakes import BORN, LIVES
-from tests.serving.served import JSON, REASON, Client, FakeModel, HeldModel, running
+from tests.serving.served import JSON, REASON, Client, FakeModel, HeldModel, answer_on, running
 
 for package in ("starlette", "uvicorn", "prometheus_client"):
     pytest.importorskip(package, reason=REASON)
@@ -198,11 +198,9 @@ def test_no_http_ends_the_connection_and_nothing_else(client):
             contextlib.suppress(ConnectionError),
         ):
             raw.sendall(data)
-            answer = raw.recv(1000)
-            assert answer.startswith(b"HTTP/1.1 400")
-            assert json.loads(answer.partition(b"\r\n\r\n")[2]) == {
-                "error": "this is no request of HTTP, or its headers are too long"
-            }
+            answer = answer_on(raw)
+            assert answer.status == 400
+            assert answer.error == "this is no request of HTTP, or its headers are too long"
     assert client.get("/health").status == 200
 
 
@@ -210,7 +208,7 @@ def test_no_http_behind_an_answer_ends_the_connection_without_another(client, ca
     chunked = b"POST /health HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n"
     with socket.create_connection(("127.0.0.1", client.port)) as raw:
         raw.sendall(chunked)
-        assert raw.recv(1000).startswith(b"HTTP/1.1 405")
+        assert answer_on(raw).status == 405
         raw.sendall(b"no length of a chunk\r\n")
         assert raw.recv(1000) == b""
     assert not caplog.records
@@ -396,7 +394,7 @@ def test_one_connection_too_many_is_told_to_come_again(monkeypatch):
         assert answer.error == "2 connections are open; try again in 5 s"
         # Those that were there before it are answered.
         first.sendall(HEAD + b"\r\n")
-        assert first.recv(100).startswith(b"HTTP/1.1 200")
+        assert answer_on(first).status == 200
 
 
 def test_an_answer_that_takes_too_long_is_given_up_and_what_waits_is_not_run(caplog):
