@@ -16,7 +16,7 @@ from ml_collections.config_dict import config_dict
 import grel
 from grel.config import fields_of, get_config
 from grel.data import augment, features
-from grel.decoding import driver
+from grel.decoding import program
 from grel.families.base import Trained
 from grel.families.registry import FAMILIES
 from grel.training.optimizer import OptimizerConfig
@@ -31,7 +31,7 @@ def settings(family: str) -> list[tuple[str, type]]:
     found = [("model", FAMILIES[family].NETWORK.Config), ("train", OptimizerConfig)]
     defaults = fields_of(family).defaults
     if "decoding.copy" in defaults:
-        found.append(("decoding", driver.Options))
+        found.append(("decoding", program.Options))
     if "data.labelling" in defaults:
         found += [("data", features.Options), ("data", augment.Rates)]
     return found

@@ -68,6 +68,7 @@ decoding.copying decoding.trace
 decoding.greedy decoding.extensions decoding.drafts
 decoding.beam
 decoding.network
+decoding.program
 decoding.driver
 models.dropout models.losses models.pointer models.products
 models.attention models.recurrent

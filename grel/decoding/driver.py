@@ -2,111 +2,28 @@
 
 Sources are sorted by length into batches of one shape each, so that a short sentence does not pay
 for a long one and the number of compilations is the number of shapes. The last batch is filled with
-empty rows, which the search skips. What changes between calls (parameters, relations) is given to
-the compiled program as arrays, so that nothing is ever compiled again.
+empty rows, which the search skips.
 """
 
 from __future__ import annotations
 
 import copy
 import dataclasses
-import functools
 import operator
 import threading
-from collections.abc import Callable, Collection, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Collection, Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from grel import parallel
-from grel.decoding import batching, beam, copying, drafts, greedy
+from grel.decoding import batching, greedy
 from grel.decoding.network import Functions
-from grel.decoding.structure import Grammar, Schema
+from grel.decoding.program import Frame, Options, program
+from grel.decoding.structure import Schema
 from grel.decoding.trace import Step, trace
-
-
-class Frame(NamedTuple):
-    """What stands around a source, and around what is written.
-
-    Attributes:
-        pad_id: fills up sources.
-        before, after: ids around a source.
-        start_id: the first token that is fed; end_id: the token that ends an output.
-    """
-
-    pad_id: int
-    before: tuple[int, ...]
-    after: tuple[int, ...]
-    start_id: int
-    end_id: int
-
-    @classmethod
-    def packed(cls, pad_id: int, cls_id: int, sep_id: int) -> Frame:
-        """Of `[CLS] S1 [SEP] S2 [SEP]`."""
-        return cls(pad_id, (cls_id,), (sep_id,), sep_id, sep_id)
-
-    @property
-    def width(self) -> int:
-        """Tokens around a source."""
-        return len(self.before) + len(self.after)
-
-
-@dataclasses.dataclass(frozen=True)
-class Options:
-    """How to decode.
-
-    Attributes:
-        copy: a name in `copying.CHOICES`.
-        max_target: most wordpieces written for a source.
-        batch_size: rows over all local devices; a call with a few sources has fewer.
-        buckets: padded lengths of sources with their frame, ascending; a longer source is cut to
-            the last, and marked so.
-        structure: "on" writes nothing but whole triples of copied entities and known relations,
-            each entity in its slot; see `copying`.
-        label, scores: see `copying.Rules`.
-        num_beams: 1 is greedy search.
-        num_best: how many of the outputs that the beams found are kept.
-        length_penalty: see `beam.length_penalty`; with beams only.
-        head: of the model, see `copying.Rules`.
-        draft: most tokens that greedy search guesses for the model to verify in one step; 0 is
-            none. It changes nothing that is written.
-
-    Raises ValueError for values that are unknown or do not go together.
-    """
-
-    copy: str
-    max_target: int
-    batch_size: int
-    buckets: tuple[int, ...]
-    structure: str = "off"
-    label: str = "argmax"
-    scores: str = "raw"
-    num_beams: int = 1
-    num_best: int = 1
-    length_penalty: float = 0.0
-    head: str = "vocabulary"
-    draft: int = 0
-
-    def __post_init__(self):
-        copying.check(
-            copy=self.copy, structure=self.structure, label=self.label, scores=self.scores
-        )
-        if not 1 <= self.num_best <= self.num_beams:
-            raise ValueError(
-                f"num_best is {self.num_best}; it must be from 1 to num_beams, {self.num_beams}"
-            )
-        if self.length_penalty and self.num_beams == 1:
-            raise ValueError(
-                f"length_penalty is {self.length_penalty}, but greedy search compares no outputs: "
-                "set length_penalty=0, or num_beams above 1"
-            )
-        if self.draft and self.num_beams > 1:
-            raise ValueError(
-                f"draft is {self.draft}, but beams write one token a step: set draft=0, or "
-                "num_beams=1"
-            )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -136,68 +53,6 @@ class Written:
     num_cut: int
     others: tuple[Written, ...] = ()
     pointed: bool = False
-
-
-def _greedy(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
-    """Greedy search as a search with one beam."""
-    generated, row_steps = greedy.search(
-        *args,
-        take_rows_fn=model.take_rows,
-        grow_fn=model.grow,
-        attended_fn=model.attended,
-        **kwargs,
-    )
-    generated = jax.tree.map(lambda x: x[:, None], generated)
-    return generated, jnp.ones(generated.length_B.shape, bool), row_steps
-
-
-def _beam(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
-    """What was written [B, W], whether it was [B, W], and the row-steps."""
-    hypotheses, row_steps = beam.search(
-        *args,
-        reorder_fn=model.reorder_beams,
-        take_rows_fn=model.take_rows,
-        grow_fn=model.grow,
-        attended_fn=model.attended,
-        num_beams=options.num_beams,
-        num_best=options.num_best,
-        penalty_power=options.length_penalty,
-        **kwargs,
-    )
-    return hypotheses.written, hypotheses.score_BW > -jnp.inf, row_steps
-
-
-def _draft_maker(
-    model: Functions, options: Options, schema: Schema | None, joined_V: np.ndarray | None
-) -> Callable[[Any, Any, Grammar | None], tuple[Any, Grammar, greedy.Drafting]]:
-    """What makes ready for drafts; the grammar is followed whether or not structure forces it.
-
-    Gives a function (decoding_params, state, grammar, None without structure) -> (state by rows,
-    the grammar to follow, how to draft). Raises ValueError where there can be no drafts.
-    """
-    if model.feeding is None:
-        raise ValueError(
-            f"draft is {options.draft}, but this model is fed one token at a time: set draft=0"
-        )
-    if schema is None or joined_V is None:
-        raise ValueError("drafts need the schema of relations, and the tokens that join words")
-    by_rows, feed, keep = model.feeding
-    free, part_end = schema.grammar(), schema.form.part_end
-
-    def make(
-        params: Any, state: Any, grammar: Grammar | None
-    ) -> tuple[Any, Grammar, greedy.Drafting]:
-        followed = jax.tree.map(jnp.asarray, free) if grammar is None else grammar
-        hints = drafts.Hints(followed, jnp.asarray(joined_V), part_end)
-        drafting = greedy.Drafting(
-            options.draft,
-            functools.partial(drafts.draft, hints, options.draft),
-            functools.partial(feed, params),
-            keep,
-        )
-        return by_rows(state), followed, drafting
-
-    return make
 
 
 class Decoder:
@@ -248,54 +103,22 @@ class Decoder:
         writes_unknown = copies_words and options.head != "pointer"
         if writes_unknown and unknown_id is not None and unknown_id not in other_ids:
             other_ids = (*other_ids, unknown_id)
-        draft = _draft_maker(model, options, schema, joined_V) if options.draft else None
         self._prepared = model.decoding_params
         self._options = options
         self._frame = frame
         self._excluded_ids = tuple(excluded_ids)
         self._other_ids = other_ids
         self._schema = schema if options.structure == "on" else None
-        num_steps = greedy.num_steps_for(options.max_target)
-
-        def decode(replicated, rows):
-            params, grammar, end_bias = replicated
-            source_BS, source_length_B, *beside = rows
-            room = greedy.first_room(num_steps) + options.draft
-            state = model.init(params, source_BS, source_length_B, room, options.num_beams, *beside)
-            settings: dict[str, Any] = {}
-            followed = None
-            if draft is not None:
-                state, followed, settings["drafting"] = draft(params, state, grammar)
-            search = functools.partial(
-                _greedy if options.num_beams == 1 else _beam,
-                functools.partial(model.step, params),
-                state,
-                copying.copy_masks(
-                    source_BS,
-                    source_length_B,
-                    self._excluded_ids,
-                    other_ids,
-                    (len(frame.before), len(frame.after)),
-                ),
-                copying.Rules(
-                    grammar,
-                    options.copy,
-                    options.label,
-                    options.scores,
-                    options.head,
-                    end_bias,
-                    frame.end_id,
-                    followed,
-                ),
-                num_steps=num_steps,
-                start_id=frame.start_id,
-                end_id=frame.end_id,
-                **settings,
-            )
-            return (), search(model=model, options=options)
-
-        self._decode_fn = decode
-        self._decode = parallel.on_rows(decode, devices=parallel.own_devices())
+        self._decode_fn = program(
+            model,
+            options,
+            frame,
+            excluded_ids=self._excluded_ids,
+            other_ids=other_ids,
+            schema=schema,
+            joined_V=joined_V,
+        )
+        self._decode = parallel.on_rows(self._decode_fn, devices=parallel.own_devices())
         self._restrict(relations)
         self._end_bias = parallel.replicate(np.float32(end_bias))
 

@@ -22,7 +22,7 @@ import numpy as np
 from grel import parallel, records
 from grel.data import augment, features
 from grel.data.pipeline import Batches
-from grel.decoding import driver, network
+from grel.decoding import driver, greedy, network, program
 from grel.decoding.structure import Schema
 from grel.errors import ConfigError
 from grel.families import base, tokens
@@ -355,14 +355,14 @@ class System(base.Trained):
 
     def decoder(self) -> driver.Decoder:
         """A decoder as `config.decoding` says."""
-        num_steps = driver.greedy.num_steps_for(self.config.decoding.max_target)
+        num_steps = greedy.num_steps_for(self.config.decoding.max_target)
         longest = self.model.max_positions - num_steps
         w = self.wordpiece
         return tokens.make_decoder(
             self.config,
             network.Functions.of(bert_decoding, self.model),
             w,
-            frame=driver.Frame.packed(w.pad_id, w.cls_id, w.sep_id),
+            frame=program.Frame.packed(w.pad_id, w.cls_id, w.sep_id),
             buckets=[*(b for b in self.config.data.buckets if b < longest), longest],
             head=self.model.head,
             joined_V=np.array([token.startswith("##") for token in w.vocabulary]),

@@ -12,7 +12,7 @@ import ml_collections
 import numpy as np
 
 from grel import parallel
-from grel.decoding import copying, driver, network
+from grel.decoding import copying, driver, network, program
 from grel.decoding.driver import Written
 from grel.decoding.structure import Schema
 from grel.errors import ConfigError
@@ -67,11 +67,11 @@ def check(fields: Mapping[str, Any]) -> None:
         raise ConfigError("config.eval.end_biases is empty; (0.0,) tunes the least score alone")
 
 
-def _options(decoding: Mapping[str, Any], **others: Any) -> driver.Options:
+def _options(decoding: Mapping[str, Any], **others: Any) -> program.Options:
     """Those of the fields "decoding" and, in place of these, others; raises ConfigError."""
-    names = {field.name for field in dataclasses.fields(driver.Options)} - others.keys()
+    names = {field.name for field in dataclasses.fields(program.Options)} - others.keys()
     try:
-        return driver.Options(**{n: decoding[n] for n in names if n in decoding}, **others)
+        return program.Options(**{n: decoding[n] for n in names if n in decoding}, **others)
     except ValueError as error:
         raise ConfigError(f"config.decoding: {error}") from None
 
@@ -81,7 +81,7 @@ def make_decoder(
     functions: network.Functions,
     tokenizer: Wordpiece | Words,
     *,
-    frame: driver.Frame,
+    frame: program.Frame,
     buckets: Sequence[int],
     head: str = "vocabulary",
     joined_V: np.ndarray | None = None,
@@ -92,7 +92,7 @@ def make_decoder(
         config: the whole configuration.
         functions: of the network.
         tokenizer: of its texts.
-        frame, buckets, head, joined_V: as in `driver`.
+        frame, buckets, head: as in `program`; joined_V: as in `driver`.
     """
     c = config.decoding
     _, num_processes = parallel.process()

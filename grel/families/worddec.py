@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from grel.data.columns import Example, Padded
-from grel.decoding import driver, network
+from grel.decoding import driver, network, program
 from grel.decoding.driver import Written
 from grel.errors import ConfigError
 from grel.families import reading, tokens
@@ -106,7 +106,7 @@ class System(family.System):
             self.config,
             network.Functions.of(worddec, self.model),
             w,
-            frame=driver.Frame(w.pad_id, (), (), w.sos_id, w.eos_id),
+            frame=program.Frame(w.pad_id, (), (), w.sos_id, w.eos_id),
             buckets=self.config.data.buckets,
         )
         return WordWriter(w, decoder, by_label=self.config.decoding.copy in _BY_LABEL)

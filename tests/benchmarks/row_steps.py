@@ -13,8 +13,9 @@ import numpy as np
 
 from grel import parallel
 from grel.config import get_config
-from grel.decoding.driver import Decoder, Frame, Options
+from grel.decoding.driver import Decoder
 from grel.decoding.network import Functions
+from grel.decoding.program import Frame, Options
 from tests.benchmarks import workload
 
 # Ids of a made-up vocabulary: a source's first word says how long its target is.

@@ -21,8 +21,9 @@ import time
 import jax
 import numpy as np
 
-from grel.decoding.driver import Decoder, Frame, Options
+from grel.decoding.driver import Decoder
 from grel.decoding.network import Functions
+from grel.decoding.program import Frame, Options
 from grel.decoding.structure import Schema
 from grel.extraction.opening import cache_compilations
 from grel.models import bert, bert_decoding

@@ -10,7 +10,7 @@ import optax
 import pytest
 
 from grel import parallel
-from grel.decoding import driver, network
+from grel.decoding import driver, network, program
 from grel.decoding.structure import Schema
 from grel.models import worddec
 from grel.text import bio, linearize
@@ -209,8 +209,8 @@ def test_a_state_goes_on_with_its_dropout(params):
 def make_decoder(config, copy: str, bucket=7, max_target=9, schema=SCHEMA, **settings):
     return driver.Decoder(
         network.Functions.of(worddec, config),
-        driver.Options(copy, max_target, 8, (bucket,), **settings),
-        frame=driver.Frame(PAD, (), (), SOS, EOS),
+        program.Options(copy, max_target, 8, (bucket,), **settings),
+        frame=program.Frame(PAD, (), (), SOS, EOS),
         excluded_ids=EXCLUDED,
         schema=schema,
         unknown_id=UNK,

@@ -4,6 +4,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+import time
 
 import pytest
 
@@ -43,6 +45,35 @@ def test_a_second_signal_ends_the_process_at_once(number):
     assert done.stdout == "first\n"
     assert done.returncode == -number
     assert "Traceback" not in done.stderr
+
+
+def test_a_second_signal_ends_a_process_that_waits_in_native_code():
+    # As in a collective: to lock a mutex twice waits for ever, and no signal interrupts it.
+    code = (
+        "import ctypes\nfrom grel.training.signals import StopRequests\n"
+        "libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)\n"
+        "libc.pthread_mutex_init(mutex, None)\nwith StopRequests():\n"
+        "    libc.pthread_mutex_lock(mutex)\n    print('waits', flush=True)\n"
+        "    libc.pthread_mutex_lock(mutex)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout.readline() == "waits\n"
+        time.sleep(0.5)
+        process.terminate()
+        with pytest.raises(subprocess.TimeoutExpired):
+            process.wait(timeout=1)
+        process.terminate()
+        assert process.wait(timeout=30) == 128 + signal.SIGTERM
+
+
+def test_requests_leave_nothing_behind():
+    before = signal.set_wakeup_fd(-1), threading.active_count(), os.listdir("/dev/fd")
+    for _ in range(3):
+        with StopRequests():
+            pass
+    after = signal.set_wakeup_fd(before[0]), threading.active_count(), os.listdir("/dev/fd")
+    assert after == (-1, *before[1:])
 
 
 def test_what_nohup_ignores_stays_ignored():
