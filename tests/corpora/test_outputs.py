@@ -81,6 +81,38 @@ def test_doccano_has_no_scores_and_says_so(write):
     assert "0.5" not in path.read_text()
 
 
+# Of what a prediction has beside its triples, what each format has a place for.
+PREDICTED = {Loss.SCORE, Loss.SCORE_PER_TOKEN, Loss.PLACES, Loss.FIELD}
+KEPT = {
+    **dict.fromkeys(("labelstudio", "brat", "csv"), frozenset({Loss.SCORE})),
+    **dict.fromkeys(("ntriples", "cypher"), frozenset({Loss.SCORE, Loss.PLACES})),
+    "jsonl": PREDICTED,
+    "doccano": set(),
+}
+
+
+@pytest.mark.parametrize("format", [*(f for f in OUTPUTS if f != "spacy"), SPACY])
+def test_what_a_format_has_no_place_for_is_told(write, format):
+    spans = {"head_spans": ((0, 1), (4, 5)), "tail_spans": ((2, 3),)}
+    sure = Triple("a", "r", "b", (0, 1), (2, 3), 0.5, 0.75, **spans)
+    plain = Triple("b", "r", "a", (2, 3), (0, 1))
+    document = Document("1", "a b a", (sure, plain), {"entities": [], "num_cut": 3})
+    path, losses = write(format, document)
+    kept = KEPT.get(format, PREDICTED - {Loss.FIELD})
+    assert sorted(losses) == sorted((loss, "1") for loss in PREDICTED - kept)
+    if format in BOTH_WAYS and format != "jsonl":
+        # Nothing else than what was told is missing.
+        (read,) = inputs.find(str(path)).read()
+        lost = {}
+        if Loss.SCORE not in kept:
+            lost["score"] = None
+        if Loss.SCORE_PER_TOKEN not in kept:
+            lost["score_per_token"] = None
+        if Loss.PLACES not in kept:
+            lost |= {"head_spans": (), "tail_spans": ()}
+        assert read.triples == (dataclasses.replace(sure, **lost), plain)
+
+
 @pytest.mark.parametrize("format", ["doccano", "labelstudio", "brat", SPACY])
 def test_what_has_no_place_is_left_out_and_told(write, format):
     triples = (Triple("a", "r", "b", (0, 1), None), Triple("a", "r", "Bob"))

@@ -33,6 +33,9 @@ class Loss(enum.StrEnum):
     TYPE = "further type of an entity: left out"
     UNLINKED = "entity that is in no triple: left out"
     SCORE = "score of a triple: left out"
+    SCORE_PER_TOKEN = "score per token of a triple: left out"
+    PLACES = "further places of a triple's names: left out"
+    FIELD = "further field of a record: left out"
 
 
 OnLoss = Callable[[Loss, str], None]
@@ -109,6 +112,36 @@ def marked(document: Document, on_loss: OnLoss) -> Marked:
                     on_loss(Loss.RESPELLED, document.id)
             links.append(Link(number_of(head), triple.relation, number_of(tail), triple.score))
     return Marked(entities, links)
+
+
+def telling(
+    documents: Iterable[Document], losses: Iterable[Loss], on_loss: OnLoss
+) -> Iterator[Document]:
+    """Passes documents on, and tells what a format has no place for, whatever the document.
+
+    `losses` are that of the format, from `SCORE` on.
+    """
+    for document in documents:
+        for loss in losses:
+            for _ in range(_NUM_LOST[loss](document)):
+                on_loss(loss, document.id)
+        yield document
+
+
+def _num_further_places(document: Document) -> int:
+    ends = [(t.head_span, t.head_spans) for t in document.triples]
+    ends += [(t.tail_span, t.tail_spans) for t in document.triples]
+    return sum(bool({*spans} - {span}) for span, spans in ends)
+
+
+_NUM_LOST: dict[Loss, Callable[[Document], int]] = {
+    Loss.SCORE: lambda document: sum(t.score is not None for t in document.triples),
+    Loss.SCORE_PER_TOKEN: lambda document: sum(
+        t.score_per_token is not None for t in document.triples
+    ),
+    Loss.PLACES: _num_further_places,
+    Loss.FIELD: lambda document: len(document.other.keys() - {"entities"}),
+}
 
 
 def typed_entities(document: Document) -> list[Entity]:

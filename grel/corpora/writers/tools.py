@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from grel.corpora.writers.shapes import Loss, OnLoss, blaming, file_writer, marked
+from grel.corpora.writers.shapes import OnLoss, blaming, file_writer, marked
 from grel.files.writing import replacing
 from grel.records import Document
 
@@ -24,9 +24,6 @@ def _doccano() -> Callable[[Document, OnLoss], str]:
     def render(document: Document, on_loss: OnLoss) -> str:
         entities, links = marked(document, on_loss)
         ids = [next(numbers) for _ in entities]
-        for link in links:
-            if link.score is not None:
-                on_loss(Loss.SCORE, document.id)
         record = {
             "id": document.id,
             "text": document.text,
