@@ -32,10 +32,12 @@ def test_local_refuses_what_would_train_in_one_folder_and_evaluate_another():
 
 
 def test_summary_shows_scores_and_triples(tmp_path):
-    for evaluation, score in (("test", 0.975), ("test_copy_off", 0.25)):
+    rows = ("test", "words", 0.975), ("test_copy_off", "off", 0.25)
+    for evaluation, copy, score in rows:
         folder = tmp_path / "eval" / evaluation
         folder.mkdir(parents=True)
         metrics = {"precision": score, "recall": score + 0.01, "f1": score + 0.005}
+        metrics["config"] = {"decoding": {"copy": copy}}
         (folder / "metrics.json").write_text(json.dumps(metrics))
     triple = {"head": "Zoë", "relation": "born in", "tail": "Oslo"}
     record = {"id": "0", "text": "Zoë is from Oslo .", "triples": [triple]}
@@ -45,7 +47,7 @@ def test_summary_shows_scores_and_triples(tmp_path):
     environment = os.environ | {"PYTHONIOENCODING": "utf-8"}
     result = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8")
     lines = succeed(result).stdout.splitlines()
-    assert lines[2].split() == ["copy", "mechanism", "on", "0.9750", "0.9850", "0.9800"]
+    assert lines[2].split() == ["copy", "mechanism", "words", "0.9750", "0.9850", "0.9800"]
     assert lines[3].split() == ["copy", "mechanism", "off", "0.2500", "0.2600", "0.2550"]
     assert lines[-2:] == ["Zoë is from Oslo .", "    (Zoë; born in; Oslo)"]
 
