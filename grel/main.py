@@ -31,6 +31,7 @@ from grel.extraction.extractor import Extractor
 from grel.extraction.shards import Shard
 from grel.families.base import Fitted
 from grel.families.registry import FAMILIES
+from grel.fields import leaves
 from grel.files.reading import INPUT_FORMATS
 from grel.runs import layout
 from grel.runs.checkpoint import Checkpoints
@@ -109,6 +110,20 @@ _AFTER_TRAINING = (
 )
 
 
+# Where things lie may differ from host to host; what lies there is compared once it is read.
+_OF_A_HOST = (
+    *("data.manual_dir", "data.data_dir", "data.cache_dir"),
+    *("tokenizer.vocab", "tokenizer.vectors", "model.init_from"),
+)
+
+
+def _asked(config: ml_collections.ConfigDict) -> dict[str, Any]:
+    """What the command line asks for, which all processes of a pod have to do alike."""
+    fields = {f"config.{n}": value for n, value in leaves(config).items() if n not in _OF_A_HOST}
+    holders = _OF_ONE_MODE.get(_MODE.value, ())
+    return {"--mode": _MODE.value, **{f"--{h.name}": h.value for h in holders}, **fields}
+
+
 def _check(config: ml_collections.ConfigDict) -> None:
     _, num_processes = parallel.process()
     config_lib.check(config, num_devices=jax.local_device_count(), num_processes=num_processes)
@@ -152,7 +167,11 @@ def _open_run(
         # What was opened, whatever training was told.
         system.config.eval.checkpoint = flagged.eval.checkpoint
     _check(system.config)
-    return Extractor(system, params, **options), about
+    extractor = Extractor(system, params, **options)
+    parallel.refuse_other_facts(
+        lambda: {"checkpoint": extractor.identity(), "what tune chose": about["tuned"]}
+    )
+    return extractor, about
 
 
 def _gold(config: ml_collections.ConfigDict, split: str) -> list[records.Document]:
@@ -162,7 +181,9 @@ def _gold(config: ml_collections.ConfigDict, split: str) -> list[records.Documen
 
     place = f" in {config.data.manual_dir}" if config.data.manual_dir else ""
     print(f"reading {config.data.name}{place}", file=sys.stderr)
-    return sources.load_split(config.data, split)
+    gold = sources.load_split(config.data, split)
+    parallel.refuse_other_facts(lambda: {f"{split} data": records.fingerprint(gold)})
+    return gold
 
 
 def _shared(extractor: texts.TextExtractor) -> texts.TextExtractor:
@@ -250,6 +271,7 @@ def _run(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:
     logging.getLogger("grel").setLevel(logging.INFO)
     if _DISTRIBUTED.value:
         parallel.initialize(_HEARTBEAT_TIMEOUT.value)
+        parallel.refuse_other_facts(lambda: _asked(config))
     modes = {"train": _train, "tune": _tune, "eval": _eval, "predict": _predict}
     opening.cache_compilations()
     modes[_MODE.value](config, fields)

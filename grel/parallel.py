@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import atexit
 import contextlib
+import json
 import math
 import os
 import sys
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -206,6 +207,30 @@ def wait_for_all(name: str) -> None:
     """Returns when all processes have called it, each with the same name."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(name)
+
+
+def refuse_other_facts(facts_fn: Callable[[], Mapping[str, Any]]) -> None:
+    """Raises PodError, in all processes of a pod, where one has other facts than the first one.
+
+    All must call it. `facts_fn` gives by name what all should have alike, as JSON takes it, and is
+    called only where there are others: digests of weights take a while. Else a host with an old
+    copy of a file, or another flag, would train or evaluate the one model in its own way, or wait
+    for the others for ever where that makes another number of batches.
+    """
+    if not in_pod():
+        return
+    first, *others = map(json.loads, gather_bytes(json.dumps(facts_fn()).encode()))
+    differing: dict[str, list[str]] = {}
+    for index, other in enumerate(others, start=1):
+        for name in {**first, **other}:
+            if other.get(name) != first.get(name):
+                differing.setdefault(name, []).append(str(index))
+    told = [f"{name} (process {', '.join(found)})" for name, found in differing.items()]
+    if told:
+        raise watch.PodError(
+            f"--distributed: not as in process 0: {', '.join(told)}; give all processes the same "
+            "flags and files, and a --workdir that all see"
+        )
 
 
 def agree_to_stop(step: int, asked: bool) -> bool:

@@ -41,11 +41,12 @@ def _start(args, devices, joined=None, num_processes=2):
     )
 
 
-def _start_two(args, devices):
+def _start_two(args, devices, flags=((), ())):
+    """With these flags beside, of the one and of the other."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         address = f"localhost:{probe.getsockname()[1]}"
-    return [_start(args, devices, (address, index)) for index in range(2)]
+    return [_start([*args, *flags[index]], devices, (address, index)) for index in range(2)]
 
 
 def _outputs(*processes, status=0):
@@ -109,6 +110,31 @@ def test_a_variable_that_is_no_number_is_one_line(monkeypatch, variable, text):
     assert "\n" not in str(error.value)
 
 
+def test_what_processes_of_a_pod_have_not_in_common_is_told_in_all_of_them(monkeypatch):
+    parallel.refuse_other_facts(lambda: pytest.fail("nobody to compare with"))
+    facts = [
+        {"data": "a", "checkpoint": None, "rate": 0.1},
+        {"data": "a", "checkpoint": "a", "rate": 0.2, "width": 3},
+        {"data": "a", "checkpoint": "a", "rate": 0.1},
+    ]
+    sent = []
+    monkeypatch.setattr(parallel, "in_pod", lambda: True)
+    monkeypatch.setattr(parallel, "gather_bytes", lambda data: sent.append(data) or [data])
+    for of_one in facts:
+        parallel.refuse_other_facts(lambda of_one=of_one: of_one)
+    monkeypatch.setattr(parallel, "gather_bytes", lambda data: sent)
+    for of_one in facts:
+        with pytest.raises(watch.PodError) as error:
+            parallel.refuse_other_facts(lambda of_one=of_one: of_one)
+        assert str(error.value) == (
+            "--distributed: not as in process 0: checkpoint (process 1, 2), rate (process 1), "
+            "width (process 1); give all processes the same flags and files, and a --workdir that "
+            "all see"
+        )
+    sent[1:] = sent[:1]
+    parallel.refuse_other_facts(lambda: facts[0])
+
+
 @pytest.fixture
 def training(tmp_path):
     """Makes the arguments of a small training in the named work folder."""
@@ -166,6 +192,37 @@ def test_processes_that_see_other_data_end_with_one_line_each(tmp_path):
         line = "error: --distributed: not as in process 0: training data (process 1); "
         assert errors.splitlines()[-1].startswith(line), errors
         assert errors.count("error: ") == 1
+
+
+@pytest.mark.slow
+def test_processes_that_are_asked_for_other_things_end_with_one_line_each(training, tmp_path):
+    _outputs(_start(training("run"), devices=1))
+    train = training("new")
+    run = ["-m", "grel.main", f"--workdir={tmp_path / 'run'}"]
+    cases = [
+        (train, "--config.train.learning_rate=0.5", "config.train.learning_rate"),
+        ([*run, "--mode=eval"], "--config.decoding.copy=off", "config.decoding.copy"),
+        ([*run, "--mode=predict", "--input=a", "--output=b"], "--nowindows", "--windows"),
+    ]
+    for args, flag, name in cases:
+        processes = _start_two([*args, "--distributed"], devices=1, flags=((), (flag,)))
+        for _, errors in _outputs(*processes, status=1):
+            line = f"error: --distributed: not as in process 0: {name} (process 1); give all"
+            assert errors.splitlines()[-1].startswith(line), errors
+            assert errors.count("error: ") == 1
+    assert not (tmp_path / "new" / "run.json").exists()
+
+
+@pytest.mark.slow
+def test_processes_that_see_other_checkpoints_evaluate_nothing(training, tmp_path):
+    for seed, name in enumerate(("one", "two")):
+        _outputs(_start(training(name, seed=seed), devices=1))
+    mode = ["-m", "grel.main", "--mode=eval", "--distributed"]
+    flags = [[f"--workdir={tmp_path / name}"] for name in ("one", "two")]
+    for _, errors in _outputs(*_start_two(mode, devices=1, flags=flags), status=1):
+        line = "error: --distributed: not as in process 0: checkpoint (process 1); give all"
+        assert errors.splitlines()[-1].startswith(line), errors
+    assert not list(tmp_path.glob("*/eval/*"))
 
 
 @pytest.mark.slow

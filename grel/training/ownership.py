@@ -3,8 +3,7 @@
 A run is one configuration, one training and one validation set, one tokenizer. Its checkpoints, the
 best one included, and its `run.json` say which, and bear a number of the run's own; what belongs to
 another is refused before anything is compiled. Else a folder's best model could be of a run that
-the rest of the folder knows nothing of. The processes of a pod each read what is on their own host,
-and are held against each other.
+the rest of the folder knows nothing of.
 """
 
 from __future__ import annotations
@@ -12,18 +11,16 @@ from __future__ import annotations
 import contextlib
 import json
 import secrets
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import ml_collections
 
-from grel import parallel
 from grel.extraction.opening import read_config
 from grel.fields import leaves
 from grel.files import locks
 from grel.files.faults import RecordError
-from grel.pods.watch import PodError
 from grel.runs import layout
 from grel.runs import record as run_record
 from grel.runs.checkpoint import CheckpointError, Checkpoints
@@ -124,29 +121,6 @@ _MAY_CHANGE = (
     *("train.log_every", "train.eval_every", "train.checkpoint_every"),
     *("train.keep", "train.patience", "train.max_skipped"),
 )
-
-
-def refuse_other_processes(facts_fn: Callable[[], Mapping[str, Any]]) -> None:
-    """Raises PodError, in all processes of a pod, where one has other facts than the first one.
-
-    All must call it. `facts_fn` gives what they train on by name, as JSON takes it, and is called
-    only where there are others: digests of weights take a while. Else a host with an old
-    copy of a file would train the one model on something else, or, where that makes another number
-    of batches, wait for the others for ever.
-    """
-    if not parallel.in_pod():
-        return
-    first, *others = map(json.loads, parallel.gather_bytes(json.dumps(facts_fn()).encode()))
-    differing = {
-        name: [str(index) for index, other in enumerate(others, 1) if other[name] != first[name]]
-        for name in first
-    }
-    told = [f"{name} (process {', '.join(found)})" for name, found in differing.items() if found]
-    if told:
-        raise PodError(
-            f"--distributed: not as in process 0: {', '.join(told)}; give all processes the same "
-            "files, and a --workdir that all see"
-        )
 
 
 def run_id(found: Sequence[Trace], fingerprints: Mapping[str, str]) -> str:

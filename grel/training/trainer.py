@@ -110,7 +110,7 @@ class Trainer:
         earlier = None if self._latest.latest_step is None else self._latest.about()
         system = self._family.learn(c, splits, earlier)
         data = examples.prepare(system, splits)
-        ownership.refuse_other_processes(
+        parallel.refuse_other_facts(
             lambda: {
                 **data.fingerprints,
                 "newest checkpoint": self._latest.digest(),
@@ -261,7 +261,7 @@ class Trainer:
         begins = self._latest.latest_step is None
         params = self._pretrained() if begins else None
         if begins:
-            ownership.refuse_other_processes(
+            parallel.refuse_other_facts(
                 lambda: {"initial parameters": params and digests.of_arrays(params)}
             )
         fresh = steps.init_state(

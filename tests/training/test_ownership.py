@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from grel import config as config_lib
-from grel import parallel
 from grel.errors import ConfigError
-from grel.pods.watch import PodError
 from grel.records import RecordError
 from grel.runs import layout
 from grel.runs import record as run_record
@@ -87,30 +85,6 @@ def test_parts_of_different_runs_are_refused(tmp_path):
     _run_json(tmp_path, run="r2")
     with pytest.raises(CheckpointError, match=r"best and .*run\.json are of different runs"):
         ownership.run_id(ownership.traces(tmp_path, [best]), DATA)
-
-
-def test_what_processes_of_a_pod_have_not_in_common_is_told_in_all_of_them(monkeypatch):
-    facts = [
-        DATA | {"newest checkpoint": None},
-        DATA | {"newest checkpoint": "a", "tokenizer": "other"},
-        DATA | {"newest checkpoint": "a"},
-    ]
-    ownership.refuse_other_processes(lambda: pytest.fail("nobody to compare with"))
-    monkeypatch.setattr(parallel, "in_pod", lambda: True)
-    sent = []
-    monkeypatch.setattr(parallel, "gather_bytes", lambda data: sent.append(data) or [data])
-    for of_one in facts:
-        ownership.refuse_other_processes(lambda of_one=of_one: of_one)
-    monkeypatch.setattr(parallel, "gather_bytes", lambda data: sent)
-    for of_one in facts:
-        with pytest.raises(PodError) as error:
-            ownership.refuse_other_processes(lambda of_one=of_one: of_one)
-        assert str(error.value) == (
-            "--distributed: not as in process 0: tokenizer (process 1), newest checkpoint "
-            "(process 1, 2); give all processes the same files, and a --workdir that all see"
-        )
-    sent[1:] = sent[:1]
-    ownership.refuse_other_processes(lambda: facts[0])
 
 
 def test_earlier_versions_told_of_training_data_alone(tmp_path):
