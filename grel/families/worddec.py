@@ -67,7 +67,7 @@ class System(family.System):
     def examples(
         self, text: str, encoding: Encoding, triples: Sequence[Triple]
     ) -> Iterator[Example]:
-        """The triples as a target of words, and BIO labels; none where it is too long."""
+        """The triples as a target of words, and BIO labels; none where it can't be."""
         ids = [
             (
                 self.words.encode_name(t.head, text).ids,
@@ -76,6 +76,8 @@ class System(family.System):
             )
             for t in triples
         ]
+        if not all(head and tail for head, tail, _ in ids):
+            return  # a name of signs that are no words, which could not be read again
         target, slots = linearize.linearize(ids, self.words.form)
         if len(target) + 1 > self.config.decoding.max_target:
             return
@@ -135,17 +137,14 @@ class WordWriter(tokens.TokenWriter[Encoding]):
         """Names stand where they were copied from, else where the text has them first."""
         ids = [int(i) for i in output.ids]
         offsets = encoding.offsets
-        source, attended = text[offsets[0][0] : offsets[-1][1]], output.attended
-        if self.tokenizer.num_unknown:
-            # Unknown words are numbered in the whole text, and the model looked at a window of it.
-            num_before = len(self.tokenizer.encode(text[: offsets[0][0]]).ids)
-            source, attended = text, np.where(attended < 0, -1, attended + num_before)
 
         def find(slot: slice) -> tuple[str, Span | None]:
-            name = self.tokenizer.decode(ids[slot], source, attended[slot].tolist())
+            name = self.tokenizer.decode(ids[slot], encoding, output.attended[slot].tolist())
             end = int(output.positions[slot.stop - 1]) + 1
             start = end - (slot.stop - slot.start)
             copied = self._by_label and end > 0 and list(encoding.ids[start:end]) == ids[slot]
+            # Words that are not told apart say nothing by their place; see METHOD section 6.
+            copied = copied and self.tokenizer.unk_id not in ids[slot]
             found = (start, end) if copied else word_span(name, text, offsets)
             if found is None:
                 return name, None

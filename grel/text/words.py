@@ -41,15 +41,35 @@ class Encoding(NamedTuple):
         ids: of the words.
         offsets: the `[start, end)` characters of each.
         chars: ids of their characters, [words, WORD_LENGTH]: cut, or filled up with 0.
+        words: as the vocabulary spells them.
+        unknown_ids: those of the vocabulary.
     """
 
     ids: list[int]
     offsets: list[Span]
     chars: np.ndarray
+    words: list[str]
+    unknown_ids: tuple[int, ...]
 
     def part(self, tokens: slice) -> Encoding:
-        """Some of the words, one after the other."""
-        return Encoding(self.ids[tokens], self.offsets[tokens], self.chars[tokens])
+        """Some of the words, one after the other; unknown ones are numbered as of a text alone.
+
+        A model that has learned from short texts then meets what it knows, and as many words are
+        told apart in each part as in a text.
+        """
+        known, words = self.ids[tokens], self.words[tokens]
+        number_of: dict[str, int] = {}
+        ids = [
+            _numbered(word, number_of, self.unknown_ids) if i in self.unknown_ids else i
+            for i, word in zip(known, words, strict=True)
+        ]
+        return Encoding(ids, self.offsets[tokens], self.chars[tokens], words, self.unknown_ids)
+
+
+def _numbered(word: str, number_of: dict[str, int], unknown_ids: Sequence[int]) -> int:
+    """The id of an unknown word, which is added to `number_of` where it is new there."""
+    number = number_of.setdefault(word, len(number_of))
+    return unknown_ids[min(number, len(unknown_ids) - 1)]
 
 
 class Words:
@@ -148,11 +168,6 @@ class Words:
         chars = "".join(sorted(set().union(*counts)))
         return cls(words, chars, relations, num_unknown=num_unknown)
 
-    @property
-    def reserved_ids(self) -> tuple[int, ...]:
-        """Ids that no text spells: separators, relations, unknown words."""
-        return PART_END, TRIPLE_END, *range(len(_RESERVED), self.first_word_id)
-
     def encode(self, text: str) -> Encoding:
         """The words of one text."""
         return self._encode(text, {})
@@ -178,38 +193,41 @@ class Words:
         for word in words:
             known = self._id_of.get(word)
             if known is None:
-                number = number_of.setdefault(word, len(number_of))
-                known = self.unknown_ids[min(number, self.num_unknown)]
+                known = _numbered(word, number_of, self.unknown_ids)
             ids.append(known)
         chars = np.zeros((len(words), WORD_LENGTH), np.int32)
         for row, word in enumerate(words):
             seen = [self._char_id_of.get(char, UNK) for char in word[:WORD_LENGTH]]
             chars[row, : len(seen)] = seen
-        return Encoding(ids, offsets, chars)
+        return Encoding(ids, offsets, chars, words, self.unknown_ids)
 
     def holds_unknown(self, ids: Iterable[int]) -> bool:
         """Whether a word that the vocabulary lacks is among them."""
         return any(i in self.unknown_ids for i in ids)
 
-    def decode(self, ids: Sequence[int], text: str = "", attended: Sequence[int] = ()) -> str:
-        """Words joined by blanks; what the vocabulary lacks is looked up in the source `text`.
+    def decode(
+        self, ids: Sequence[int], source: Encoding | None = None, attended: Sequence[int] = ()
+    ) -> str:
+        """Words joined by blanks; what the vocabulary lacks is looked up in the source.
 
-        A numbered word is the one with that number there, and UNK the word of the text at that
+        A numbered word is the one with that number there, and UNK the word of the source at that
         place of `attended` (METHOD section 6, rule "words"), which are as many as there are ids, -1
         for none.
 
         Example: with the vocabulary `in`, the text `Ada in Ulm` and two numbers, the ids of the
         second number and of `in` give `Ulm in`; UNK with 0 attended gives `Ada`.
         """
-        source = [canonical(match.group()) for match in _WORD.finditer(text)]
-        unknown = list(dict.fromkeys(word for word in source if word not in self._id_of))
-        # Beyond its numbers a text tells nothing by them.
-        number = dict(zip(self.unknown_ids[:-1], unknown, strict=False))
+        spelled = [] if source is None else source.words
+        word_of = {} if source is None else dict(zip(source.ids, source.words, strict=True))
         words = []
         for n, i in enumerate(ids):
             place = attended[n] if n < len(attended) else -1
-            is_attended = i == UNK and 0 <= place < len(source)
-            words.append(source[place] if is_attended else number.get(i, self.vocabulary[i]))
+            if i == UNK and 0 <= place < len(spelled):
+                words.append(spelled[place])
+            elif i in self.unknown_ids[:-1]:
+                words.append(word_of.get(i, self.vocabulary[i]))
+            else:
+                words.append(self.vocabulary[i])
         return " ".join(words)
 
     def relation(self, ids: Sequence[int]) -> str | None:

@@ -80,6 +80,8 @@ def test_worddec_is_taught_the_target_and_its_labels():
     assert written == "Ann Moore ; New Delhi ; lives | Moore ; Ann Moore ; knows [EOS]"
     assert example["labels"] == [B, I, O, B, I, O, O, O, B, O, B, I, O, O, O]
     assert _examples(_system("worddec", **{"decoding.max_target": 14})) == []
+    no_word = dataclasses.replace(DOCUMENT, triples=(Triple("\u200b", "lives", "New Delhi"),))
+    assert _examples(system, no_word) == []
 
 
 def test_what_cannot_be_taught_is_left_out_and_told(caplog):
@@ -158,6 +160,7 @@ def test_a_triple_that_was_stopped_in_part_is_malformed():
         {},
         {"model.label_head": True},
         {"model.label_head": True, "decoding.copy": "off"},
+        {"model.label_head": True, "decoding.copy": "on"},
         {"tokenizer.num_unknown": 2},
         {"tokenizer.num_unknown": 2, "model.label_head": True},
         {"tokenizer.num_unknown": 2, "model.label_head": True, "decoding.copy": "on"},
@@ -168,14 +171,15 @@ def test_unknown_words_are_read_where_the_model_looked(fields, before):
     writer, words = system.writer(), system.words
     text = f"{before}Zoe and Max of Ulm lives in Bonn ."
     (encoding,) = writer.encode([text])
-    # With some before it, it is read in windows.
+    # With some before it, it is read in windows, whose unknown words are numbered by themselves.
     encoding = encoding.part(slice(len(before.split()), None))
+    assert encoding.ids[:2] == [*words.unknown_ids[:2], words.unk_id][:2]
     assert writer.num_unknown(encoding) == 5
     part, end = words.part_end_id, words.relation_ids["lives"][0]
     ids = np.array([words.unk_id, part, words.unk_id, part, end])
     # What is labelled B ends at its first place, and an unknown word has those of all of them.
     places = np.full(5, -1)
-    if "model.label_head" in fields and fields.get("decoding.copy") != "on":
+    if "model.label_head" in fields:
         places[[0, 2]] = encoding.ids.index(words.unk_id)
     written = Written(
         ids=ids,

@@ -427,13 +427,13 @@ def test_learns_its_training_sentences_by_heart():
     for copy in ("words", "on", "off"):
         decoder = make_decoder(config, copy, width, target_width + 2, schema)
         written = decoder(trained, [s.ids for s in sources], [s.chars for s in sources])
-        for text, of_text, one in zip(texts, triples, written, strict=True):
+        for text, source, of_text, one in zip(texts, sources, triples, written, strict=True):
             ids = one.ids.tolist()
             slots = linearize.parse(ids, words.form).triples
             said = [
                 (
-                    words.decode(ids[slot.head], text),
-                    words.decode(ids[slot.tail], text),
+                    words.decode(ids[slot.head], source),
+                    words.decode(ids[slot.tail], source),
                     words.relation(ids[slot.relation]),
                 )
                 for slot in slots

@@ -32,7 +32,6 @@ def test_ids_are_reserved_then_numbers_then_relations_then_words(words):
     assert (words.part_end_id, words.triple_end_id) == (PART_END, TRIPLE_END) == (4, 5)
     assert words.unknown_ids == (6, 7, UNK)
     assert words.relation_ids == {RELATIONS[1]: (8,), RELATIONS[0]: (9,)}
-    assert words.reserved_ids == (4, 5, 6, 7, 8, 9)
     assert words.relation([9]) == RELATIONS[0]
     assert words.relation([9, 9]) is words.relation([10]) is None
     assert (words.form.part_end, words.form.triple_end) == (4, 5)
@@ -83,10 +82,10 @@ _TEXT = st.text(st.one_of(st.characters(exclude_categories=["Cs"]), st.sampled_f
 @example("[PAD] [UNK] ; | [SOS] /people/person/place_lived")
 @example(" a\u200bb \n")
 def test_offsets_spell_the_words_and_no_text_yields_a_reserved_id(words, text):
-    ids, offsets, chars = words.encode(text)
+    ids, offsets, chars, *_ = words.encode(text)
     assert [text[a:b] for a, b in offsets] == text.replace("\u200b", " ").split()
     assert len(ids) == len(chars)
-    assert not set(ids) & ({*words.reserved_ids, PAD, SOS, EOS} - {6, 7})
+    assert not set(ids) & {PAD, SOS, EOS, PART_END, TRIPLE_END, 8, 9}
 
 
 def test_characters_are_cut_and_padded(words):
@@ -101,14 +100,25 @@ def test_characters_are_cut_and_padded(words):
 
 
 def test_decode_looks_up_what_the_vocabulary_lacks(words):
-    text = "Ada in Ulm Lima"
+    source = words.encode("Ada in Ulm Lima")
     first = words.first_word_id
     # The example of the docstring.
-    assert words.decode([7, first], text) == "Ulm in"
-    assert words.decode([UNK], text, [0]) == "Ada"
-    assert words.decode([UNK, first, UNK, 6], text, [3, 0, -1, 2]) == "Lima in [UNK] Ada"
+    assert words.decode([7, first], source) == "Ulm in"
+    assert words.decode([UNK], source, [0]) == "Ada"
+    assert words.decode([UNK, first, UNK, 6], source, [3, 0, -1, 2]) == "Lima in [UNK] Ada"
     assert words.decode([9, 4, 6, UNK]) == "/people/person/place_lived ; [UNK] [UNK]"
-    assert words.decode([7], "Ada") == "[UNK]"
+    assert words.decode([7], words.encode("Ada")) == "[UNK]"
+
+
+@given(st.lists(st.sampled_from(["in", "Rome", *"abcd"]), max_size=9), st.data())
+def test_a_part_is_numbered_as_a_text_of_its_own(words, chosen, data):
+    start = data.draw(st.integers(0, len(chosen)))
+    stop = data.draw(st.integers(start, len(chosen)))
+    part = words.encode(" ".join(chosen)).part(slice(start, stop))
+    alone = words.encode(" ".join(chosen[start:stop]))
+    assert (part.ids, part.words) == (alone.ids, alone.words)
+    assert part.chars.tolist() == alone.chars.tolist()
+    assert words.decode(part.ids, part, range(len(part.ids))) == " ".join(part.words)
 
 
 def test_json_brings_the_same_tokenizer(words):
