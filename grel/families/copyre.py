@@ -61,7 +61,6 @@ class System(family.PointerSystem):
             words_BS=padded.columns["words"],
             length_B=padded.lengths["words"],
             gold_BN3=padded.columns["gold"],
-            row_B=padded.row_B,
         )
 
     def writer(self) -> family.PointerWriter:

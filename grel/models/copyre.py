@@ -95,13 +95,11 @@ class Batch(flax.struct.PyTreeNode):
         length_B: words of the sentence; 0 in an empty row.
         gold_BN3: relation, position of the head's last word, of the tail's; `STOP` three times
             where there is no triple.
-        row_B: number of the row in the global batch.
     """
 
     words_BS: np.ndarray
     length_B: np.ndarray
     gold_BN3: np.ndarray
-    row_B: np.ndarray
 
     @property
     def num_tokens(self) -> int:

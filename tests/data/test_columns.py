@@ -48,6 +48,16 @@ def test_every_example_comes_once_an_epoch_as_it_is(seed):
                     if b.columns["words"].shape[1] == size}) == 1  # fmt: skip
 
 
+def test_columns_that_happen_to_be_as_long_as_the_words_are_padded_as_ever():
+    example = {name: np.ones(n, np.int32) for name, n in (("words", 5), ("tags", 5), ("gold", 5))}
+    padded = ColumnBatches([example] * 2, lambda padded: padded, 2, (9,), seed=None)[0]
+    assert {name: column.shape for name, column in padded.columns.items()} == {
+        "words": (2, 9),
+        "tags": (2, 9),
+        "gold": (2, 5),
+    }
+
+
 def test_processes_have_the_parts_of_one_batch():
     examples = _examples(LENGTHS)
 

@@ -24,7 +24,7 @@ def a_batch(config, seed=0, length_B=LENGTH_B):
         num = config.num_relations if part == 0 else length_B[row]
         gold_BN3[row, n, part] = rng.integers(STOP, num)
     words_BS = np.where(np.arange(width) < length_B[:, None], words_BS, 0)
-    return copyre.Batch(words_BS, length_B, gold_BN3, np.arange(rows))
+    return copyre.Batch(words_BS, length_B, gold_BN3)
 
 
 def random_params(module, config, seed=0):
@@ -98,4 +98,4 @@ def sentences(num_triples, rows, width=6, words=40, seed=0):
             gold_BN3[row, n] = [rng.integers(3), *rng.choice(width, 2, False)]
     length_B = np.full(rows, width)
     length_B[-1] = 0
-    return copyre.Batch(words_BS, length_B, gold_BN3, np.arange(rows))
+    return copyre.Batch(words_BS, length_B, gold_BN3)
