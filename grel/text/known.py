@@ -18,10 +18,10 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from grel.names import canonical
+from grel.names import canonical, even_blanks, is_whole
 from grel.records import Document, Span, Triple
 
-# (head, relation, tail); see `Triple.key`.
+# (head, relation, tail) as `Triple.key` has them, with one space for every run of blanks in a name.
 Key = tuple[str, str, str]
 
 # What the words of a text are: of corpora that come tokenized what white space parts, of any other
@@ -34,9 +34,19 @@ LETTERS_OR_SIGN = re.compile(r"\w+|[^\w\s]")
 Known = dict[Key, tuple[int, int]]
 
 
+def _even(key: tuple[str, str, str]) -> Key:
+    """The key of a triple as known ones have it: where a text breaks its lines says nothing."""
+    head, relation, tail = key
+    return even_blanks(head), relation, even_blanks(tail)
+
+
+def _keys(triples: Iterable[Triple]) -> set[Key]:
+    return {_even(triple.key) for triple in triples}
+
+
 def count_triples(documents: Iterable[Document]) -> Counter[Key]:
     """All triples of documents, and how many documents have each."""
-    return Counter(key for d in documents for key in {triple.key for triple in d.triples})
+    return Counter(key for document in documents for key in _keys(document.triples))
 
 
 def fit(documents: Sequence[Document], word: re.Pattern[str] = BETWEEN_BLANKS) -> Known:
@@ -54,8 +64,7 @@ def fit(documents: Sequence[Document], word: re.Pattern[str] = BETWEEN_BLANKS) -
     index = Index(dict.fromkeys(right, 1.0), word)
     times = Counter(right)
     for document in documents:
-        has = {triple.key for triple in document.triples}
-        times.update({triple.key for triple in index.triples(document.text)} - has)
+        times.update(_keys(index.triples(document.text)) - _keys(document.triples))
     return {key: (right[key], times[key]) for key in sorted(right)}
 
 
@@ -64,7 +73,8 @@ class Index:
 
     Args:
         scores: of each triple.
-        word: what the words of a text are; a name stands where its words do.
+        word: what the words of a text are; a name stands where its words do, whatever blanks are
+            between them.
 
     Attributes:
         relations: of all known triples, sorted.
@@ -74,6 +84,7 @@ class Index:
         self._word = word
         self.relations = tuple(sorted({relation for _, relation, _ in scores}))
         self._tails: dict[str, dict[str, list[tuple[str, float]]]] = defaultdict(dict)
+        scores = {_even(key): score for key, score in scores.items()}
         self._names = {name for head, _, tail in scores for name in (head, tail)}
         for (head, relation, tail), score in scores.items():
             self._tails[head].setdefault(tail, []).append((relation, score))
@@ -87,7 +98,8 @@ class Index:
     def places(self, text: str) -> dict[str, list[Span]]:
         """Where known names stand that are not inside of longer ones, from left to right.
 
-        Composed and decomposed letters are the same, as they are in `Triple.key`.
+        Names are as `Key` has them: composed and decomposed letters are the same, and so are
+        blanks of all kinds.
 
         Example: of `New York` and `York`, in `York and New York`, both stand there, in `the New
         York Times` only the first, and in `New Yorkers` none.
@@ -100,7 +112,9 @@ class Index:
                 if number + length > len(words):
                     continue
                 end = words[number + length - 1][1]
-                if (name := canonical(text[start:end])) in self._names:
+                name = even_blanks(canonical(text[start:end]))
+                # In some scripts a sign that is matched by itself belongs to the word before it.
+                if name in self._names and is_whole(text, (start, end)):
                     # One that began before and reaches as far has this one inside of it, and those
                     # that begin here and are shorter lie inside of this one.
                     if end > furthest:
@@ -197,12 +211,13 @@ class Memory:
         relations: Sequence[str],
         times: Mapping[Key, int] | None = None,
     ):
-        self.counts = dict(counts)
-        self.times = None if times is None else dict(times)
+        # Earlier versions had names with blanks as documents have them.
+        self.counts = {_even(key): n for key, n in counts.items()}
+        self.times = None if times is None else {_even(key): n for key, n in times.items()}
         self.num_marks = 2 * len(relations)
         self._number = {canonical(relation): n for n, relation in enumerate(relations)}
         self._spelled = {canonical(relation): relation for relation in relations}
-        shares = {key: n / (times or counts)[key] for key, n in self.counts.items()}
+        shares = {key: n / (self.times or self.counts)[key] for key, n in self.counts.items()}
         self._index = Index(shares, LETTERS_OR_SIGN)
 
     @classmethod
@@ -284,11 +299,13 @@ class Memory:
         marked = np.zeros((len(offsets), self.num_marks), bool)
         places = self._index.places(text)
         starts, ends = np.array(offsets, int).reshape(-1, 2).T
+        own = set(map(_even, own))
         for triple in self._index.between(places):
             if triple.key in own and self.counts[triple.key] == 1:
                 continue
             mark = 2 * self._number[triple.relation]
             for name, bit in ((triple.head, mark), (triple.tail, mark + 1)):
                 for start, end in places[name]:
-                    marked[(start < ends) & (starts < end), bit] = True
+                    first = np.searchsorted(ends, start, side="right")
+                    marked[first : np.searchsorted(starts, end), bit] = True
         return np.packbits(marked, axis=1)

@@ -25,7 +25,8 @@ def _places(text, *names):
         ("York and New York", {"York": [(0, 4)], "New York": [(9, 17)]}),
         ("the New York Times", {"New York": [(4, 12)]}),
         ("New Yorkers", {}),
-        ("New  York", {"York": [(5, 9)]}),
+        ("New  York", {"New York": [(0, 9)]}),
+        ("the New\n York of\u00a0York", {"New York": [(4, 13)], "York": [(17, 21)]}),
         ("New", {}),
         ("", {}),
     ],
@@ -161,6 +162,33 @@ def test_what_only_this_document_taught_is_not_known_to_it():
         assert _bits(memory, marks)[0] == expected
     assert memory.num_known(documents) == 3
     assert memory.num_known(documents, taught=True) == 2
+
+
+@pytest.mark.parametrize("blank", ["\n", "\u00a0", " \t"])
+def test_a_line_that_is_broken_inside_of_a_name_changes_nothing(blank):
+    """Neither where names are known from nor where they are looked for, nor what is their own."""
+    broken = f"New{blank}York"
+    documents = [
+        Document("a", f"Ann in {broken}", (Triple("Ann", "lives", broken),)),
+        Document("b", "Ann in New York", (Triple("Ann", "born", "New York"),)),
+    ]
+    memory = Memory.of(documents, RELATIONS)
+    known = {("Ann", "born", "New York"): 1, ("Ann", "lives", "New York"): 1}
+    assert (memory.counts, memory.times) == (known, dict.fromkeys(known, 2))
+    assert Memory({("Ann", "lives", broken): 1}, RELATIONS).counts.keys() <= known.keys()
+    for text in (document.text for document in documents):
+        assert {(t.tail, t.score) for t in memory.triples(text)} == {(text[7:], 0.5)}
+    own = {triple.key for triple in documents[0].triples}
+    marks = memory.marks(documents[0].text, [(0, 3)], own)
+    assert _bits(memory, marks) == [{("head", "born")}]
+
+
+def test_a_name_inside_of_a_word_with_signs_does_not_stand_there():
+    """Vowel signs are no letters of \\w, and yet no word ends before one."""
+    known = {("सीता", "lives", "अयोध्या"): 1}
+    memory = Memory(known, RELATIONS, known)
+    assert memory.triples("सीता is of अयोध्या")
+    assert not memory.triples("सीतापुर is far from अयोध्या")
 
 
 def test_a_memory_comes_back_from_json():
