@@ -13,6 +13,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Collection, Iterable
+from pathlib import Path
 
 
 class UserError(ValueError):
@@ -118,6 +119,17 @@ def path_argument(text: str) -> str:
     if not text:
         raise argparse.ArgumentTypeError(EMPTY_PATH)
     return text
+
+
+def expand_home(path: str | Path) -> Path:
+    """The path, with the home folder in place of a `~` that it begins with.
+
+    A shell leaves that of `--config.FIELD=~/x` as it is. Raises UserError where there is none.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise UserError(f"{path}: there is no such home folder; write the path out") from None
 
 
 EMPTY_PATH = "it is empty; name a path, or . for the current folder"

@@ -137,6 +137,14 @@ def test_closed_streams_are_one_line(shell):
     assert shell("$PY -m grel.stats --data=none 2>&-") == (1, "", "")
 
 
+def test_a_home_folder_is_found_or_told(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ann")
+    assert str(errors.expand_home("~/x")) == "/home/ann/x"
+    assert str(errors.expand_home("x/~")) == "x/~"
+    with pytest.raises(errors.UserError, match=r"^~nobody-is-so-called/x: there is no such home"):
+        errors.expand_home("~nobody-is-so-called/x")
+
+
 def test_an_empty_path_is_wrong_usage(capsys):
     with pytest.raises(SystemExit) as exit_info:
         importlib.import_module("grel.card").main(["--workdir="])

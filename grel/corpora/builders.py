@@ -34,7 +34,7 @@ from grel.corpora.corpus_builder import (
 )
 from grel.corpora.drafts import OnNote
 from grel.corpora.synthetic import SPLITS
-from grel.errors import refuse_remote
+from grel.errors import expand_home, refuse_remote
 from grel.files.faults import RecordError
 from grel.files.locks import locked_folder
 from grel.records import Document, OnError
@@ -244,14 +244,14 @@ def prepare(
         configs = ", ".join(cls.builder_configs)
         raise CorpusError(f"{name} has no config {config!r}; one of {configs}")
     config = config or next(iter(cls.builder_configs))
-    manual_dir = Path(manual_dir).expanduser() if manual_dir else None
+    manual_dir = expand_home(manual_dir) if manual_dir else None
     parts = cls.builder_configs[config].parts
     files = cls.files(cls.builder_configs[config], manual_dir)
     origin = [(s, parts[s], f.name, digest(f)) for s, fs in files.items() for f in fs]
     fingerprint = hashlib.sha256(repr(origin).encode()).hexdigest()[:12]
     given = str(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
     refuse_remote(given, CorpusError)
-    root = Path(given).expanduser()
+    root = expand_home(given)
     folder = root / f"{name}-{fingerprint}"
 
     def make_builder() -> CorpusBuilder:

@@ -116,10 +116,10 @@ class Augmentation:
     def _joined(self, parts: Sequence[_Facts]) -> _Facts:
         """The texts one after the other, and all their triples in the order that targets have.
 
-        Unknown words are numbered in each text, so that at most the first may have some.
+        Unknown words are numbered in each text, so that at most the first may have some. A name may
+        have one that its own text spells otherwise.
         """
-        unknown = self._wordpiece.holds_unknown
-        parts = [parts[0], *(part for part in parts[1:] if not unknown(part.source))]
+        parts = [parts[0], *(part for part in parts[1:] if not self._holds_unknown(part))]
         triples = dict.fromkeys(triple for part in parts for triple in part.triples)
         if self._options.order == "relation":
             # Sorting is stable, and within a relation the parts come in the order of the text.
@@ -128,6 +128,10 @@ class Augmentation:
         source = tuple(i for part in parts for i in part.source)
         marks = np.concatenate([part.marks for part in parts])
         return _Facts(source, marks, tuple(triples))
+
+    def _holds_unknown(self, facts: _Facts) -> bool:
+        names = (name for head, tail, _ in facts.triples for name in (head, tail))
+        return any(map(self._wordpiece.holds_unknown, (facts.source, *names)))
 
     def _swapped(self, facts: _Facts, rng: np.random.Generator) -> _Facts:
         """One name replaced wherever it stands; as it was where that would touch anything else."""

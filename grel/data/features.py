@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 
 from grel import records
-from grel.errors import UserError
+from grel.errors import UserError, expand_home
 from grel.files.locks import locked_folder, remove_unlocked
 from grel.names import locate
 from grel.records import Document, Span, Triple
@@ -33,7 +33,7 @@ from grel.text.wordpiece import Encoding, Wordpiece
 
 _LOG = logging.getLogger(__name__)
 
-_VERSION = 5  # of the arrays' meaning and the cache's form; part of the fingerprint
+_VERSION = 6  # of the arrays' meaning and the cache's form; part of the fingerprint
 _CHUNK = 4096
 ORDERS = ("file", "position", "relation")
 
@@ -319,7 +319,7 @@ def build(
     name = fingerprint(documents, wordpiece, options)
     if cache_dir is None:
         return _compute(documents, wordpiece, options, name)
-    folder = Path(cache_dir).expanduser() / name
+    folder = expand_home(cache_dir) / name
     try:
         if folder.is_dir():
             try:

@@ -105,6 +105,8 @@ class Batches:
                 "there are no examples to make batches from: the split is empty, or all of it is "
                 "longer than the last of config.data.buckets"
             )
+        if not len(features.tokens):
+            raise FeaturesError("no text of the split has a word, so there is nothing to train on")
         lengths_E = features.packed_length_E
         ascending = bool(buckets) and list(buckets) == sorted(set(buckets))
         if not ascending or lengths_E.max() > buckets[-1]:

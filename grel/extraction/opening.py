@@ -11,7 +11,7 @@ import jax
 import ml_collections
 
 from grel import config as config_lib
-from grel.errors import ConfigError, refuse_remote
+from grel.errors import ConfigError, expand_home, refuse_remote
 from grel.families.base import System
 from grel.families.registry import FAMILIES
 from grel.runs import layout
@@ -28,7 +28,7 @@ def cache_compilations(folder: str | Path = COMPILE_CACHE) -> None:
     """
     field = "jax_compilation_cache_dir"
     if getattr(jax.config, field) is None:
-        jax.config.update(field, str(Path(folder).expanduser()))
+        jax.config.update(field, str(expand_home(folder)))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.1)
 
 

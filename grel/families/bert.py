@@ -11,7 +11,6 @@ import itertools
 import logging
 import math
 from collections.abc import Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any, ClassVar
 
@@ -24,7 +23,7 @@ from grel.data import augment, features
 from grel.data.pipeline import Batches
 from grel.decoding import driver, greedy, network, program
 from grel.decoding.structure import Schema
-from grel.errors import ConfigError
+from grel.errors import ConfigError, expand_home
 from grel.families import base, tokens
 from grel.families.base import Prepared, Splits
 from grel.fields import Fields
@@ -203,7 +202,7 @@ class System(base.Trained):
         A learned one of a run that goes on is that run's own: a later version might learn another.
         """
         t = config.tokenizer
-        if earlier is not None and not Path(t.vocab).expanduser().is_file():
+        if earlier is not None and not expand_home(t.vocab).is_file():
             return cls.from_about(config, earlier)
         relations = records.relations(itertools.chain.from_iterable(splits.values()))
         wordpiece = vocabulary.make_wordpiece(

@@ -26,7 +26,7 @@ from grel.data import features
 from grel.data.columns import ColumnBatches, Example, Padded
 from grel.decoding import batching
 from grel.decoding.pointers import Found
-from grel.errors import ConfigError
+from grel.errors import ConfigError, expand_home
 from grel.families import base
 from grel.families.base import Prepared, Splits
 from grel.families.writer import Tally
@@ -218,16 +218,16 @@ class System(base.Trained):
 
     def pretrained(self, key: jax.Array) -> tuple[Any, VectorReport] | None:
         """Fresh parameters with the word vectors of `config.tokenizer.vectors`."""
-        path = self.config.tokenizer.vectors
-        if not path:
+        if not self.config.tokenizer.vectors:
             return None
+        path = expand_home(self.config.tokenizer.vectors)
         params = jax.tree.map(np.array, self.init(key))
         table = functools.reduce(operator.getitem, self.VECTORS, params)
         vectors_VX, found_V = read_vectors(path, self.words.vocabulary, table.shape[1])
         # Reserved tokens may look like words of the file.
         found_V[: self.words.first_word_id] = False
         table[found_V] = vectors_VX[found_V]
-        return params, VectorReport(Path(path), int(found_V.sum()), len(self.words.words))
+        return params, VectorReport(path, int(found_V.sum()), len(self.words.words))
 
 
 @dataclasses.dataclass(frozen=True)

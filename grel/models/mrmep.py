@@ -59,6 +59,8 @@ class Config:
         dropout: on word vectors, on what classifiers are fed, on what pointers see.
         quirks: "paper"; or "authors", who in training make all relation vectors from the first
             sentence of the batch, and whose pointers and pooling see the padding to `max_words`.
+            Each device takes the first of its own rows, and so does each part of a batch with
+            `train.accumulation`, so that the loss then depends on both.
     """
 
     num_words: int

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 import tqdm
 
-from grel.errors import UserError
+from grel.errors import UserError, expand_home
 
 
 class FetchError(UserError):
@@ -120,7 +120,7 @@ def fetch(name: str, folder: str | Path) -> Weights:
 
     Files that are there already, with the right digests, are not fetched again. Raises FetchError.
     """
-    weights, folder = WEIGHTS[name], Path(folder).expanduser()
+    weights, folder = WEIGHTS[name], expand_home(folder)
     if all(_digest(folder / file) == digest for file, (_, digest) in weights.files.items()):
         return weights
     folder.mkdir(parents=True, exist_ok=True)

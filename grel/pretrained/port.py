@@ -30,7 +30,7 @@ import jax
 import numpy as np
 from flax import traverse_util
 
-from grel.errors import UserError
+from grel.errors import UserError, expand_home
 from grel.models import bert
 from grel.pretrained import foreign, naming
 from grel.pretrained.naming import Row
@@ -119,7 +119,7 @@ def load(
     Raises foreign.ForeignError or checkpoint.CheckpointError where the file cannot be read,
     PretrainedError where it does not fit the model. None computes anything.
     """
-    path = Path(path).expanduser()
+    path = expand_home(path)
     if (path / layout.CHECKPOINTS["best"]).is_dir():
         return _load_own(path / layout.CHECKPOINTS["best"], config, vocabulary)
     exported = (path / naming.SCHEMA).is_file()

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+from collections import Counter
 from collections.abc import Collection, Hashable, Sequence
 from typing import Generic, NamedTuple, TypeVar
 
@@ -154,11 +155,11 @@ def relation_words(relations: Collection[str]) -> dict[str, str]:
     Raises RelationError if a relation has no words, or two would share theirs.
     """
     segments = {relation: re.findall(r"[^/]+", relation) for relation in sorted(set(relations))}
-    suffixes = [tuple(s[-n:]) for s in segments.values() for n in range(1, len(s) + 1)]
+    suffixes = Counter(tuple(s[-n:]) for s in segments.values() for n in range(1, len(s) + 1))
     words = {}
     for relation, path in segments.items():
         lengths = range(1, len(path) + 1)
-        unique = (n for n in lengths if suffixes.count(tuple(path[-n:])) == 1)
+        unique = (n for n in lengths if suffixes[tuple(path[-n:])] == 1)
         words[relation] = " ".join(path[-next(unique, len(path)) :])
     owner: dict[str, str] = {}
     for relation, name in words.items():

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import ml_collections
 
+from grel.errors import expand_home
 from grel.records import Document
 from grel.text import linearize
 from grel.text.wordpiece import (
@@ -31,7 +31,7 @@ def make_wordpiece(
     """
     relations = sorted(set(relations))
     if tokenizer.vocab:
-        vocabulary = read_vocabulary(Path(tokenizer.vocab).expanduser())
+        vocabulary = read_vocabulary(expand_home(tokenizer.vocab))
     else:
         texts: Iterable[str] = (document.text for document in documents)
         num_reserved = NUM_SEPARATORS + NUM_UNKNOWN - 1

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import ml_collections
@@ -21,7 +20,7 @@ from grel.data.pipeline import Batch
 from grel.devices import hlo
 from grel.devices.kinds import GIB
 from grel.devices.topologies import Target
-from grel.errors import ConfigError, UserError
+from grel.errors import ConfigError, UserError, expand_home
 from grel.families import bert as bert_family
 from grel.models import bert, flops
 from grel.text.known import Memory
@@ -76,7 +75,7 @@ def stand_in(config: ml_collections.ConfigDict, num_relations: int) -> bert_fami
         )
     t = config.tokenizer
     names = [f"r{number}" for number in range(num_relations)]
-    path = Path(t.vocab).expanduser()
+    path = expand_home(t.vocab)
     if t.vocab and path.is_file():
         vocabulary = read_vocabulary(path)
     else:

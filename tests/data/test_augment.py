@@ -167,6 +167,28 @@ def test_swapped_names_are_of_the_same_relation_and_role():
     assert num_swapped > 30
 
 
+def test_a_text_whose_names_have_unknown_words_is_joined_to_no_other():
+    """Also where the text spells the name otherwise, and so has none of its unknown words."""
+    special = [*SPECIAL, "[unused0]", "[unused1]", "[unused2]"]
+    documents = [
+        Document("1", "ΩΩ in a .", (Triple("ΩΩ", "r", "a"),)),
+        Document("2", "c in b .", (Triple("Ψ", "r", "b"),)),
+        Document("3", "a in c .", (Triple("a", "r", "c"),)),
+    ]
+    wordpiece = Wordpiece([*special, *"abc.", "in"], ["r"], relation_as="token")
+    options = Options(max_length=60)
+    found = features.build(documents, wordpiece, options)
+    augmentation = Augmentation(found, wordpiece, options, Rates(join=1.0), seed=0)
+    num_joined = 0
+    for epoch in range(20):
+        heads = [
+            [head for head, *_ in triples] for _, triples in facts(augmentation(epoch), wordpiece)
+        ]
+        assert [sum(map(wordpiece.holds_unknown, of_one)) for of_one in heads] == [1, 1, 0]
+        num_joined += sum(len(of_one) > 1 for of_one in heads)
+    assert num_joined > 10
+
+
 def test_a_name_that_is_part_of_another_or_of_a_word_stays():
     special = [*SPECIAL, "[unused0]", "[unused1]", "[unused2]"]
     words = ["New", "York", "City", "Iran", "##ian", "Oslo", "Rome", "left", "."]

@@ -10,6 +10,7 @@ from grel.corpora import synthetic
 from grel.data import features
 from grel.data.features import Features, LeftOut, Options
 from grel.data.pipeline import Batches
+from grel.records import Document
 from grel.text import bio, linearize
 from grel.text.wordpiece import SPECIAL, Wordpiece, train_vocabulary
 
@@ -262,6 +263,9 @@ def test_no_examples_no_batches():
     empty = features.build([], WORDPIECE, Options())
     with pytest.raises(ValueError, match="there are no examples"):
         Batches(empty, WORDPIECE, 8, BUCKETS, seed=0)
+    wordless = features.build([Document("1", "\u200b")], WORDPIECE, Options())
+    with pytest.raises(ValueError, match="no text of the split has a word"):
+        Batches(wordless, WORDPIECE, 8, BUCKETS, seed=0)
 
 
 def test_from_documents_to_batches_and_back(tmp_path):
