@@ -73,9 +73,11 @@ def not_json(error: json.JSONDecodeError) -> str:
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
-        keys = [key for key, _ in pairs]
-        twice = next(key for key in keys if keys.count(key) > 1)
-        raise Fault(f"key {quote(twice)} stands more than once in an object")
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                raise Fault(f"key {quote(key)} stands more than once in an object")
+            seen.add(key)
     return members
 
 

@@ -60,6 +60,14 @@ def test_faults_of_json(data, reason):
     assert reason in str(info.value)
 
 
+def test_a_key_that_stands_twice_is_found_in_one_pass():
+    """To look for each of these keys among all others would take many minutes."""
+    keys = [*range(200_000), 199_999]
+    data = "{" + ",".join(f'"{key}":0' for key in keys) + "}"
+    with pytest.raises(Fault, match="key '199999' stands more than once"):
+        parse_object(data.encode())
+
+
 def test_a_line_may_have_the_full_length():
     data = b'{"a":"' + b"x" * (MAX_LINE_BYTES - 8) + b'"}'
     assert len(parse_object(data)["a"]) == MAX_LINE_BYTES - 8
