@@ -179,8 +179,13 @@ def examples(
             left_out.windowed += 1
             held = [False] * len(triples)
             limit = options.max_length - options.max_length // 4
+            places = {
+                name: locate(document.text, name)
+                for triple in document.triples
+                for name in (triple.head, triple.tail)
+            }
             for part in windows(document.text, source.offsets, limit):
-                inside = [_holds(document, t, source.offsets[part]) for t in document.triples]
+                inside = [_holds(source.offsets[part], t, places) for t in document.triples]
                 held = [h or i for h, i in zip(held, inside, strict=True)]
                 chosen = [t for t, i in zip(triples, inside, strict=True) if i]
                 example = _example(source.part(part), chosen, wordpiece, options)
@@ -240,13 +245,13 @@ def _example(
     return Example(source.ids, target, *labels, source.marks)
 
 
-def _holds(document: Document, triple: Triple, offsets: Sequence[Span]) -> bool:
+def _holds(offsets: Sequence[Span], triple: Triple, places: Mapping[str, Sequence[Span]]) -> bool:
     """Whether both names stand in the part of the text that these wordpieces are."""
     if not offsets:
         return False
     start, end = offsets[0][0], offsets[-1][1]
     return all(
-        any(start <= span[0] and span[1] <= end for span in locate(document.text, name))
+        any(start <= span[0] and span[1] <= end for span in places[name])
         for name in (triple.head, triple.tail)
     )
 
