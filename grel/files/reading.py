@@ -46,8 +46,9 @@ _FOREIGN = {
     b"PK\x03\x04": "a zip archive; unpack it",
 }
 _GZIP = b"\x1f\x8b"
-# How JSON begins, and no ordinary text does; and what might be either.
-_JSON_START = re.compile(rb'\s*(\{\s*("|\}?\s*\Z)|\[\s*([{"]|\]?\s*\Z))')
+# How JSON begins, and no ordinary text does; and what might be either. Blanks are never given back
+# (`*+`), or a line of them would be tried at each.
+_JSON_START = re.compile(rb'\s*+(\{\s*+("|\}?\s*+\Z)|\[\s*+([{"]|\]?\s*+\Z))')
 _LIKE_JSON = re.compile(rb'\s*([{\[]|".*"\s*\Z)')
 # The first line of a JSON value that is laid out over several.
 _UNFINISHED = re.compile(rb"[{\[,:]\s*\Z")

@@ -148,6 +148,13 @@ def test_what_a_file_holds_is_told_by_its_beginning(written, data, format, is_gu
             assert (raw.format, raw.is_guess) == (said, False)
 
 
+@pytest.mark.parametrize("start", [b"", b"{", b"[", b"{}", b'"'])
+def test_a_line_of_blanks_is_looked_at_once(written, start):
+    """To begin again at each of these blanks would take days."""
+    with text_or_json(written(start + b" " * 10_000_000 + b"x")) as raw:
+        assert raw.format == "text"
+
+
 @pytest.mark.parametrize("end", [b"\n", b"\r\n"])
 def test_of_a_line_that_is_too_long_only_the_start_is_kept(written, end):
     longest, endless = b"x" * MAX_LINE_BYTES, b"y" * (2 * MAX_LINE_BYTES + 5)
