@@ -121,11 +121,12 @@ class Decoder:
         self._decode = parallel.on_rows(self._decode_fn, devices=parallel.own_devices())
         self._restrict(relations)
         self._end_bias = parallel.replicate(np.float32(end_bias))
+        self._lock = threading.Lock()
+        self.row_steps = 0
 
     def biased(self, end_bias: float) -> Decoder:
         """A decoder with this bias of the end token, with the same compiled programs."""
-        other = copy.copy(self)
-        other._restrict(self._relations)
+        other = self._copy()
         other._end_bias = parallel.replicate(np.float32(end_bias))
         return other
 
@@ -134,8 +135,14 @@ class Decoder:
 
         Raises ValueError where one is unknown, where there are none, and without structure "on".
         """
-        other = copy.copy(self)
+        other = self._copy()
         other._restrict(relations)
+        return other
+
+    def _copy(self) -> Decoder:
+        """The same, which counts its own steps."""
+        other = copy.copy(self)
+        other._lock, other.row_steps = threading.Lock(), 0
         return other
 
     def _restrict(self, relations: Collection[str] | None) -> None:
@@ -147,8 +154,6 @@ class Decoder:
         self._relations = relations
         grammar = self._schema and self._schema.grammar(relations)
         self._grammar = parallel.replicate(grammar)
-        self._lock = threading.Lock()
-        self.row_steps = 0
 
     @property
     def relations(self) -> Collection[str] | None:

@@ -102,7 +102,7 @@ class Options:
             )
 
 
-def _greedy(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
+def _greedy(model: Functions, *args: Any, **kwargs: Any) -> tuple:
     """Greedy search as a search with one beam."""
     generated, row_steps = greedy.search(
         *args,
@@ -115,7 +115,7 @@ def _greedy(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tu
     return generated, jnp.ones(generated.length_B.shape, bool), row_steps
 
 
-def _beam(*args: Any, model: Functions, options: Options, **kwargs: Any) -> tuple:
+def _beam(model: Functions, options: Options, *args: Any, **kwargs: Any) -> tuple:
     """What was written [B, W], whether it was [B, W], and the row-steps."""
     hypotheses, row_steps = beam.search(
         *args,
@@ -189,6 +189,9 @@ def program(
     Raises ValueError where there can be no drafts.
     """
     draft = _draft_maker(model, options, schema, joined_V) if options.draft else None
+    search: Callable[..., tuple] = functools.partial(_beam, model, options)
+    if options.num_beams == 1:
+        search = functools.partial(_greedy, model)
     num_steps = greedy.num_steps_for(options.max_target)
     edges = len(frame.before), len(frame.after)
 
@@ -201,7 +204,6 @@ def program(
         followed = None
         if draft is not None:
             state, followed, settings["drafting"] = draft(params, state, grammar)
-        search = _greedy if options.num_beams == 1 else _beam
         found = search(
             functools.partial(model.step, params),
             state,
@@ -219,8 +221,6 @@ def program(
             num_steps=num_steps,
             start_id=frame.start_id,
             end_id=frame.end_id,
-            model=model,
-            options=options,
             **settings,
         )
         return (), found
