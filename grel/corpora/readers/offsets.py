@@ -13,6 +13,7 @@ from grel.corpora.readers.shapes import (
     graph,
     key_member,
     link,
+    named,
     optional_text,
     own_id,
     put,
@@ -158,12 +159,15 @@ def _region(result: Mapping[str, Any], offsets: UnitOffsets, remark: Remark) -> 
     for label in labels[1:]:
         remark(NoteKind.OTHER, f"second label {quote(label)}")
     said = value.get("text")
+    if isinstance(said, str) and said not in offsets.text:
+        # The editor writes the end of a line as a backslash and an n.
+        said = said.replace("\\n", "\n")
     if isinstance(said, str) and offsets.text[slice(*span)] != said:
         # Older versions count as JavaScript does.
         with contextlib.suppress(Fault):
             other = offsets.characters(span)
             span = other if offsets.text[slice(*other)] == said else span
-    return text_entity(offsets.text, span, labels[0] if labels else "")
+    return named(text_entity(offsets.text, span, labels[0] if labels else ""), said)
 
 
 def _links(

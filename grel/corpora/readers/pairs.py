@@ -14,6 +14,7 @@ from grel.corpora.readers.shapes import (
     graph,
     link,
     members_of,
+    named,
     optional_text,
     read_rows,
     text_entity,
@@ -54,10 +55,11 @@ def opennre(record: dict[str, Any]) -> Draft:
     text = member(record, "text", str) if words is None else words.text
 
     def end(name: str) -> Entity:
-        first, last = members_of(member(member(record, name, dict), "pos", list), int, int)
+        raw = member(record, name, dict)
+        first, last = members_of(member(raw, "pos", list), int, int)
         if words is None:
-            return text_entity(text, (first, last), "")
-        return word_entity(words, (first, last), "")
+            return named(text_entity(text, (first, last), ""), raw.get("name"))
+        return named(word_entity(words, (first, last), ""), raw.get("name"))
 
     ends = {name: end(name) for name in ("h", "t")}
     return graph(text, ends.values(), [link(ends, ("h", "t"), member(record, "relation", str))])
@@ -89,10 +91,11 @@ def _fewrel_instance(item: Item) -> Draft:
     words = Words.join(parse_members(record, "tokens", str, str))
 
     def end(name: str) -> Entity:
-        *_, places = members_of(member(record, name, list), str, str, list)
+        said, _, places = members_of(member(record, name, list), str, str, list)
         place = expect((places or [[]])[0], list, "place")
         tokens = [expect(token, int, "token") for token in place]
-        return word_entity(words, (min(tokens, default=-1), max(tokens, default=-1) + 1), "")
+        span = min(tokens, default=-1), max(tokens, default=-1) + 1
+        return named(word_entity(words, span, ""), said)
 
     ends = {name: end(name) for name in ("h", "t")}
     return graph(words.text, ends.values(), [link(ends, ("h", "t"), relation)])

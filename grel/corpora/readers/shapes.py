@@ -16,6 +16,7 @@ from grel.corpora.drafts import Draft, Entity, Options, Reader, Remark, Words, r
 from grel.files.faults import Fault, quote
 from grel.files.parsing import expect, member, parse_object
 from grel.files.reading import Item, json_items
+from grel.names import even_blanks, plain
 from grel.records import Document, Span, Triple
 
 K = TypeVar("K", bound=Hashable)
@@ -106,6 +107,24 @@ def text_entity(text: str, span: Span, type: str) -> Entity:
     if not 0 <= start < end <= len(text):
         raise Fault(f"characters {list(span)} are no range of the text, which has {len(text)}")
     return Entity(text[start:end], type, (start, end))
+
+
+def named(entity: Entity, name: Any) -> Entity:
+    """The entity by the `name` that its file states, where that is not what stands at its place.
+
+    A place that does not spell its name is told and searched for, as `drafts` says. Case, accents
+    and blanks make no other name, as corpora state names in lower case, and tokenized otherwise
+    than their texts; then what stands there is the name. Nothing is stated if it is no string.
+
+    Example: at `Ak - Sar - Ben Bridge` stands `ak-sar-ben bridge`, and not `oslo`.
+    """
+    if not isinstance(name, str) or _letters(name) in ("", _letters(entity.text)):
+        return entity
+    return entity._replace(text=name)
+
+
+def _letters(name: str) -> str:
+    return plain(even_blanks(name)).replace(" ", "")
 
 
 def scattered_entity(text: str, spans: Sequence[Span], type: str) -> Entity:

@@ -11,6 +11,7 @@ from grel.corpora.readers.shapes import (
     graph,
     link,
     members_of,
+    named,
     own_id,
     triple_member,
     triple_of_names,
@@ -147,7 +148,7 @@ def docred(record: dict[str, Any], remark: Remark) -> Draft:
             raise Fault(f"sentence {number} is not among the {len(starts)} sentences")
         first, end = members_of(member(raw, "pos", list), int, int)
         tokens = starts[number] + first, starts[number] + end
-        return word_entity(words, tokens, member(raw, "type", str))
+        return named(word_entity(words, tokens, member(raw, "type", str)), raw.get("name"))
 
     def mentions(raw: list[Any]) -> list[Entity]:
         if not raw:

@@ -186,6 +186,33 @@ def test_offsets_of_old_versions_of_label_studio_are_understood(read):
         assert notes == []
 
 
+def test_a_region_that_does_not_spell_its_text_is_told_and_searched_for(read):
+    value = {"start": 17, "end": 21, "text": "Medellin", "labels": ["Loc"]}
+    documents, notes, _ = read("labelstudio", _changed(LABELS, [*RESULT, 2, "value"], value))
+    assert documents == [told("labelstudio")]
+    assert notes == [Note(1, NoteKind.MISPLACED, "'Medellin'")]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("Ann\nMoore runs", "Ann\\nMoore"),
+        ("Ann\r\nMoore runs", "Ann\\n\\nMoore"),
+        ("Ann  Moore runs", "Ann Moore"),
+        ("Ann\\nMoore runs", "Ann\\nMoore"),
+    ],
+)
+def test_lines_and_blanks_are_as_the_editor_of_label_studio_has_them(read, text, said):
+    value = {"start": 0, "end": text.index(" runs"), "text": said, "labels": ["Peop"]}
+    result = [{"id": "a", "type": "labels", "value": value}]
+    task = {"data": {"text": text}, "annotations": [{"result": result}]}
+    ((document,), notes, _) = read("labelstudio", task)
+    assert document.other["entities"] == [
+        {"text": text[: value["end"]], "type": "Peop", "span": [0, value["end"]]}
+    ]
+    assert notes == []
+
+
 def test_a_text_may_have_another_name_and_ids_those_of_the_data(read):
     task = {**LABELS, "data": {"sentence": TEXT, "id": 12, "n": 3}}
     assert read("labelstudio", task)[0][0].id == "12"

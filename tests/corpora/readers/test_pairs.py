@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from grel.corpora.drafts import NoteKind
+from grel.corpora.drafts import Note, NoteKind
 from grel.corpora.formats import READERS
 from grel.files.faults import RecordError
 from tests.corpora.samples import FEWREL, MEMBERS, ROWS, TEXT, TOKENS, TRIPLES
@@ -48,6 +48,29 @@ def test_tokens_of_opennre(read):
     ]
     ((document,), _, errors) = read("opennre", rows)
     assert (document.text, document.triples, errors) == (TEXT, TRIPLES, [])
+
+
+def test_a_place_of_opennre_that_does_not_spell_its_name_is_told_and_searched_for(read):
+    rows = copy.deepcopy(ROWS["opennre"])
+    rows[0]["t"]["pos"] = [17, 21]
+    tokens = {"token": TOKENS, "relation": MEMBERS[1][1]}
+    ends = {"h": {"name": "time inc.", "pos": [5, 7]}, "t": {"name": "Medellin", "pos": [4, 5]}}
+    ((document,), notes, errors) = read("opennre", [rows[0], {**tokens, **ends}])
+    assert (document.text, document.triples, errors) == (TEXT, TRIPLES, [])
+    assert notes == [Note(1, NoteKind.MISPLACED, f"'{name}'") for name in ("Time Inc.", "Medellin")]
+
+
+def test_names_of_fewrel_in_lower_case_are_as_the_text_spells_them(read):
+    content = copy.deepcopy(FEWREL)
+    for group in content.values():
+        for end in ("h", "t"):
+            group[0][end][0] = group[0][end][0].lower()
+    ((document,), notes, errors) = read("fewrel", content)
+    assert (document.triples, notes, errors) == (TRIPLES, [], [])
+    content[MEMBERS[1][1]][0]["t"] = ["Medellin", "Q1", [[4]]]
+    ((document,), notes, errors) = read("fewrel", content)
+    assert (document.triples, errors) == (TRIPLES, [])
+    assert notes == [Note(1, NoteKind.MISPLACED, "'Medellin'")]
 
 
 @pytest.mark.parametrize(

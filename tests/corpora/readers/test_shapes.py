@@ -54,6 +54,24 @@ def test_entities_lie_in_their_text(span):
         shapes.word_entity(Words.split("a b c d e"), span, "")
 
 
+@pytest.mark.parametrize(
+    ("stands", "name", "expected"),
+    [
+        ("Ak - Sar - Ben Bridge", "ak-sar-ben bridge", "Ak - Sar - Ben Bridge"),
+        ("Ak - Sar - Ben Bridge", "oslo", "oslo"),
+        ("Zest Airways , Inc.", "Zest Airways, Inc.", "Zest Airways , Inc."),
+        ("Özlem Özçelik", "ozlem o\u0308zc\u0327elik", "Özlem Özçelik"),
+        ("Ann", "Ann Moore", "Ann Moore"),
+        ("1948", 1948, "1948"),
+        ("Ann", None, "Ann"),
+        ("Ann", " ", "Ann"),
+    ],
+)
+def test_a_stated_name_is_the_name_unless_it_stands_there(stands, name, expected):
+    span = (0, len(stands))
+    assert shapes.named(Entity(stands, "T", span), name) == Entity(expected, "T", span)
+
+
 def test_a_link_needs_both_ends():
     ends = {1: Entity("a", "", (0, 1)), "x": Entity("b", "", None)}
     assert shapes.link(ends, (1, "x"), "r") == Triple("a", "r", "b", (0, 1), None)

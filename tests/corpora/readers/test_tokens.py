@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from grel.corpora.drafts import Note, NoteKind
 from grel.corpora.formats import READERS
-from tests.corpora.samples import MEMBERS, PLACED, TEXT, TRIPLES
+from tests.corpora.samples import MEMBERS, PLACED, TEXT, TRIPLES, told
 
 
 @pytest.fixture
@@ -84,6 +85,22 @@ def test_all_mentions_of_docred_are_entities_and_the_first_gives_the_name(read):
     names = [entity["text"] for entity in document.other["entities"]]
     assert names == ["Ann Moore", "Time Inc.", "Time", "Medellin"]
     assert document.other["title"] == "Time"
+
+
+def test_a_place_of_docred_that_does_not_spell_its_name_is_told_and_searched_for(tmp_path):
+    (tmp_path / "data.json").write_text(
+        json.dumps([_changed("docred", ["vertexSet", 2, 0, "pos"], [2, 3])])
+    )
+    notes = []
+    documents = list(READERS["docred"](tmp_path / "data.json", on_note=notes.append))
+    assert documents == [told("docred")]
+    assert notes == [Note(1, NoteKind.MISPLACED, "'Medellin'")]
+
+
+@pytest.mark.parametrize("name", ["Time Inc .", "time inc.", None])
+def test_names_of_docred_may_be_tokenized_otherwise_or_lack(read, name):
+    ((document,), _) = read("docred", _changed("docred", ["vertexSet", 1, 0, "name"], name))
+    assert document == told("docred")
 
 
 def test_docred_without_labels_has_no_triples(read):
