@@ -6,11 +6,13 @@ import dataclasses
 import itertools
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from grel.records import Document, read_jsonl
+from grel.runs import record
 from grel.runs.evaluations import (
     Evaluation,
     WorkdirError,
@@ -80,17 +82,36 @@ def same_corpus(systems: Sequence[Evaluation]) -> Iterator[tuple[Evaluation, Eva
 
 
 def _by_seed(evaluations: Sequence[Evaluation]) -> list[list[Evaluation]]:
-    """Those that differ in the seed alone together; where files lie, say, makes no difference."""
-    groups: dict[str, list[Evaluation]] = {}
+    """Those that differ in the seed alone together; a second run of a seed is another system's.
+
+    It may be a copy, or the same configuration after the code was changed.
+    """
+    groups: dict[tuple[str, int], list[Evaluation]] = {}
+    times: Counter[tuple[str, str]] = Counter()
     for one in evaluations:
         config = json.loads(json.dumps(one.metrics.get("config", {})))
         for section, field in _IRRELEVANT:
             config.get(section, {}).pop(field, None)
-        # What has no seed is on its own.
-        place = str(one.folder) if config.pop("seed", None) is None else one.folder.name
-        key = json.dumps([one.corpus, place, config], sort_keys=True)
-        groups.setdefault(key, []).append(one)
+        seed = config.pop("seed", None)
+        if seed is None:
+            key = str(one.folder)  # on its own
+        else:
+            facts = one.corpus, one.folder.name, config, _trained_on(one)
+            key = json.dumps(facts, sort_keys=True)
+        groups.setdefault((key, times[key, str(seed)]), []).append(one)
+        times[key, str(seed)] += 1
     return list(groups.values())
+
+
+def _trained_on(run: Evaluation) -> object:
+    """Numbers of a run's data, or where run.json lacks the folder of a corpus of one's own.
+
+    The fingerprint will not do: that of a word-level family is another for every seed.
+    """
+    facts = record.read(run.workdir)
+    if not facts and setting(run.metrics, "data.name") == "jsonl":
+        return setting(run.metrics, "data.manual_dir")
+    return facts.get("corpora")
 
 
 def _names(groups: Sequence[Sequence[Evaluation]]) -> list[str]:
@@ -126,8 +147,7 @@ def _in_common(runs: Sequence[Evaluation]) -> str:
 def _called_by_seed(name: str, runs: Sequence[Evaluation]) -> list[Evaluation]:
     if len(runs) == 1:
         return [runs[0].called(name)]
-    named = [run.called(f"{name}, seed {_seed(run)}") for run in runs]
-    return told_apart(named, [f"{name} ({run.name})" for run in runs])
+    return [run.called(f"{name}, seed {_seed(run)}") for run in runs]
 
 
 def _seed(run: Evaluation) -> object:

@@ -4,7 +4,9 @@ import pytest
 
 from grel import config as config_lib
 from grel import recipes
+from grel.runs import record
 from grel.runs.evaluations import Evaluation
+from grel.scoring.corpus import CorpusStatistics
 from grel.tables import published
 from grel.tables.systems import paper_name, read_systems
 from tests.evaluated import write_evaluation
@@ -83,11 +85,55 @@ def test_what_differs_in_more_is_told_apart_by_its_folders(tmp_path):
     for name, steps in (("a", 10), ("b", 11)):
         write_evaluation(tmp_path / name, seed=0, model={**PTDEC, "num_steps": steps})
     assert list(_names(tmp_path / "a", tmp_path / "b")) == ["PtDec (a)", "PtDec (b)"]
-    # Of one name and one seed: two data sets with the same folders, or a run that was copied.
-    write_evaluation(tmp_path / "x" / "a", seed=0, model={**PTDEC, "num_steps": 10})
-    one, other = tmp_path / "a", tmp_path / "x" / "a"
-    (runs,) = _names(one, other).values()
-    assert runs == [f"PtDec ({one}/eval/test)", f"PtDec ({other}/eval/test)"]
+
+
+def test_each_seed_is_once_in_a_system(tmp_path):
+    """The second may be a copy, or of the same configuration by other code."""
+    before, after = ([tmp_path / f"{name}-{seed}" for seed in (0, 1)] for name in ("ptdec", "new"))
+    for path, seed in zip((*before, *after), (0, 1) * 2, strict=True):
+        write_evaluation(path, seed=seed, model=PTDEC)
+    expected = {
+        "PtDec (ptdec)": ["PtDec (ptdec), seed 0", "PtDec (ptdec), seed 1"],
+        "PtDec (new)": ["PtDec (new), seed 0", "PtDec (new), seed 1"],
+    }
+    assert _names(*before, *after) == expected
+    # Of one name too, or one run that is given twice.
+    write_evaluation(tmp_path / "x" / "new-0", seed=0, model=PTDEC)
+    one, other = after[0], tmp_path / "x" / "new-0"
+    assert _names(one, other) == {
+        name: [name] for name in (f"PtDec ({path}/eval/test)" for path in (one, other))
+    }
+    assert len(_names(one, one / "eval" / "test")) == 2
+
+
+def _trained(path, seed, manual_dir, examples=None):
+    """An evaluation of a run on the files in a folder, and where `examples` is said its run.json.
+
+    The data's fingerprint is that of a word-level family, which the seed is a part of.
+    """
+    write_evaluation(path, seed=seed, data={"name": "jsonl", "manual_dir": manual_dir})
+    if examples is not None:
+        corpora = {"train": CorpusStatistics(examples, 9, 2, {"2": 0, "3": 0, "3+": 0})}
+        facts = record.Facts({}, "r", {record.TRAINING_DATA: f"{seed}"}, 7, 40, "cpu", corpora)
+        with record.recorded(path, facts):
+            pass
+    return path
+
+
+def test_runs_on_other_data_are_other_systems_wherever_it_lies(tmp_path):
+    def grouped(*runs):
+        name = str(len(list(tmp_path.iterdir())))
+        paths = [_trained(tmp_path / name / f"r-{n}", n, *run) for n, run in enumerate(runs)]
+        return [len(runs) for runs in _names(*paths).values()]
+
+    here, there = "/full/corpus", "/half/corpus"
+    assert grouped((here, 100), (there, 100)) == [2]
+    assert grouped((here, 100), (here, 50)) == [1, 1]
+    assert grouped((here, 100), (there, 50), (there, 100)) == [2, 1]
+    # Without run.json the folders say what there is to know.
+    assert grouped((here,), (here,)) == [2]
+    assert grouped((here,), (there,)) == [1, 1]
+    assert grouped((here, 100), (here,)) == [1, 1]
 
 
 def test_what_has_no_seed_is_on_its_own(tmp_path):
