@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from grel.errors import path_argument, program, run_command
-from grel.files.writing import replacing
+from grel.files.writing import refuse_overwriting, replacing
 from grel.runs.evaluations import read_evaluation, told_apart
 from grel.scoring.contrast import DIFFERENCES, Contrast, contrast
 from grel.scoring.protocols import PROTOCOLS
@@ -88,6 +88,7 @@ def to_markdown(contrasts: Sequence[Contrast], first: str, second: str) -> Itera
 def _run(args: argparse.Namespace) -> None:
     paths = Path(args.workdir), Path(args.compare)
     pair = [read_evaluation(path, args.split, args.protocol) for path in paths]
+    refuse_overwriting([file for one in pair for file in one.files], [args.output])
     first, second = told_apart(pair, [evaluation.folder for evaluation in pair])
     contrasts = contrast(first.judged, second.judged)
     names = first.name, second.name

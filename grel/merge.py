@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 
 from grel.errors import UsageError, program, run_command
+from grel.files.writing import refuse_overwriting
 from grel.records import read_jsonl, write_jsonl
 from grel.scoring.merging import average, choose, join, merge
 
@@ -79,13 +80,14 @@ def _run(args: argparse.Namespace) -> None:
             f"--min_scores has {len(args.min_scores)} numbers: give {needed}, "
             + ("for the mean" if args.mean else "one for each --pred")
         )
+    output = "-" if args.output is None else args.output
     files = [args.gold, *args.pred] if args.gold is not None else args.pred
+    refuse_overwriting(files, [output])
     documents = join([read_jsonl(file) for file in files], files)
     systems = documents[1:] if args.gold is not None else documents
     if args.mean:
         systems = [average(systems)]
     if args.gold is None:
-        output = "-" if args.output is None else args.output
         write_jsonl(output, merge(systems, args.min_scores or [0.0] * len(systems)))
         return
     min_scores, counts = choose(systems, documents[0])

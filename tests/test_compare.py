@@ -1,6 +1,7 @@
 """What one system gets right and another does not, by command."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,18 @@ def test_errors_are_one_line_on_stderr(runs, tmp_path, capsys, other, message):
     out, err = capsys.readouterr()
     assert (out, err.count("\n")) == ("", 1)
     assert message in err
+
+
+@pytest.mark.parametrize("name", ["gold.jsonl", "predictions.jsonl", "metrics.json"])
+def test_what_is_compared_is_not_written_over(runs, capsys, name):
+    for run in runs:
+        file = Path(run.partition("=")[2], "eval", "test", name)
+        before = file.read_bytes()
+        assert compare.main([*runs, f"--output={file}"]) == 1
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert "is the input" in err
+        assert file.read_bytes() == before
 
 
 def test_a_name_is_escaped_once():

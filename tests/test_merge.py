@@ -83,6 +83,19 @@ def test_wrong_usage_is_refused(write, capsys, arguments, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("beside", [[], ["--min_scores=0,0"], ["--mean"]])
+def test_what_is_merged_is_not_written_over(write, tmp_path, monkeypatch, capsys, beside):
+    files = [write(name, ("r", 1.0)) for name in ("a", "b")]
+    before = [path.read_bytes() for path in tmp_path.iterdir()]
+    monkeypatch.chdir(tmp_path)
+    for output in (*files, "b", f"{tmp_path}/../{tmp_path.name}/a"):
+        assert merge.main([*(f"--pred={f}" for f in files), f"--output={output}", *beside]) == 1
+        out, err = capsys.readouterr()
+        assert (out, err.count("\n")) == ("", 1)
+        assert err.startswith(f"error: {output}: is the input ")
+    assert [path.read_bytes() for path in tmp_path.iterdir()] == before
+
+
 def test_other_documents_are_one_line(write, capsys):
     preds = [f"--pred={write(name, ('r', 1.0), id=name)}" for name in "ab"]
     assert merge.main(preds) == 1

@@ -10,16 +10,18 @@ The recipe says which corpus; of training and validation `--config.data.num_trai
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import ml_collections
 from absl import flags
 
 from grel import recipes
-from grel.corpora import sources
+from grel.corpora import builders, sources
 from grel.corpora.synthetic import SPLITS
-from grel.errors import EMPTY_PATH, UsageError
+from grel.errors import EMPTY_PATH, UsageError, expand_home
+from grel.files.writing import refuse_overwriting
 from grel.records import write_jsonl
 
 _SPLIT = flags.DEFINE_enum("split", "train", SPLITS, "Which split to write.")
@@ -31,7 +33,18 @@ def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) ->
     del fields  # set already
     if config is None:
         raise UsageError("--config is missing: a recipe, such as configs/lookup.py:nyt24")
-    write_jsonl(_OUTPUT.value, sources.load_split(config.data, _SPLIT.value, limited=True))
+    documents = sources.load_split(config.data, _SPLIT.value, limited=True)
+    refuse_overwriting(_raw_files(config.data), [_OUTPUT.value])
+    write_jsonl(_OUTPUT.value, documents)
+
+
+def _raw_files(data: ml_collections.ConfigDict) -> Iterator[Path]:
+    """Those of all splits, of a corpus that could be loaded."""
+    builder = builders.BUILDERS[data.name]
+    config = builder.builder_configs[data.variant or next(iter(builder.builder_configs))]
+    manual_dir = expand_home(data.manual_dir) if data.manual_dir else None
+    for files in builder.files(config, manual_dir).values():
+        yield from files
 
 
 def main() -> int:

@@ -58,6 +58,11 @@ class Evaluation:
         return self.folder.resolve().parents[1]
 
     @property
+    def files(self) -> list[Path]:
+        """What it is read from."""
+        return [self.folder / name for name in (*_RECORDS, layout.METRICS)]
+
+    @property
     def split(self) -> str:
         """The split that was evaluated; that which folders are called after by default."""
         return self.metrics.get("split", self.folder.name)

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from grel.errors import UsageError, path_argument, program, run_command
-from grel.files.writing import replacing
+from grel.files.writing import refuse_overwriting, replacing
 from grel.scoring.protocols import PROTOCOLS
 from grel.tables import details, paper
 from grel.tables.render import Table, to_csv, to_json, to_markdown
@@ -107,9 +107,10 @@ def _train_files(data: str | None) -> dict[str, Path]:
     return {name: Path(path) for name, _, path in parts}
 
 
-def _write(folder: Path, tables: Sequence[Table]) -> None:
+def _write(folder: Path, tables: Sequence[Table], sources: Sequence[Path]) -> None:
     texts = {"tables.md": to_markdown(tables), "tables.json": to_json(tables)}
     texts |= {f"{table.name}.csv": to_csv(table) for table in tables}
+    refuse_overwriting(sources, [folder / name for name in texts])
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         with replacing(folder / name) as file:
@@ -120,7 +121,8 @@ def _run(args: argparse.Namespace) -> None:
     paths = list(dict.fromkeys(Path(name) for name in args.workdirs.split(",") if name))
     if not paths:
         raise UsageError("--workdirs is empty; name the folder of a run")
-    systems = read_systems(paths, args.split, args.protocol, _train_files(args.data))
+    train_files = _train_files(args.data)
+    systems = read_systems(paths, args.split, args.protocol, train_files)
     resampling = details.Resampling(args.resamples, args.seed)
     tables = [
         *paper.tables(systems, args.protocol),
@@ -129,7 +131,8 @@ def _run(args: argparse.Namespace) -> None:
     if args.output is None:
         sys.stdout.write(FORMATS[args.format](tables))
     else:
-        _write(Path(args.output), tables)
+        evaluations = (file for run in all_runs(systems) for file in run.files)
+        _write(Path(args.output), tables, [*evaluations, *train_files.values()])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

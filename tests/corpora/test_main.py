@@ -27,6 +27,21 @@ def test_a_split_is_written_without_duplicates_as_far_as_a_run_reads_it(tmp_path
     assert [triple.key for triple in found.triples] == [triple.key for triple in SAID.triples]
 
 
+def test_raw_files_of_the_corpus_are_not_written_over(tmp_path):
+    raw = {split: tmp_path / f"{split}.jsonl" for split in ("train", "validation")}
+    for file in raw.values():
+        write_jsonl(file, [SAID, Document("2", "Bob .", ())])
+    before = raw["train"].read_bytes()
+    fields = [f"--config.data.manual_dir={tmp_path}", f"--config.data.data_dir={tmp_path}/tfds"]
+    for file in raw.values():
+        done = _run("--config=configs/lookup.py:jsonl", *fields, f"--output={file}")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert done.stderr.endswith(
+            f"error: {file}: is the input {file} as well; name another file\n"
+        )
+        assert file.read_bytes() == before
+
+
 def test_it_needs_a_recipe():
     done = _run("--split=train")
     assert done.returncode == 2

@@ -58,6 +58,14 @@ def test_all_forms_are_written(runs, tmp_path, capsys):
         assert table["title"] in (folder / "tables.md").read_text()
 
 
+def test_training_data_is_not_written_over(runs, tmp_path, capsys):
+    write_jsonl(train := tmp_path / "tables.json", documents(GOLD))
+    before = train.read_bytes()
+    assert main([runs, "--resamples=5", f"--data={train}", f"--output={tmp_path}"]) == 1
+    assert capsys.readouterr().err.startswith(f"error: {train}: is the input")
+    assert train.read_bytes() == before
+
+
 def test_the_same_seed_gives_the_same_tables(runs, capsys):
     texts = []
     for seed in (3, 3, 4):
