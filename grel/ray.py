@@ -121,7 +121,8 @@ def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) ->
         ray.init(log_to_driver=False)
     except ConnectionError as error:
         raise UserError(f"cannot join the Ray cluster; see RAY_ADDRESS: {error}") from None
-    devices, num_actors = _shared_out(ray.cluster_resources(), len(ray.nodes()))
+    num_alive = sum(node["Alive"] for node in ray.nodes())  # it lists those that left, too
+    devices, num_actors = _shared_out(ray.cluster_resources(), num_alive)
     print(f"{num_actors} actors, {devices.accelerator or 'CPU'}", file=sys.stderr)
     done = pool.run(
         functools.partial(open_extractor, **options),

@@ -16,6 +16,24 @@ ROOT = Path(__file__).parents[1]
 
 _LACKING = "import sys; sys.modules['ray'] = None; from grel import ray; sys.exit(ray.main())"
 
+# A cluster of three machines, one of which was lost.
+_LOST = """
+import sys, types
+from grel import ray
+cluster, pool = (types.ModuleType(name) for name in ("ray", "pool"))
+cluster.init = lambda **options: None
+cluster.cluster_resources = lambda: {"CPU": 8.0}
+cluster.nodes = lambda: [{"Alive": True}, {"Alive": False}, {"Alive": True}]
+pool.Devices = lambda cpus, accelerator: types.SimpleNamespace(accelerator=accelerator)
+def run(*files, num_actors, **options):
+    print(num_actors)
+    sys.exit()
+pool.run = run
+sys.modules |= {"ray": cluster, "grel.extraction.pool": pool}
+ray.open_extractor = lambda **options: None
+ray.main()
+"""
+
 
 def _command(*argv, start=("-m", "grel.ray")):
     return subprocess.run(
@@ -36,6 +54,11 @@ def test_without_ray_one_line_says_how_to_get_it():
     assert done.stderr.startswith("error: grel.ray needs Ray")
     assert done.stderr.endswith("pip install 'ray[data]'\n")
     assert done.stderr.count("\n") == 1
+
+
+def test_machines_that_are_gone_get_no_actor():
+    done = _command("--workdir=x", "--input=x", "--output=y", start=("-c", _LOST))
+    assert (done.returncode, done.stdout, done.stderr) == (0, "2\n", "2 actors, CPU\n")
 
 
 @pytest.mark.parametrize("number", ["nan", "inf"])
