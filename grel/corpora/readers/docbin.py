@@ -1,16 +1,18 @@
 """spaCy's DocBin (`.spacy`), which needs spaCy; it is msgpack, compressed, and no pickle.
 
-Entities are `doc.ents` and all of `doc.spans`. spaCy itself has no relations: they are read from
-where grel writes them, `doc._.triples`, or else from `doc._.rel`, which spaCy's tutorial on
-relations uses: `{(first token of head, of tail): {label: score}}`. A score under one half says
-there that the pair has the label not.
+Entities are `doc.ents` and all of `doc.spans`, but for the ends of triples that the component
+"grel" marks there. spaCy itself has no relations: they are read from where grel writes them,
+`doc._.triples`, or else from `doc._.rel`, which spaCy's tutorial on relations uses: `{(first token
+of head, of tail): {label: score}}`. A score under one half says there that the pair has the label
+not.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
@@ -20,14 +22,17 @@ from grel.errors import MissingLibraryError
 from grel.files.faults import Fault, RecordError, quote
 from grel.files.parsing import expect
 from grel.files.reading import MAX_FILE_BYTES, Item, whole
-from grel.records import Document, Triple
+from grel.records import Document, Span, Triple
 
 # Custom attributes of a document, as `doc.user_data` has them.
 TRIPLES = ("._.", "triples", None, None)
 ID = ("._.", "id", None, None)
 REL = ("._.", "rel", None, None)
+# The spans that grel writes entities to.
+ENTITIES = "entities"
 _LEAST_SCORE = 0.5
 _NAMES = ("head", "relation", "tail")
+_ENDS = frozenset({"head", "tail"})
 
 
 def library() -> Any:
@@ -73,13 +78,21 @@ def _draft(doc: Any) -> Draft:
     try:
         text = doc.text
         ents = [_entity(span) for span in doc.ents]
-        others = [_entity(span) for group in doc.spans.values() for span in group]
+        others = [_entity(span) for group in _groups(doc) for span in group]
     except Exception as error:  # of spaCy, as it comes: labels are looked up only here
         raise Fault(_unreadable(error)) from None
     entities = [entity for _, entity in (*ents, *others) if entity.text]
     id = doc.user_data.get(ID)
     triples = _triples(text, doc.user_data, _Ends.of(ents, others))
     return graph(text, entities, triples, id if isinstance(id, str) else None)
+
+
+def _groups(doc: Any) -> Iterator[Any]:
+    """Those of `doc.spans` whose labels are types, and not the parts that names have in triples."""
+    for name, group in doc.spans.items():
+        labels = {span.label_ for span in group}
+        if name == ENTITIES or TRIPLES not in doc.user_data or labels - _ENDS:
+            yield group
 
 
 def _entity(span: Any) -> tuple[int, Entity]:
@@ -115,18 +128,19 @@ def _triples(text: str, user_data: Mapping[Any, Any], ends: _Ends) -> list[Tripl
     triples = []
     for pair, labels in relations.items():
         for label, score in _scores(labels):
-            if score >= _LEAST_SCORE:
+            if score is None or score >= _LEAST_SCORE:
                 head, tail = _pair(pair)
                 if unclear := sorted(ends.unclear & {head, tail}):
                     reason = f"several entities begin at token {unclear[0]}"
                     raise Fault(f"doc._.rel: {reason}; put the one meant in doc.ents")
-                triples.append(link(ends.entities, (head, tail), label))
+                triple = link(ends.entities, (head, tail), label)
+                triples.append(dataclasses.replace(triple, score=score))
     return triples
 
 
-def _scores(labels: Any) -> list[tuple[str, float]]:
+def _scores(labels: Any) -> list[tuple[str, float | None]]:
     if isinstance(labels, str):
-        return [(labels, 1.0)]
+        return [(labels, None)]
     scores = expect(labels, dict, "doc._.rel: labels of a pair")
     return [(expect(name, str, "doc._.rel: a label"), _score(s)) for name, s in scores.items()]
 
@@ -141,12 +155,27 @@ def _stated(text: str, raw: Any) -> Triple:
     if not isinstance(raw, Mapping):
         raise Fault(f"doc._.triples: {quote(raw)} is no triple")
     head, relation, tail = (expect(raw.get(name), str, f"doc._.triples: {name}") for name in _NAMES)
-    head_span, tail_span = (
-        None if raw.get(name) is None else text_entity(text, _pair(raw[name]), "").span
-        for name in ("head_span", "tail_span")
+
+    def value(name: str, parse: Callable[[Any], Any]) -> Any:
+        return None if raw.get(name) is None else parse(raw[name])
+
+    def place(span: Any) -> Span:
+        start, end = _pair(span)
+        text_entity(text, (start, end), "")
+        return start, end
+
+    def places(spans: Any) -> tuple[Span, ...]:
+        return tuple(map(place, _sequence(spans)))
+
+    return Triple(
+        *(head, relation, tail),
+        head_span=value("head_span", place),
+        tail_span=value("tail_span", place),
+        score=value("score", _score),
+        score_per_token=value("score_per_token", _score),
+        head_spans=value("head_spans", places) or (),
+        tail_spans=value("tail_spans", places) or (),
     )
-    score = None if raw.get("score") is None else _score(raw["score"])
-    return Triple(head, relation, tail, head_span, tail_span, score)
 
 
 def _sequence(value: Any) -> Any:

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from grel.corpora.readers.docbin import ID, REL, TRIPLES, library
+from grel.corpora.readers.docbin import ENTITIES, ID, REL, TRIPLES, library
 from grel.corpora.writers.shapes import Loss, Marked, OnLoss, blaming, marked
 from grel.files.faults import Fault
 from grel.files.writing import replacing
@@ -50,7 +50,7 @@ def _doc(spacy: Any, vocab: Any, document: Document, content: Marked) -> Any:
     spans = [doc.char_span(*entity.span, label=entity.type) for entity in entities]
     if doc.text != document.text or None in spans:
         raise Fault("spaCy has another text for it")
-    doc.spans["entities"] = spans
+    doc.spans[ENTITIES] = spans
     doc.ents = spacy.util.filter_spans([span for span in spans if span.label_])
     doc.user_data[ID] = document.id
     doc.user_data[TRIPLES] = list(map(fields, document.triples))

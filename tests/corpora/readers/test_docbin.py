@@ -1,15 +1,16 @@
 """spaCy's DocBin, as spaCy itself writes it."""
 
+import dataclasses
 import importlib.util
 import zlib
 
 import pytest
 
-from grel import convert
+from grel import convert, records
 from grel.corpora import inputs
 from grel.corpora.readers import docbin
 from grel.files.faults import RecordError
-from tests.corpora.samples import TEXT, TOKENS, TRIPLES
+from tests.corpora.samples import MEMBERS, TEXT, TOKENS, TRIPLES
 
 HAS_SPACY = importlib.util.find_spec("spacy") is not None
 needs_spacy = pytest.mark.skipif(not HAS_SPACY, reason="spaCy is not installed: pip install spacy")
@@ -51,8 +52,68 @@ def test_relations_of_the_tutorial(saved, ents):
     found = inputs.find(str(saved(REL, ents=ents)))
     assert (found.format, found.why) == ("spacy", "it is a compressed DocBin")
     (document,) = found.read()
-    assert (document.id, document.text.strip(), document.triples) == ("x-1", TEXT, TRIPLES)
+    scored = tuple(
+        dataclasses.replace(t, score=s) for t, s in zip(TRIPLES, (0.9, 1.0), strict=True)
+    )
+    assert (document.id, document.text.strip(), document.triples) == ("x-1", TEXT, scored)
     assert [entity["type"] for entity in document.other["entities"]] == list(TYPES.values())
+
+
+@needs_spacy
+def test_a_label_alone_has_no_score(saved):
+    (document,) = docbin.read(saved({(2, 5): MEMBERS[0][1], (5, 8): {MEMBERS[1][1]: 0.5}}))
+    assert document.triples == (TRIPLES[0], dataclasses.replace(TRIPLES[1], score=0.5))
+
+
+@needs_spacy
+@pytest.mark.parametrize(
+    ("key", "labels", "types"),
+    [
+        ("grel", ["head", "tail"], ["Peop"]),
+        ("names", ["head", "head"], ["Peop"]),
+        ("grel", ["head", "Org"], ["Peop", "head", "Org"]),
+        ("entities", ["head", "tail"], ["Peop", "head", "tail"]),
+    ],
+)
+def test_the_parts_of_names_in_triples_are_no_types(tmp_path, key, labels, types):
+    """As the component "grel" leaves them, in a group of any name; grel's own has types."""
+    import spacy
+    from spacy.tokens import Doc, DocBin
+
+    docs = []
+    for data in ({docbin.TRIPLES: list(map(records.fields, TRIPLES))}, {}):
+        doc = Doc(spacy.blank("en").vocab, words=TOKENS, user_data=data)
+        doc.ents = [doc.char_span(*PLACES[0], label="Peop")]
+        doc.spans[key] = [
+            doc.char_span(*span, label=label) for span, label in zip(PLACES, labels, strict=False)
+        ]
+        docs.append(doc)
+    DocBin(docs=docs, store_user_data=True).to_disk(tmp_path / "x.spacy")
+    stated, without = docbin.read(tmp_path / "x.spacy")
+    assert (stated.triples, without.triples) == (TRIPLES, ())
+    assert [entity["type"] for entity in stated.other["entities"]] == types
+    assert [entity["type"] for entity in without.other["entities"]] == ["Peop", *labels]
+
+
+@needs_spacy
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"head_spans": 3}, "3 is no list"),
+        ({"head_spans": [[0, 99]]}, r"characters \[0, 99\] are no range of the text"),
+        ({"tail_spans": [[22, 31], 3]}, "3 is no list"),
+        ({"score_per_token": "x"}, "'x' is no finite number"),
+    ],
+)
+def test_faults_of_stated_triples(tmp_path, change, reason):
+    import spacy
+    from spacy.tokens import Doc, DocBin
+
+    data = {docbin.TRIPLES: [records.fields(TRIPLES[0]) | change]}
+    doc = Doc(spacy.blank("en").vocab, words=TOKENS, user_data=data)
+    DocBin(docs=[doc], store_user_data=True).to_disk(tmp_path / "x.spacy")
+    with pytest.raises(RecordError, match=reason):
+        list(docbin.read(tmp_path / "x.spacy"))
 
 
 @needs_spacy
@@ -88,7 +149,7 @@ def test_of_entities_that_begin_at_one_token_a_relation_means_that_of_ents(saved
     DocBin(docs=[doc], store_user_data=True).to_disk(path)
     if ents:
         (document,) = docbin.read(path)
-        assert document.triples == TRIPLES
+        assert [triple.key for triple in document.triples] == [triple.key for triple in TRIPLES]
     else:
         with pytest.raises(RecordError, match="several entities begin at token 5; put the one me"):
             list(docbin.read(path))
