@@ -10,9 +10,15 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Iterable, Sequence
 
 Cell = str | int | float | None
+
+# Underscores inside of a word are no markup. A number that begins a list, and what ends a heading.
+_UNDERSCORES = re.compile(r"(?<!\w)_+|_+(?!\w)")
+_NUMBER = re.compile(r"\A([0-9]+)([.)])(?= |\Z)")
+_END = re.compile(r"(?<= )#+\Z")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +82,8 @@ def plain(text: str) -> str:
     """Text that Markdown shows as it is, on one line: no markup, no HTML, no end of a cell."""
     shown = " ".join(text.split()).replace("&", "&amp;").replace("<", "&lt;")
     shown = "".join(f"\\{char}" if char in "\\`*[]|~" else char for char in shown)
+    shown = _UNDERSCORES.sub(lambda found: "\\_" * len(found[0]), shown)
+    shown = _END.sub(r"\\\g<0>", _NUMBER.sub(r"\1\\\2", shown))
     return f"\\{shown}" if shown.startswith(("#", ">", "-", "+", "=")) else shown
 
 

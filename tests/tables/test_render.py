@@ -5,6 +5,8 @@ import io
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from grel.tables.render import Table, markdown_rows, plain, to_csv, to_json, to_markdown
 
@@ -63,10 +65,35 @@ def test_a_row_of_another_width_is_an_error():
         ("two\r\n\nlines\u2028", "two lines"),
         ("# no heading", "\\# no heading"),
         ("- no list", "\\- no list"),
+        ("_Time_ magazine", "\\_Time\\_ magazine"),
+        ("a __init__ of snake_case_x", "a \\_\\_init\\_\\_ of snake_case_x"),
+        ("1986. A great year", "1986\\. A great year"),
+        ("3) no list, but 3.5 and 4) ones", "3\\) no list, but 3.5 and 4) ones"),
+        ("1986.", "1986\\."),
+        ("3.5 of C#", "3.5 of C#"),
+        ("C #", "C \\#"),
     ],
 )
 def test_plain_text_stays_text(text, expected):
     assert plain(text) == expected
+
+
+@pytest.mark.parametrize("place", ["{}", "# {}", "- a: {}", "| a |\n| --- |\n| {} |"])
+@given(st.text(st.sampled_from(" \n_*`~|[]()<>&#+-=.!:;\\\"'01aé€—"), max_size=12))
+def test_markdown_shows_plain_text_as_it_is(place, text):
+    markdown = pytest.importorskip("markdown_it", reason="markdown-it-py is not installed")
+    parser = markdown.MarkdownIt("commonmark").enable(["table", "strikethrough"])
+
+    def parts(source):
+        tokens = [one for token in parser.parse(source) for one in (token, *(token.children or ()))]
+        return [(token.type, "" if token.children else token.content) for token in tokens]
+
+    for line in (f"{text}a", f"a{text}", f"a {text}", f"{text} a", f"a{text}a"):
+        whole = " ".join(line.split())
+        expected = [
+            (kind, content.replace("X", whole)) for kind, content in parts(place.format("X"))
+        ]
+        assert parts(place.format(plain(line))) == expected
 
 
 def test_a_table_without_rows_is_its_header():
