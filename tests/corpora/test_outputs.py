@@ -179,20 +179,50 @@ def test_a_second_type_of_an_entity_is_written_or_told(write, format):
     assert ("T2" in content) != has_one
 
 
-@pytest.mark.parametrize("format", sorted(OUTPUTS.keys() - {"jsonl", "spacy"}))
+@pytest.mark.parametrize("format", [*(f for f in OUTPUTS if f not in ("jsonl", "spacy")), SPACY])
 @pytest.mark.parametrize(
-    ("entities", "reason"),
+    "entities",
     [
-        (3, "field 'entities' must be a list, not 3"),
-        ([3], r"entities\[0\]: it must be an object, not 3"),
-        ([{"text": "a"}], r"entities\[0\]: field 'type' is missing"),
-        ([{"text": "a", "type": "T", "span": [0, 9]}], r"span \[0, 9\] lies outside the text"),
-        ([{"text": "a", "type": "T", "span": "x"}], r"field 'span' must be a list"),
+        3,
+        None,
+        [3],
+        [{"text": "a", "type": "T", "span": [0, 1]}, {"start": 0, "end": 1, "label": "T"}],
+        [{"text": "a"}],
+        [{"text": "a", "type": "T", "span": [0, 9]}],
+        [{"text": "a", "type": "T", "span": "x"}],
     ],
 )
-def test_entities_of_strangers_are_checked(write, format, entities, reason):
-    with pytest.raises(RecordError, match=f"'x1': .*{reason}"):
-        write(format, Document("x1", "a b", (), {"entities": entities}))
+def test_entities_of_strangers_are_a_further_field(write, format, entities):
+    triple = Triple("a", "r", "b", (0, 1), (2, 3))
+    document = Document("x1", "a b", (triple,))
+    path, losses = write(format, dataclasses.replace(document, other={"entities": entities}))
+    assert losses == [(Loss.FIELD, "x1")]
+    if format in ("ntriples", "cypher"):
+        assert path.read_text() == write(format, document)[0].read_text()
+    else:
+        (read,) = inputs.find(str(path)).read()
+        assert read.triples == (triple,)
+        assert "T" not in {entity["type"] for entity in read.other.get("entities", ())}
+
+
+@pytest.mark.parametrize("format", [*(f for f in OUTPUTS if f not in ("jsonl", "spacy")), SPACY])
+def test_further_fields_of_entities_are_told(write, format):
+    entity = {"text": "a", "type": "T", "span": [0, 1], "id": "Q1", "score": 0.5}
+    triple = Triple("a", "r", "b", (0, 1), (2, 3))
+    _, losses = write(format, Document("1", "a b", (triple,), {"entities": [entity]}))
+    assert losses == [(Loss.ENTITY_FIELD, "1")] * 2
+
+
+@pytest.mark.parametrize("format", ["doccano", "labelstudio", "brat", SPACY])
+def test_an_entity_that_its_span_spells_otherwise_is_written_as_the_text_has_it(write, format):
+    names = ("José", "Jose", "Moore")
+    entities = [{"text": name, "type": "T", "span": [0, 4]} for name in names]
+    path, losses = write(format, Document("1", "Jose .", (), {"entities": entities}))
+    assert losses == [(Loss.RESPELLED, "1")] * 2
+    notes = []
+    (read,) = inputs.find(str(path)).read(on_note=notes.append)
+    assert read.other["entities"] == [{"text": "Jose", "type": "T", "span": [0, 4]}]
+    assert notes == []
 
 
 @pytest.mark.parametrize("format", sorted(OUTPUTS.keys() - {"spacy"}))

@@ -14,13 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from grel.corpora.readers.docbin import ENTITIES, ID, REL, TRIPLES, library
-from grel.corpora.writers.shapes import Loss, Marked, OnLoss, blaming, marked
+from grel.corpora.writers.shapes import Marked, OnLoss, blaming, marked
 from grel.files.faults import Fault
 from grel.files.writing import replacing
 from grel.records import Document, fields
 
-# What tools have no form for, and `doc._.triples` has as it is.
-_KEPT = frozenset({Loss.UNPLACED, Loss.RESPELLED})
 _WORD = re.compile(r"\w+|\s|[^\w\s]")
 
 
@@ -28,16 +26,11 @@ def write(path: str | Path, documents: Iterable[Document], on_loss: OnLoss) -> N
     """One DocBin of all documents, which are in memory together."""
     spacy = library()
     vocab = spacy.vocab.Vocab()
-
-    def on_loss_of_entity(loss: Loss, id: str) -> None:
-        if loss not in _KEPT:
-            on_loss(loss, id)
-
     packed = spacy.tokens.DocBin(store_user_data=True)
     with replacing(path) as file:
         for document in documents:
             with blaming(path, document):
-                content = marked(document, on_loss_of_entity)
+                content = marked(document, on_loss, has_triples=True)
                 packed.add(_doc(spacy, vocab, document, content))
         file.write(packed.to_bytes())
 

@@ -45,8 +45,8 @@ def _ntriples() -> Callable[[Document, OnLoss], str]:
             labeled.add(iri)
             yield f"{iri} {_LABEL} {_literal(canonical(name))}"
 
-    def statements(document: Document) -> Iterator[str]:
-        for entity in typed_entities(document):
+    def statements(document: Document, on_loss: OnLoss) -> Iterator[str]:
+        for entity in typed_entities(document, on_loss):
             iri = _iri("entity", entity.text)
             yield from label(iri, entity.text)
             yield f"{iri} {_TYPE} {_iri('type', entity.type)}"
@@ -70,7 +70,7 @@ def _ntriples() -> Callable[[Document, OnLoss], str]:
                 yield f'{statement} <urn:grel:score> "{triple.score!r}"^^{_DOUBLE}'
 
     def render(document: Document, on_loss: OnLoss) -> str:
-        return "".join(f"{statement} .\n" for statement in statements(document))
+        return "".join(f"{statement} .\n" for statement in statements(document, on_loss))
 
     return render
 
@@ -98,7 +98,7 @@ def _cypher() -> Callable[[Document, OnLoss], str]:
         if is_first:
             is_first = False
             yield "CREATE CONSTRAINT IF NOT EXISTS FOR (e:Entity) REQUIRE e.name IS UNIQUE"
-        for entity in typed_entities(document):
+        for entity in typed_entities(document, on_loss):
             name = canonical(entity.text)
             if not keeps_type(types, name, entity.type):
                 on_loss(Loss.TYPE, document.id)

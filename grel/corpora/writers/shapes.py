@@ -21,6 +21,7 @@ from grel.records import Document, Span, span_member
 
 K = TypeVar("K", bound=Hashable)
 UNTYPED = "ENTITY"
+_ENTITY = frozenset({"text", "type", "span"})
 
 
 class Loss(enum.StrEnum):
@@ -36,6 +37,7 @@ class Loss(enum.StrEnum):
     SCORE_PER_TOKEN = "score per token of a triple: left out"
     PLACES = "further places of a triple's names: left out"
     FIELD = "further field of a record: left out"
+    ENTITY_FIELD = "further field of an entity: left out"
 
 
 OnLoss = Callable[[Loss, str], None]
@@ -77,19 +79,23 @@ class Marked(NamedTuple):
     links: list[Link]
 
 
-def marked(document: Document, on_loss: OnLoss) -> Marked:
+def marked(document: Document, on_loss: OnLoss, *, has_triples: bool = False) -> Marked:
     """The entities of a document, those of its field `entities` first, and its triples as links.
 
-    An end of a triple is the entity at its span; a name without a span is searched for.
+    An end of a triple is the entity at its span; a name without a span is searched for. A format
+    that `has_triples` beside these as they are loses nothing of them by a link.
     """
-    entities: list[Mark] = []
-    for entity in typed_entities(document):
+    typed: dict[Mark, None] = {}
+    for entity in typed_entities(document, on_loss):
         if entity.span is None:
             on_loss(Loss.PIECES, document.id)
-        elif not document.text[slice(*entity.span)].strip():
+        elif not (name := document.text[slice(*entity.span)]).strip():
             on_loss(Loss.BLANK, document.id)
         else:
-            entities.append(Mark(entity.text, entity.type, entity.span))
+            if name != entity.text:
+                on_loss(Loss.RESPELLED, document.id)
+            typed[Mark(name, entity.type, entity.span)] = None
+    entities = list(typed)
     numbers: dict[Span, int] = {}
     for number, mark in enumerate(entities):
         numbers.setdefault(mark.span, number)
@@ -100,16 +106,20 @@ def marked(document: Document, on_loss: OnLoss) -> Marked:
             entities.append(Mark(document.text[slice(*span)], UNTYPED, span))
         return numbers[span]
 
+    def lose(loss: Loss) -> None:
+        if not has_triples:
+            on_loss(loss, document.id)
+
     links = []
     for triple in document.triples:
         head = triple.head_span or next(iter(locate(document.text, triple.head)), None)
         tail = triple.tail_span or next(iter(locate(document.text, triple.tail)), None)
         if head is None or tail is None:
-            on_loss(Loss.UNPLACED, document.id)
+            lose(Loss.UNPLACED)
         else:
             for name, span in ((triple.head, head), (triple.tail, tail)):
                 if document.text[slice(*span)] != name:
-                    on_loss(Loss.RESPELLED, document.id)
+                    lose(Loss.RESPELLED)
             links.append(Link(number_of(head), triple.relation, number_of(tail), triple.score))
     return Marked(entities, links)
 
@@ -144,8 +154,12 @@ _NUM_LOST: dict[Loss, Callable[[Document], int]] = {
 }
 
 
-def typed_entities(document: Document) -> list[Entity]:
-    """The field `entities` of a record, which a stranger may have written; raises Fault."""
+def typed_entities(document: Document, on_loss: OnLoss) -> list[Entity]:
+    """The field `entities` of a record, which may be a stranger's, as others use the name too.
+
+    One of another shape is a further field of the record, and what else an entity has, of the
+    entity: both are told.
+    """
     if "entities" not in document.other:
         return []
 
@@ -156,7 +170,15 @@ def typed_entities(document: Document) -> list[Entity]:
             raise Fault(f"span {list(span)} lies outside the text")
         return Entity(text, type if type.strip() else UNTYPED, span)
 
-    return list(dict.fromkeys(parse_members(document.other, "entities", dict, entity)))
+    try:
+        entities = parse_members(document.other, "entities", dict, entity)
+    except Fault:
+        on_loss(Loss.FIELD, document.id)
+        return []
+    for raw in document.other["entities"]:
+        for _ in raw.keys() - _ENTITY:
+            on_loss(Loss.ENTITY_FIELD, document.id)
+    return list(dict.fromkeys(entities))
 
 
 def keeps_type(types: dict[K, str], key: K, type: str) -> bool:

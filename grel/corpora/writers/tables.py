@@ -40,7 +40,7 @@ write = file_writer(_table)
 
 def _rows(document: Document, on_loss: OnLoss) -> list[dict[str, object]]:
     types: dict[tuple[str, Span | None], str] = {}
-    for entity in typed_entities(document):
+    for entity in typed_entities(document, on_loss):
         if not keeps_type(types, (entity.text, entity.span), entity.type):
             on_loss(Loss.TYPE, document.id)
     told: set[tuple[str, Span | None]] = set()
