@@ -186,8 +186,8 @@ def load(
         split: train, validation or test.
         manual_dir: folder with the raw files; a generated corpus needs none.
         data_dir: where prepared data is kept; None is $TFDS_DATA_DIR or ~/tensorflow_datasets.
-        on_error: called with each faulty record of the split's files, which is left out. Without it
-            the first one is raised.
+        on_error: called with each faulty record of the split, which is left out. Without it the
+            first one is raised.
 
     Raises:
         CorpusError: if files, the split or a place to write lack.

@@ -112,11 +112,34 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
         on_error: OnError | None,
         on_note: OnNote | None,
     ) -> list[Document]:
-        """Documents of a split, out of its raw files; the notes are on all that these hold."""
+        """Documents of a split, out of its raw files, of which other parts may be other splits.
+
+        Faults and notes are those of the part. A reader tells them right before it gives the
+        document that they are on, or the one behind the records that were left out.
+        """
         del split  # the file says it
+        documents: list[Document] = []
+        faults: list[tuple[int, RecordError]] = []
+        notes: list[tuple[int, Note]] = []
         path = Path(str(files[0]).removesuffix(cls.suffixes[0]))
-        documents = formats.READERS[cls.format](path, on_error=on_error, on_note=on_note)
-        return list(documents)[part.start : part.stop]
+        for document in formats.READERS[cls.format](
+            path,
+            on_error=on_error and (lambda fault: faults.append((len(documents), fault))),
+            on_note=lambda note: notes.append((len(documents), note)),
+        ):
+            documents.append(document)
+        chosen = range(len(documents))[part.start : part.stop]
+
+        def is_of_part(place: int) -> bool:
+            return min(place, len(documents) - 1) in chosen  # behind the last one, it is its
+
+        for place, fault in faults:
+            if on_error is not None and is_of_part(place):
+                on_error(fault)
+        for place, note in notes:
+            if on_note is not None and is_of_part(place):
+                on_note(note)
+        return documents[part.start : part.stop]
 
     def _info(self) -> tfds.core.DatasetInfo:
         span = tfds.features.Tensor(shape=(2,), dtype=np.int64)

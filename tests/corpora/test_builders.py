@@ -210,6 +210,30 @@ def test_what_was_decided_on_reading_is_told_at_every_load(tmp_path, caplog):
         ]
 
 
+def test_faults_and_notes_are_those_of_the_part_of_a_file(tmp_path, caplog):
+    tuples = tmp_path / "raw" / "dev.tup"
+    write_ptrnet(tuples.with_suffix(""), 510)
+    lines = tuples.read_text().splitlines()
+    for n in (2, 3, 508):
+        lines[n] = lines[n].replace("Karvale", "Kàrvale")
+    for n in (1, 9, 509):
+        lines[n] = "no triple"
+    tuples.write_text("".join(f"{line}\n" for line in lines))
+    kwargs = {"manual_dir": tmp_path / "raw", "data_dir": tmp_path / "data"}
+    # Of 507 sentences that are left the first 7 are for training.
+    for split, faulty_lines, num_unlike in (("train", [2], 2), ("validation", [10, 510], 1)):
+        caplog.clear()
+        faults: list[RecordError] = []
+        load("nyt24", "reduced", split, on_error=faults.append, **kwargs)
+        assert [fault.line for fault in faults] == faulty_lines
+        told = f"nyt24, {split}: {NoteKind.UNLIKE}: {num_unlike}"
+        assert [record.getMessage() for record in caplog.records] == [told]
+    card = (prepare("nyt24", "reduced", **kwargs).data_path / "README.md").read_text()
+    rows = [line.split(" | ") for line in card.splitlines()]
+    left_out = {row[0]: row[-1] for row in rows if len(row) > 3}
+    assert (left_out["| train"], left_out["| validation"]) == ("1 |", "2 |")
+
+
 def test_card_lies_beside_the_data(tmp_path):
     folder = write_jsonl(tmp_path / "raw", train=STRANGE)
     builder = prepare("jsonl", manual_dir=folder, data_dir=tmp_path / "data")
