@@ -24,6 +24,8 @@ from grel.scoring.seen import SeenTriples
 
 _COUNTS = tuple(field.name for field in dataclasses.fields(Counts))
 _RECORDS = (layout.GOLD, layout.PREDICTIONS)
+# Of the configuration, those that are read here or in tables.
+_SECTIONS = ("data", "decoding", "model", "train")
 
 
 class WorkdirError(UserError):
@@ -241,10 +243,17 @@ def _recorded_by_seen(metrics: dict[str, Any]) -> dict[str, Counts] | None:
     """The counts of `breakdown.by_seen`, None where they are not there; raises Fault."""
     if not metrics.keys() & set(breakdown.SEEN_CLASSES):
         return None
-    return {
-        name: Counts(*(member(member(metrics, name, dict), number, int) for number in _COUNTS))
-        for name in breakdown.SEEN_CLASSES
-    }
+    return {name: _counts(name, member(metrics, name, dict)) for name in breakdown.SEEN_CLASSES}
+
+
+def _counts(name: str, recorded: Mapping[str, Any]) -> Counts:
+    found = Counts(*(member(recorded, number, int) for number in _COUNTS))
+    if not 0 <= found.correct <= min(found.predicted, found.gold):
+        raise Fault(
+            f"field {name!r}: {found.correct} correct of {found.predicted} predicted and "
+            f"{found.gold} gold triples cannot be"
+        )
+    return found
 
 
 def _recorded_relations(metrics: dict[str, Any]) -> list[str] | None:
@@ -284,6 +293,9 @@ def _read_metrics(folder: Path) -> dict[str, Any]:
         if expect(_own_protocol(metrics), str, "field 'protocol'") not in PROTOCOLS:
             raise Fault(f"unknown protocol {quote(metrics['protocol'])}")
         expect(metrics.get("decoding", {}), dict, "field 'decoding'")
+        config = expect(metrics.get("config", {}), dict, "field 'config'")
+        for section in _SECTIONS:
+            expect(config.get(section, {}), dict, f"field 'config.{section}'")
         _recorded_relations(metrics)
         _recorded_by_seen(metrics)
     except OSError as error:

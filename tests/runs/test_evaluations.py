@@ -177,6 +177,12 @@ def test_triples_seen_in_training_are_known_under_the_protocol_evaluated_with(tm
     assert dataclasses.replace(silent, train=train).by_seen == given
 
 
+def _seen(*counts):
+    """Metrics with these counts of the triples that training did not have."""
+    unseen = dict(zip(("correct", "predicted", "gold"), counts, strict=True))
+    return json.dumps({"split": "test", "unseen": unseen, "seen": unseen})
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -193,6 +199,13 @@ def test_triples_seen_in_training_are_known_under_the_protocol_evaluated_with(tm
         ('{"split": "test", "unseen": {}}', "'correct' is missing"),
         ('{"split": "test", "unseen": {"correct": 0.5}}', "'correct' must be an integer"),
         ('{"split": "test", "seen": {}}', "'unseen' is missing"),
+        ('{"split": "test", "config": [1]}', "'config' must be an object"),
+        ('{"split": "test", "config": {"data": "x"}}', "'config.data' must be an object"),
+        ('{"split": "test", "config": {"decoding": null}}', "'config.decoding' must be an object"),
+        (_seen(1, -2, 2), "'unseen': 1 correct of -2 predicted and 2 gold triples cannot be"),
+        (_seen(-1, 2, 2), "'unseen': -1 correct of 2 predicted"),
+        (_seen(3, 2, 3), "'unseen': 3 correct of 2 predicted"),
+        (_seen(3, 3, 2), "'unseen': 3 correct of 3 predicted and 2 gold"),
     ],
 )
 @pytest.mark.parametrize("read", READERS)
