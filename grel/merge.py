@@ -11,6 +11,7 @@ third is a vote of systems of one kind.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import sys
 from collections.abc import Sequence
@@ -67,10 +68,11 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _numbers(text: str) -> list[float]:
-    numbers = [float(number) for number in text.split(",")]
-    if any(map(math.isnan, numbers)):
-        raise ValueError
-    return numbers
+    with contextlib.suppress(ValueError):
+        numbers = [float(number) for number in text.split(",")]
+        if not any(map(math.isnan, numbers)):
+            return numbers
+    raise argparse.ArgumentTypeError("it must be numbers, as 0,0.7")
 
 
 def _run(args: argparse.Namespace) -> None:

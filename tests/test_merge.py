@@ -65,8 +65,10 @@ def test_a_vote(write, capsys):
     [
         (["--min_scores=0"], "has 1 numbers: give 2, one for each --pred"),
         (["--mean", "--min_scores=0,0"], "has 2 numbers: give 1, for the mean"),
-        (["--min_scores=0,x"], "invalid"),
-        (["--min_scores=0,nan"], "invalid"),
+        *(
+            ([f"--min_scores={text}"], "argument --min_scores: it must be numbers, as 0,0.7\n")
+            for text in ("0,x", "0,nan", "0,", "")
+        ),
         (["--min_scores=0,0", "--gold=x"], "give one of them"),
         (["--gold=x", "--output=y"], "give one of them"),
         (["--gold=x", "--output=-"], "give one of them"),

@@ -9,6 +9,7 @@ again on any machine, without a model, an accelerator or JAX.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -72,11 +73,9 @@ def _parser() -> argparse.ArgumentParser:
         "Table 1 and the intervals have exact and partial_last besides",
     )
     parser.add_argument(
-        "--resamples", type=_number_from_1, default=10_000, help="of the bootstrap (default: 10000)"
+        "--resamples", type=_from(1), default=10_000, help="of the bootstrap (default: 10000)"
     )
-    parser.add_argument(
-        "--seed", type=_number_from_0, default=0, help="of the bootstrap (default: 0)"
-    )
+    parser.add_argument("--seed", type=_from(0), default=0, help="of the bootstrap (default: 0)")
     parser.add_argument(
         "--format", choices=FORMATS, default="markdown", help="of what is printed (markdown)"
     )
@@ -89,16 +88,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _number_from_0(text: str) -> int:
-    if (number := int(text)) < 0:
-        raise ValueError(text)
-    return number
+def _from(least: int) -> Callable[[str], int]:
+    """argparse's `type` of a whole number that is not less."""
 
+    def parse(text: str) -> int:
+        with contextlib.suppress(ValueError):
+            if (number := int(text)) >= least:
+                return number
+        raise argparse.ArgumentTypeError(f"it must be a whole number from {least} on")
 
-def _number_from_1(text: str) -> int:
-    if (number := _number_from_0(text)) == 0:
-        raise ValueError(text)
-    return number
+    return parse
 
 
 def _train_files(data: str | None) -> dict[str, Path]:

@@ -117,8 +117,18 @@ def test_errors_are_one_line_on_stderr(runs, capsys, argv, message):
     assert message in err
 
 
-@pytest.mark.parametrize("argv", [[], ["--workdirs=a", "--resamples=0"], ["--workdirs=a", "x"]])
-def test_wrong_usage_exits_with_two(argv, capsys):
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "the following arguments are required: --workdirs"),
+        (["--workdirs=a", "--resamples=0"], "--resamples: it must be a whole number from 1 on"),
+        (["--workdirs=a", "--resamples=1.5"], "--resamples: it must be a whole number from 1 on"),
+        (["--workdirs=a", "--seed=-1"], "--seed: it must be a whole number from 0 on"),
+        (["--workdirs=a", "x"], "unrecognized arguments: x"),
+    ],
+)
+def test_wrong_usage_exits_with_two(argv, message, capsys):
     with pytest.raises(SystemExit) as exit_info:
         main(argv)
     assert exit_info.value.code == 2
+    assert capsys.readouterr().err.endswith(f"{message}\n")
