@@ -210,8 +210,19 @@ def check_min_score(min_score: float) -> None:
         raise ConfigError(f"min_score is {min_score}; it must be in [0, 1]")
 
 
-def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes: int) -> None:
-    """Refuses what could not work: raises ConfigError with one line for the first such field."""
+def check(
+    config: ml_collections.ConfigDict,
+    *,
+    num_devices: int,
+    num_processes: int,
+    trains: bool = True,
+) -> None:
+    """Refuses what could not work: raises ConfigError with one line for the first such field.
+
+    Args:
+        num_devices: of each process.
+        trains: whether it is for training, whose batches have to divide over the devices.
+    """
     fields = leaves(config)
     family = fields.get("model.family")
     if family not in FAMILIES:
@@ -226,12 +237,10 @@ def check(config: ml_collections.ConfigDict, *, num_devices: int, num_processes:
     known.check(fields)
     if (name := fields["eval.name"]) and (name in (".", "..") or Path(name).name != name):
         raise ConfigError(f"config.eval.name is {name!r}; it must be the name of a folder")
-    rows = num_devices * num_processes
-    accumulated = rows * fields.get("train.accumulation", 1)
-    for name, parts in (("train.batch_size", accumulated), ("decoding.batch_size", rows)):
-        if fields.get(name, 0) % parts:
-            raise ConfigError(
-                f"config.{name} is {fields[name]}; it must divide by {parts} (devices, processes "
-                "and accumulation)"
-            )
+    parts = num_devices * num_processes * fields.get("train.accumulation", 1)
+    if trains and fields.get("train.batch_size", 0) % parts:
+        raise ConfigError(
+            f"config.train.batch_size is {fields['train.batch_size']}; it must divide by {parts} "
+            "(devices, processes and accumulation)"
+        )
     FAMILIES[family].check(fields)

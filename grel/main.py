@@ -126,7 +126,12 @@ def _asked(config: ml_collections.ConfigDict) -> dict[str, Any]:
 
 def _check(config: ml_collections.ConfigDict) -> None:
     _, num_processes = parallel.process()
-    config_lib.check(config, num_devices=jax.local_device_count(), num_processes=num_processes)
+    config_lib.check(
+        config,
+        num_devices=jax.local_device_count(),
+        num_processes=num_processes,
+        trains=_MODE.value == "train",
+    )
 
 
 def _train(config: ml_collections.ConfigDict, fields: Mapping[str, Any]) -> None:

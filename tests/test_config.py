@@ -204,6 +204,12 @@ def test_the_defaults_pass():
     check(get_config(), num_devices=8, num_processes=2)
 
 
+def test_what_is_trained_already_is_used_on_any_number_of_devices():
+    check(get_config(), num_devices=7, num_processes=3, trains=False)
+    with pytest.raises(ConfigError, match=r"train.batch_size is 64; it must divide by 21 \("):
+        check(get_config(), num_devices=7, num_processes=3)
+
+
 def test_drafts_and_beams_do_not_go_together():
     config = get_config()
     config.decoding.draft, config.decoding.num_beams = 2, 2
@@ -247,7 +253,7 @@ def test_drafts_and_beams_do_not_go_together():
         ("model.num_heads", 5, "is 768; it must divide by config.model.num_heads, 5"),
         ("train.batch_size", 0, "it must be in"),
         ("train.batch_size", 12, "must divide by 8"),
-        ("decoding.batch_size", 12, "must divide by 8"),
+        ("decoding.batch_size", 0, "it must be in"),
         ("data.buckets", (64, 32), "must ascend"),
         ("data.buckets", (), "must ascend"),
         ("data.buckets", (64, 1024), "beyond config.model.max_positions 512"),

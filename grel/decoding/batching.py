@@ -16,6 +16,11 @@ MIN_ROWS = 4
 ResultT = TypeVar("ResultT")
 
 
+def num_rows(batch_size: int, num_devices: int) -> int:
+    """Rows of a batch: `batch_size`, or as few more as divide over the devices."""
+    return -(-batch_size // num_devices) * num_devices
+
+
 def in_batches(
     lengths: Sequence[int],
     batch_size: int,
@@ -31,7 +36,8 @@ def in_batches(
 
     Args:
         lengths: of the sources.
-        batch_size: most sources of a batch, over the devices of this process.
+        batch_size: most sources of a batch, over the devices of this process; it may be a few more
+            where it does not divide over them.
         buckets: lengths to pad to, ascending; a longer source is cut to the last.
         start: (places among the sources, rows of the batch, length to pad to) -> a batch given to
             the devices; it may have more rows than places.
@@ -39,19 +45,20 @@ def in_batches(
 
     Returns what came of each source, in their order.
     """
-    fewest = MIN_ROWS * len(parallel.own_devices())
-    num_rows = fewest if len(lengths) <= fewest < batch_size else batch_size
+    num_devices = len(parallel.own_devices())
+    fewest, most = MIN_ROWS * num_devices, num_rows(batch_size, num_devices)
+    size = fewest if len(lengths) <= fewest < most else most
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
 
     def started(first: int) -> tuple[list[int], Any]:
-        places = order[first : first + num_rows]
+        places = order[first : first + size]
         longest = lengths[places[-1]]
         width = next((bucket for bucket in buckets if bucket >= longest), buckets[-1])
-        return places, start(places, num_rows, width)
+        return places, start(places, size, width)
 
     found: dict[int, ResultT] = {}
     # Of a pair the second is started before the first is finished.
-    batches = itertools.chain(map(started, range(0, len(order), num_rows)), [None])
+    batches = itertools.chain(map(started, range(0, len(order), size)), [None])
     for batch, _ in itertools.pairwise(batches):
         assert batch is not None
         places, given = batch

@@ -53,7 +53,7 @@ def from_about(about: Mapping[str, Any], where: str | Path = "the checkpoint") -
     version does not know.
     """
     config = read_config(about, where)
-    config_lib.check(config, num_devices=1, num_processes=1)
+    config_lib.check(config, num_devices=1, num_processes=1, trains=False)
     try:
         return FAMILIES[config.model.family].from_about(config, about)
     except (LookupError, TypeError, ValueError) as error:

@@ -96,7 +96,7 @@ def make_decoder(
     """
     c = config.decoding
     _, num_processes = parallel.process()
-    batch_size = c.batch_size // num_processes
+    batch_size = max(1, c.batch_size // num_processes)
     options = _options(c, batch_size=batch_size, buckets=tuple(buckets), head=head)
     try:
         return driver.Decoder(

@@ -363,5 +363,5 @@ def pointer_writer(system: PointerSystem, extract: Callable, read: Callable) -> 
     """The writer of a system whose network points."""
     _, num_processes = parallel.process()
     c = system.config
-    batch_size = c.decoding.batch_size // num_processes
+    batch_size = max(1, c.decoding.batch_size // num_processes)
     return PointerWriter(system.words, extract, read, c.data.buckets, batch_size)

@@ -17,6 +17,7 @@ import numpy as np
 
 from grel import parallel
 from grel.data.pipeline import Batch
+from grel.decoding import batching
 from grel.devices import hlo
 from grel.devices.kinds import GIB
 from grel.devices.topologies import Target
@@ -134,14 +135,15 @@ def decoder(system: bert_family.System, target: Target, length: int) -> Program:
     c = system.config.decoding
     # No source is longer than leaves room for what is written.
     width = min(length, system.model.max_positions - c.max_target - 2)
+    num_rows = batching.num_rows(c.batch_size, len(target.devices))
     program = _compiled(
-        f"decoder, {c.batch_size} sources of {width} tokens",
-        flops.decode(system.model, c.batch_size, width, c.max_target),
+        f"decoder, {num_rows} sources of {width} tokens",
+        flops.decode(system.model, num_rows, width, c.max_target),
         target,
         lambda: system.decoder().compiled_for(
             target.devices,
             system.params_like(),
-            c.batch_size,
+            num_rows,
             width,
             system.memory.width if system.memory else 0,
         ),
