@@ -28,7 +28,8 @@ class Stopped(SystemExit):
 class StopRequests:
     """Notes signals instead of dying of them, within a `with` block in the main thread.
 
-    The first one asks, and a second one ends the process at once. Signals that the process was
+    The first one asks, and a second one ends the process at once: but for SIGHUP, which comes twice
+    where a terminal is closed, from the shell and from the system. Signals that the process was
     started to ignore, as by nohup, stay ignored.
 
     Python runs no handler while the main thread waits in native code, as for the other processes of
@@ -62,14 +63,14 @@ class StopRequests:
     def _note(self, number: int, frame: FrameType | None) -> None:
         del number, frame
         for noted in self._before:
-            signal.signal(noted, signal.SIG_DFL)
+            signal.signal(noted, signal.SIG_IGN if noted == signal.SIGHUP else signal.SIG_DFL)
         self.asked = True
 
     def _counts(self, reads: int) -> None:
         """Reads the number of each signal that comes, a byte, until the other end is closed."""
-        count = 0
+        asked = False
         with os.fdopen(reads, "rb", buffering=0) as numbers:
             while number := numbers.read(1):
-                count += number[0] in self._before
-                if count > 1:
+                if asked and number[0] in self._before and number[0] != signal.SIGHUP:
                     os._exit(128 + number[0])
+                asked |= number[0] in self._before

@@ -67,6 +67,25 @@ def test_a_second_signal_ends_a_process_that_waits_in_native_code():
         assert process.wait(timeout=30) == 128 + signal.SIGTERM
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_terminal_that_is_closed_may_hang_up_twice(waits):
+    """From the shell and from the system; a run that saves because of the first goes on saving."""
+    code = (
+        "import os, signal, time\nfrom grel.training.signals import StopRequests\n"
+        "with StopRequests() as requests:\n    print('begun', flush=True)\n"
+        "    while not requests.asked: time.sleep(.01)\n"
+        "    time.sleep(1)\n    print('saved', flush=True)\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout.readline() == "begun\n"
+        for _ in range(3):
+            process.send_signal(signal.SIGHUP)
+            time.sleep(0.1 * waits)
+        assert process.stdout.read() == "saved\n"
+        assert process.wait(timeout=30) == 0
+
+
 def test_requests_leave_nothing_behind():
     before = signal.set_wakeup_fd(-1), threading.active_count(), os.listdir("/dev/fd")
     for _ in range(3):
