@@ -87,15 +87,20 @@ def read(tuned: Mapping[str, Any] | None, extractor: TextExtractor) -> Balance:
         raise ConfigError(
             "this checkpoint was not tuned: python -m grel.main --mode=tune --workdir=DIR"
         )
-    if tuned["of"] != _facts(extractor):
-        changed = sorted(
-            name for name, value in _facts(extractor).items() if tuned["of"].get(name) != value
-        )
+    of, numbers = tuned.get("of"), {n: tuned[n] for n in Balance._fields if n in tuned}
+    if not (
+        isinstance(of, dict)
+        and {"end_bias", "min_score"} <= numbers.keys()
+        and all(type(number) in (int, float) for number in numbers.values())
+    ):
+        raise ConfigError("this checkpoint's tuned.json holds no balance: run --mode=tune again")
+    if of != _facts(extractor):
+        changed = sorted(name for name, value in _facts(extractor).items() if of.get(name) != value)
         raise ConfigError(
             f"this checkpoint was tuned with another {', '.join(changed)}: use the same, or run "
             "--mode=tune again"
         )
-    return Balance(**{name: tuned[name] for name in Balance._fields if name in tuned})
+    return Balance(**numbers)
 
 
 def _facts(extractor: TextExtractor) -> dict[str, Any]:

@@ -114,6 +114,7 @@ class Checkpoints:
     def verify(self, step: int) -> None:
         """Reads all of a checkpoint; raises CheckpointError where it is damaged."""
         self._read(step, dict.fromkeys(self.about(step)["digests"]))
+        self._tuned(step)
 
     def save(self, step: int, params: Any, training: Any | None, about: dict[str, Any]) -> None:
         """Starts saving trees of host arrays, which are copied; `wait` says whether it worked.
@@ -197,11 +198,21 @@ class Checkpoints:
 
     def tuned(self) -> dict[str, Any] | None:
         """What `write_tuned` added to the newest checkpoint, None where nothing was."""
-        path = self._tuned_path(self.latest_step)
+        return self._tuned(self.latest_step)
+
+    def _tuned(self, step: int | None) -> dict[str, Any] | None:
+        path = self._tuned_path(step)
+        if not path.exists():
+            return None
         try:
-            return parse_object(path.read_bytes()) if path.exists() else None
+            record = parse_object(path.read_bytes())
+            # Earlier versions gave it no digest.
+            digest = record.pop("digest", None)
+            if digest not in (None, digests.of_json(record)):
+                raise Fault("is damaged (its digest differs)")
         except (OSError, Fault) as error:
             raise CheckpointError(f"{path}: {error}; delete it and tune again") from None
+        return record
 
     def write_tuned(self, record: dict[str, Any], step: int) -> None:
         """Adds JSON to the checkpoint of a step, in place of what was added before.
@@ -212,6 +223,7 @@ class Checkpoints:
             raise CheckpointError(
                 f"{self.folder}: the checkpoint of step {step} was replaced meanwhile; tune again"
             )
+        record = {**record, "digest": digests.of_json(record)}
         with replacing(self._tuned_path(step), through_links=False) as file:
             file.write((json.dumps(record, indent=1) + "\n").encode())
 
@@ -244,6 +256,11 @@ class Checkpoints:
             args = ocp.args.Composite(about=ocp.args.JsonRestore(), **trees)
             restored = self._checkpointer().restore(folder, args=args)
         except Exception as error:
+            if step not in self.steps():
+                raise CheckpointError(
+                    f"{self.folder}: the checkpoint of step {step} was replaced meanwhile; run it "
+                    "again"
+                ) from None
             raise DamageError(f"{folder}: cannot be read ({_reason(error)}); {_REMEDY}") from error
         about = restored["about"]
         _check_about(folder, about)

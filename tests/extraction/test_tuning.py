@@ -135,5 +135,8 @@ def test_a_balance_belongs_to_what_it_was_found_for():
     other = Scripted(extractor.by_bias, model="another")
     with pytest.raises(ConfigError, match="tuned with another params: use the same, or run"):
         tuning.read(tuned, other)
+    for change in ({"of": 3}, {"end_bias": "a"}, {"known_share": None}):
+        with pytest.raises(ConfigError, match=r"tuned.json holds no balance: run --mode=tune"):
+            tuning.read(tuned | change, extractor)
     with pytest.raises(ConfigError, match="was not tuned: python -m grel"):
         tuning.read(None, extractor)

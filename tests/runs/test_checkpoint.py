@@ -335,6 +335,26 @@ def test_a_balance_stays_with_the_checkpoint_that_it_was_found_for(folder):
         with pytest.raises(CheckpointError, match="the checkpoint of step 9 was replaced meanwhi"):
             checkpoints.write_tuned({"end_bias": 1}, 9)
         assert checkpoints.tuned() == {"end_bias": 0}
+        path = folder / "3" / "tuned.json"
+        whole = path.read_text()
+        path.write_text(whole.replace('"end_bias": 0', '"end_bias": 1'))
+        for read in (checkpoints.tuned, lambda: checkpoints.verify(3)):
+            with pytest.raises(CheckpointError, match=r"tuned.json: is damaged \("):
+                read()
+        # As an earlier version wrote it.
+        path.write_text('{"end_bias": 1}')
+        assert checkpoints.tuned() == {"end_bias": 1}
+
+
+def test_a_checkpoint_that_is_replaced_while_it_is_read_is_not_called_damaged(folder):
+    with contextlib.closing(Checkpoints(folder, read_only=True)) as checkpoints:
+        checkpoints.about()
+        (folder / "3").rename(folder / "4")
+        with pytest.raises(
+            CheckpointError, match=r"step 3 was replaced meanwhile; run it again"
+        ) as e:
+            checkpoints.params(None)
+        assert not isinstance(e.value, DamageError)
 
 
 def test_what_looks_left_behind_and_is_a_link_is_not_removed(folder, tmp_path):
