@@ -223,7 +223,8 @@ def refuse_other_facts(facts_fn: Callable[[], Mapping[str, Any]]) -> None:
     differing: dict[str, list[str]] = {}
     for index, other in enumerate(others, start=1):
         for name in {**first, **other}:
-            if other.get(name) != first.get(name):
+            # As JSON has them, in which a number that is none is like itself.
+            if json.dumps(other.get(name)) != json.dumps(first.get(name)):
                 differing.setdefault(name, []).append(str(index))
     told = [f"{name} (process {', '.join(found)})" for name, found in differing.items()]
     if told:

@@ -51,7 +51,7 @@ def train(family: type[Fitted], config: ml_collections.ConfigDict, workdir: str 
             run_record.TRAINING_DATA: records.fingerprint(documents["train"]),
             run_record.VALIDATION_DATA: records.fingerprint(documents["validation"]),
         }
-        parallel.refuse_other_facts(lambda: fingerprints)
+        parallel.refuse_other_facts(lambda: ownership.facts(fingerprints, latest, best))
         run_id = ownership.run_id(traces, fingerprints)
         lacking = [checkpoints for checkpoints in (best, latest) if checkpoints.latest_step != 1]
         if not lacking:

@@ -123,6 +123,17 @@ _MAY_CHANGE = (
 )
 
 
+def facts(
+    fingerprints: Mapping[str, str], latest: Checkpoints, best: Checkpoints
+) -> dict[str, str | None]:
+    """What the processes of a pod must have in common before the first step."""
+    return {
+        **fingerprints,
+        "newest checkpoint": latest.digest(),
+        "best checkpoint": best.digest(),
+    }
+
+
 def run_id(found: Sequence[Trace], fingerprints: Mapping[str, str]) -> str:
     """The number of the run that left the traces; a new one where there are none.
 

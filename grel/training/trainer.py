@@ -111,11 +111,7 @@ class Trainer:
         system = self._family.learn(c, splits, earlier)
         data = examples.prepare(system, splits)
         parallel.refuse_other_facts(
-            lambda: {
-                **data.fingerprints,
-                "newest checkpoint": self._latest.digest(),
-                "best checkpoint": self._best.digest(),
-            }
+            lambda: ownership.facts(data.fingerprints, self._latest, self._best)
         )
         run_id = ownership.run_id(traces, data.fingerprints)
         return system, data, run_id
