@@ -50,7 +50,12 @@ def run(
     # --help shows the flags of the file that was called, also where `grel` called it.
     for flag in flags.FLAGS.get_key_flags_for_module(main.__module__):
         flags.FLAGS.register_key_flag_for_module(sys.argv[0], flag)
-    return run_command(lambda: main(*_parse(sys.argv, default, help, remote)), remote=remote)
+
+    def command() -> None:
+        if (parsed := _parse(sys.argv, default, help, remote)) is not None:
+            main(*parsed)
+
+    return run_command(command, remote=remote)
 
 
 def load(recipe: str) -> ml_collections.ConfigDict:
@@ -104,8 +109,8 @@ def _parse(
     default: Callable[[Sequence[str]], str | None],
     help: str,
     remote: Collection[str],
-) -> tuple[ml_collections.ConfigDict | None, dict[str, Any]]:
-    """Sets all flags; the configuration and the fields that were set."""
+) -> tuple[ml_collections.ConfigDict | None, dict[str, Any]] | None:
+    """Sets all flags; the configuration and the fields that were set. None after --help."""
     app.define_help_flags()
     absl.logging.use_absl_handler()
     recipe, argv = take("config", flags.FLAGS.read_flags_from_files(list(argv), force_gnu=False))
@@ -123,6 +128,8 @@ def _parse(
         rest = flags.FLAGS(argv)
     except flags.Error as error:
         raise UsageError(str(error)) from None
+    except SystemExit:  # of absl, once it has shown the help, and with status 1
+        return None
     if len(rest) > 1:
         raise UsageError(f"unknown argument {rest[1]!r}; flags begin with --")
     if config is None:

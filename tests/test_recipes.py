@@ -45,6 +45,7 @@ GOOD = {
     ),
     (None, "--name=x"): "x None {}",
 }
+HELP = ["--help", "-help", "-?", "--helpshort", "--helpfull"]
 BAD = {
     "--config.decoding.structre=on": "--config.decoding.structre: there is no such field; "
     "did you mean decoding.structure?",
@@ -62,7 +63,7 @@ BAD = {
 @pytest.fixture(scope="module")
 def results():
     """Exit status, output and errors by command line."""
-    lines = [*GOOD, *((DEFAULT, argument) for argument in BAD)]
+    lines = [*GOOD, *((DEFAULT, argument) for argument in (*BAD, *HELP))]
     command = [sys.executable, "-c", SHOW, json.dumps(lines)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return dict(zip(lines, map(json.loads, done.stdout.splitlines()), strict=True))
@@ -73,10 +74,18 @@ def test_fields_are_set_with_and_without_a_recipe(results, line):
     assert results[line] == [0, f"{GOOD[line]}\n", ""]
 
 
+@pytest.mark.parametrize("argument", HELP)
+def test_help_is_no_error(results, argument):
+    status, out, err = results[DEFAULT, argument]
+    assert (status, err) == (0, "")
+    assert "--config: A recipe.\n" in out
+
+
 @pytest.mark.parametrize("module", ["grel.main", "grel.pretrained"])
 def test_help_tells_of_recipes(module):
     command = [sys.executable, "-m", module, "--help"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
     assert "--config: Recipe " in done.stdout
 
 
