@@ -54,6 +54,7 @@ def predict(
     input_format: str = "auto",
     on_error: OnError | None = None,
     chunk_size: int = CHUNK,
+    named: bool = True,
 ) -> Summary:
     """Extracts triples from all documents of a file, and writes them in their order.
 
@@ -77,6 +78,7 @@ def predict(
         on_error: is called with each faulty record, which is then skipped and counted; by default
             the first one is raised, and once it is mended the same call goes on.
         chunk_size: most documents extracted together, and most that an interruption costs.
+        named: whether complete files take their names; see `journal.resumable`.
 
     Raises:
         RecordError: on faulty input, a file that can't be read or written or is both, and where
@@ -100,7 +102,7 @@ def predict(
     with contextlib.ExitStack() as stack:
         raw = stack.enter_context(text_or_json(source, input_format))
         options["input_format"] = raw.format
-        out = stack.enter_context(_outputs(targets, options))
+        out = stack.enter_context(_outputs(targets, options, named))
         if out.finished:
             return _summary(out)
         if raw.is_guess and raw.format == "text":
@@ -228,11 +230,11 @@ class _Streams:
 
 @contextlib.contextmanager
 def _outputs(
-    targets: Sequence[str], options: Mapping[str, Any]
+    targets: Sequence[str], options: Mapping[str, Any], named: bool
 ) -> Iterator[journal.Journal | _Streams]:
     paths = [Path(target) for target in targets]
     if "-" not in targets and all(path.is_file() or not path.exists() for path in paths):
-        with journal.resumable(targets, options) as opened:
+        with journal.resumable(targets, options, named=named) as opened:
             yield opened
     else:
         with contextlib.ExitStack() as files:

@@ -7,8 +7,11 @@ process gives.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
+import math
 import shutil
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +23,8 @@ from grel.extraction.reading import Extraction
 from grel.extraction.shards import Shard
 from grel.extraction.texts import TextExtractor
 from grel.families.writer import Tally
+from grel.files import journal
+from grel.files.faults import RecordError
 from grel.files.reading import Item
 from grel.files.writing import replacing
 from grel.records import Document
@@ -72,33 +77,72 @@ class SharedExtractor(TextExtractor):
         return whole, total
 
 
+# For a file that another host has made to be seen here: network storage tells of it late.
+_SEEN_WITHIN = 120.0
+
+
 def predict_together(
     extractor: Extracts, source: str, target: str, *, trace: str | None = None, **how: Any
 ) -> Summary:
     """`predict.predict` of a file by all processes: a shard each, put together by the first one.
 
-    The file must be one that all of them see, at the same path. Returns the summary of all.
+    Input and outputs must be on storage that all of them see, at the same paths. A part that is
+    complete stays until all are put together, so that none is done again where another process is
+    lost. Returns the summary of all.
 
-    Raises RecordError where input or output is no file, and as `predict.predict` does.
+    Raises PodError where the processes have other inputs; RecordError where input or output is no
+    file, or what another process writes is not to be seen, and as `predict.predict` does.
     """
     index, count = parallel.process()
-    shard = Shard(index, count)
-    own = predict.predict(extractor, source, target, trace=trace, shard=shard, **how)
-    # Whoever has all summaries knows that all parts are written.
+    parallel.refuse_other_facts(lambda: {"--input": _digest(source)})
+    shards = [Shard(number, count) for number in range(count)]
+    own = predict.predict(
+        extractor, source, target, trace=trace, shard=shards[index], named=False, **how
+    )
+    # Neither in a collective, which gives up after a while: parts may differ by hours.
+    for shard in shards:
+        _wait_for_part(Path(shard.path(target)))
     parts = parallel.gather_bytes(own.to_json().encode())
     if index == 0:
-        for path in (target, trace):
-            if path is not None:
-                _join(path, count)
+        targets = [path for path in (target, trace) if path is not None]
+        for path in targets:
+            _join(path, shards)
+        # The first part last: the others wait for its end.
+        for shard in reversed(shards):
+            journal.remove([Path(shard.path(path)) for path in targets])
+    while journal.is_finished(Path(shards[0].path(target))):
+        time.sleep(1.0)
+    parallel.wait_for_all("joined")
     return sum(map(Summary.from_json, parts), Summary())
 
 
-def _join(path: str, count: int) -> None:
-    """The shards of a file in its place."""
-    parts = [Path(Shard(index, count).path(path)) for index in range(count)]
+def _digest(source: str) -> str | None:
+    """Of a file; None of what is none."""
+    if source == "-" or not Path(source).is_file():
+        return None
+    with open(source, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _wait_for_part(part: Path) -> None:
+    seen_by = time.monotonic() + _SEEN_WITHIN
+    while not journal.is_finished(part):
+        partial = journal.partial_of(part)
+        if partial.exists():
+            seen_by = math.inf
+        elif time.monotonic() > seen_by:
+            raise RecordError(
+                partial,
+                None,
+                "another process of the pod writes this file, and it is not to be seen here: "
+                "--output must be on storage that all of them see, at the same path",
+            )
+        time.sleep(0.1)
+
+
+def _join(path: str, shards: Sequence[Shard]) -> None:
+    """The parts of a file in its place."""
     with replacing(path) as whole:
-        for part in parts:
-            with part.open("rb") as file:
+        for shard in shards:
+            with journal.partial_of(Path(shard.path(path))).open("rb") as file:
                 shutil.copyfileobj(file, whole)
-    for part in parts:
-        part.unlink()

@@ -46,11 +46,11 @@ class Journal:
         finished: whether nothing is left to do but to read `state`.
     """
 
-    def __init__(self, targets: Sequence[str | Path], options: Mapping[str, Any]):
+    def __init__(self, targets: Sequence[str | Path], options: Mapping[str, Any], named: bool):
         # Beside the files themselves, so that a link stays a link.
         self._targets = [Path(os.path.realpath(target)) for target in targets]
         self._partials = [partial_of(target) for target in self._targets]
-        self._options = options
+        self._options, self._named = options, named
         self._files = contextlib.ExitStack()
         self.path = progress_of(self._targets[0])
         self.state: dict[str, Any] | None = None
@@ -70,7 +70,7 @@ class Journal:
         if self.path.exists():
             sizes = self._read()
         if self.finished:
-            self._rename()
+            self._name()
             return
         self._outputs = [self._files.enter_context(p.open("ab")) for p in self._partials]
         for file, partial, size in zip(self._outputs, self._partials, sizes, strict=True):
@@ -93,16 +93,18 @@ class Journal:
         self._save()
 
     def finish(self) -> None:
-        """Gives the files their names."""
+        """Gives the files their names, if they are to have them."""
         self.finished = True
         self._save()
-        self._rename()
+        self._name()
 
     def close(self) -> None:
         """Lets go of the files."""
         self._files.close()
 
-    def _rename(self) -> None:
+    def _name(self) -> None:
+        if not self._named:
+            return
         for partial, target in zip(self._partials, self._targets, strict=True):
             # Where the job was killed right here, some have their names already.
             if partial.exists():
@@ -148,7 +150,9 @@ class Journal:
 
 
 @contextlib.contextmanager
-def resumable(targets: Sequence[str | Path], options: Mapping[str, Any]) -> Iterator[Journal]:
+def resumable(
+    targets: Sequence[str | Path], options: Mapping[str, Any], *, named: bool = True
+) -> Iterator[Journal]:
     """Files that take their names when the block has ended without an error, and go on if not.
 
     Args:
@@ -156,12 +160,14 @@ def resumable(targets: Sequence[str | Path], options: Mapping[str, Any]) -> Iter
             `.progress` to that of the first.
         options: JSON of everything that decides what is written. Work that was begun with other
             options is refused.
+        named: otherwise the files stay as they are when they are complete, with their progress, for
+            whoever makes something of them; see `is_finished` and `remove`.
 
     Raises:
         RecordError: a file can't be read or written, is written by another process, or does not
             belong to this job.
     """
-    journal = Journal(targets, options)
+    journal = Journal(targets, options, named)
     try:
         with contextlib.closing(journal):
             journal.open()
@@ -171,3 +177,17 @@ def resumable(targets: Sequence[str | Path], options: Mapping[str, Any]) -> Iter
     except OSError as error:
         path = error.filename or journal.path
         raise RecordError(path, None, f"cannot write: {error.strerror or error}") from None
+
+
+def is_finished(target: Path) -> bool:
+    """Whether the files of which this is the first are complete, and have no names yet."""
+    try:
+        return parse_object(progress_of(target).read_bytes()).get("finished") == 1
+    except (FileNotFoundError, Fault):
+        return False
+
+
+def remove(targets: Sequence[Path]) -> None:
+    """Removes files without names and their progress, this last: it is what says that they are."""
+    for path in (*map(partial_of, targets), progress_of(targets[0])):
+        path.unlink(missing_ok=True)
