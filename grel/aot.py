@@ -1,6 +1,6 @@
 """Command line: compiles the programs of a run for accelerators that this machine lacks.
 
-    python -m grel.aot --target=v5e:4x4 --config=configs/unilm.py:large-nyt24 --length=512 \
+    python -m grel.aot --target=v5e:4x4 --config=configs/unilm.py:large-nyt24 --length=512 \\
         --config.train.batch_size=256 --config.train.accumulation=4 --config.model.remat=True
 
 Whether a configuration fits, and what its devices exchange, is known before any is rented.

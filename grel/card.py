@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from grel.errors import path_argument, program, run_command
-from grel.files.writing import replacing
+from grel.files.writing import refuse_overwriting, replacing
 from grel.runs import layout
 from grel.runs import record as run_record
 from grel.runs.evaluations import Evaluation, WorkdirError, all_evaluations, setting
@@ -186,6 +186,8 @@ def _run(args: argparse.Namespace) -> None:
             f"{workdir}: neither {layout.RECORD} nor an evaluation; train with python -m "
             "grel.main --mode=train, or check --workdir"
         )
+    sources = [workdir / layout.RECORD, *(file for one in evaluations for file in one.files)]
+    refuse_overwriting(sources, [args.output])
     with replacing(args.output) as file:
         file.write(markdown(workdir.resolve().name, run, evaluations).encode())
 

@@ -121,6 +121,8 @@ def _parse(
     if config is not None:
         _check_fields(argv, config)
         config_flags.DEFINE_config_dict("config", config, help, sys_argv=argv)
+        # --help would show the whole configuration, in YAML, before all other flags.
+        flags.FLAGS["config"].default_as_str = ""
     else:
         flags.DEFINE_string("config", None, help)
     flags.FLAGS.register_key_flag_for_module(sys.argv[0], flags.FLAGS["config"])

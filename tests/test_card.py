@@ -40,6 +40,14 @@ def _main(capsys, *argv):
     return capsys.readouterr().out
 
 
+@pytest.mark.parametrize("name", ["run.json", "eval/test/metrics.json", "eval/test/gold.jsonl"])
+def test_what_the_card_is_made_from_is_not_written_over(run, capsys, name):
+    before = (run / name).read_bytes()
+    assert card.main([f"--workdir={run}", f"--output={run / name}"]) == 1
+    assert "as well; name another file" in capsys.readouterr().err
+    assert (run / name).read_bytes() == before
+
+
 def test_the_card_tells_what_is_known(run, capsys):
     text = _main(capsys, f"--workdir={run}")
     for line in (

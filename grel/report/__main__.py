@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from grel.errors import path_argument, program, run_command
-from grel.files.writing import replacing
+from grel.files.writing import refuse_overwriting, replacing
 from grel.report.build import build
 from grel.report.runs import read_run
 from grel.runs.evaluations import read_evaluation, told_apart
@@ -56,6 +56,7 @@ def _run(args: argparse.Namespace) -> None:
         # The first one's protocol holds for both.
         protocol = evaluations[0].protocol
         evaluations.append(read_evaluation(Path(args.compare), args.split, protocol))
+    refuse_overwriting([file for one in evaluations for file in one.files], [args.output])
     runs = [read_run(evaluation) for evaluation in told_apart(evaluations, paths)]
     html, plots = build(runs, args.split)
     with replacing(args.output) as file:

@@ -131,7 +131,8 @@ def read(workdir: Path) -> dict[str, Any]:
         for statistics in record["corpora"].values():
             for name in ("examples", "triples", "relations"):
                 member(expect(statistics, dict, "a corpus"), name, int)
-            member(statistics, "multi_token", dict)
+            for number in member(statistics, "multi_token", dict).values():
+                expect(number, int, "a number of multi_token")
     except (OSError, Fault) as error:
         raise RecordError(path, None, str(error)) from None
     return record

@@ -106,6 +106,8 @@ def test_errors_are_one_line_and_write_nothing(run_folder, tmp_path, capsys):
         err = capsys.readouterr().err
         assert err.count("\n") == 1
         assert message in err
+    assert main([f"--workdir={run_folder}", f"--output={gold}"]) == 1
+    assert "gold.jsonl as well; name another file" in capsys.readouterr().err
     gold.write_text("{}\n")
     assert main([f"--workdir={run_folder}", f"--output={output}"]) == 1
     assert "gold.jsonl:1: " in capsys.readouterr().err

@@ -111,6 +111,11 @@ def test_no_file_is_no_facts(tmp_path):
         {"sessions": {"started": 1}},
         {"corpora": {"train": 3}},
         {"corpora": {"train": {"examples": 1}}},
+        {
+            "corpora": {
+                "train": {"examples": 1, "triples": 1, "relations": 1, "multi_token": {"2": []}}
+            }
+        },
     ],
 )
 def test_a_faulty_file_is_an_error_that_names_it(tmp_path, change):
