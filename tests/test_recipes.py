@@ -87,6 +87,7 @@ def test_help_tells_of_recipes(module):
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert "--config: Recipe " in done.stdout
+    assert "!!python" not in done.stdout
 
 
 @pytest.mark.parametrize(
