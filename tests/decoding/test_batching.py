@@ -1,4 +1,4 @@
-"""Sources in batches of like length, against what is asked of them one by one."""
+"""Sources in batches of like length, against what is asked of them one by one; eight devices."""
 
 import numpy as np
 import pytest
@@ -9,13 +9,14 @@ from grel.decoding.batching import in_batches, pad
 @pytest.mark.parametrize("seed", range(20))
 def test_every_source_is_run_once_beside_others_of_like_length(seed):
     rng = np.random.default_rng(seed)
-    lengths = rng.integers(0, 12, rng.integers(0, 9)).tolist()
-    buckets, batch_size = (4, 6, 10), int(rng.integers(1, 4))
+    lengths = rng.integers(0, 12, rng.integers(0, 60)).tolist()
+    buckets, batch_size = (4, 6, 10), int(rng.integers(1, 25))
+    size = next(rows for rows in (8, 16, 24) if rows >= batch_size)  # of the eight devices
     started, finished = [], []
 
     def start(places, num_rows, width):
         started.append(places)
-        assert len(places) <= num_rows == batch_size
+        assert len(places) <= num_rows == size
         longest = max(lengths[place] for place in places)
         assert width == min([b for b in buckets if b >= longest], default=buckets[-1])
         return [lengths[place] for place in places]
@@ -23,7 +24,7 @@ def test_every_source_is_run_once_beside_others_of_like_length(seed):
     def finish(places, given):
         finished.append(places)
         # The next batch is under way.
-        assert len(started) == min(len(finished) + 1, -(-len(lengths) // batch_size))
+        assert len(started) == min(len(finished) + 1, -(-len(lengths) // size))
         return given
 
     assert in_batches(lengths, batch_size, buckets, start, finish) == lengths
