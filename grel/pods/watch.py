@@ -300,6 +300,9 @@ class Watch:
             "start all again: a training goes on from its newest checkpoint\n"
         )
         self._tell(line)
+        if self._index > 0 and kind == _FAILED:
+            # Or the first process, if it ends a little later, takes this one for lost.
+            self._peers[0].send(_DONE)
         if self._index == 0:
             ends_at = time.monotonic() + _LINGER
             for peer in self._peers:
