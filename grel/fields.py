@@ -107,6 +107,10 @@ def _of_model(fields: Mapping[str, T]) -> dict[str, T]:
     return {f"model.{name}": value for name, value in fields.items()}
 
 
+# Where data lies: a run may go on, and a host of a pod may be, with other places.
+DATA_PLACES = ("data.manual_dir", "data.data_dir", "data.cache_dir")
+
+
 def leaves(config: ml_collections.ConfigDict, prefix: str = "") -> dict[str, Any]:
     """Every field by its dotted name, such as "train.batch_size"; sequences as tuples."""
     found: dict[str, Any] = {}

@@ -31,7 +31,7 @@ from grel.extraction.extractor import Extractor
 from grel.extraction.shards import Shard
 from grel.families.base import Fitted
 from grel.families.registry import FAMILIES
-from grel.fields import leaves
+from grel.fields import DATA_PLACES, leaves
 from grel.files.reading import INPUT_FORMATS
 from grel.runs import layout
 from grel.runs.checkpoint import Checkpoints
@@ -105,16 +105,13 @@ _CONFIG_HELP = (
 
 # What tune, eval and predict may set; the rest is part of the trained model, or of its training.
 _AFTER_TRAINING = (
-    *("data.name", "data.variant", "data.manual_dir", "data.data_dir", "data.cache_dir"),
+    *("data.name", "data.variant", *DATA_PLACES),
     *("data.buckets", "decoding.", "eval."),
 )
 
 
 # Where things lie may differ from host to host; what lies there is compared once it is read.
-_OF_A_HOST = (
-    *("data.manual_dir", "data.data_dir", "data.cache_dir"),
-    *("tokenizer.vocab", "tokenizer.vectors", "model.init_from"),
-)
+_OF_A_HOST = (*DATA_PLACES, "tokenizer.vocab", "tokenizer.vectors", "model.init_from")
 
 
 def _asked(config: ml_collections.ConfigDict) -> dict[str, Any]:

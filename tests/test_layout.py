@@ -16,7 +16,7 @@ pods.aborts
 pods.watch
 devices.kinds devices.hlo devices.pages
 devices.topologies
-files.faults files.locks
+files.faults files.locks files.digests
 files.parsing files.writing
 files.splitting
 files.reading

@@ -9,9 +9,9 @@ The recipe says which corpus; of training and validation `--config.data.num_trai
 
 from __future__ import annotations
 
+import itertools
 import sys
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import ml_collections
@@ -20,7 +20,7 @@ from absl import flags
 from grel import recipes
 from grel.corpora import builders, sources
 from grel.corpora.synthetic import SPLITS
-from grel.errors import EMPTY_PATH, UsageError, expand_home
+from grel.errors import EMPTY_PATH, UsageError
 from grel.files.writing import refuse_overwriting
 from grel.records import write_jsonl
 
@@ -33,18 +33,10 @@ def _run(config: ml_collections.ConfigDict | None, fields: Mapping[str, Any]) ->
     del fields  # set already
     if config is None:
         raise UsageError("--config is missing: a recipe, such as configs/lookup.py:nyt24")
-    documents = sources.load_split(config.data, _SPLIT.value, limited=True)
-    refuse_overwriting(_raw_files(config.data), [_OUTPUT.value])
-    write_jsonl(_OUTPUT.value, documents)
-
-
-def _raw_files(data: ml_collections.ConfigDict) -> Iterator[Path]:
-    """Those of all splits, of a corpus that could be loaded."""
-    builder = builders.BUILDERS[data.name]
-    config = builder.builder_configs[data.variant or next(iter(builder.builder_configs))]
-    manual_dir = expand_home(data.manual_dir) if data.manual_dir else None
-    for files in builder.files(config, manual_dir).values():
-        yield from files
+    data = config.data
+    files = builders.raw_files(data.name, data.variant, manual_dir=data.manual_dir or None)
+    refuse_overwriting(itertools.chain.from_iterable(files.values()), [_OUTPUT.value])
+    write_jsonl(_OUTPUT.value, sources.load_split(data, _SPLIT.value, limited=True))
 
 
 def main() -> int:

@@ -30,11 +30,11 @@ from grel.corpora.corpus_builder import (
     CorpusError,
     Files,
     Part,
-    digest,
 )
 from grel.corpora.drafts import OnNote
 from grel.corpora.synthetic import SPLITS
 from grel.errors import expand_home, refuse_remote
+from grel.files import digests
 from grel.files.faults import RecordError
 from grel.files.locks import locked_folder
 from grel.records import Document, OnError
@@ -222,6 +222,20 @@ def load(
         return prepared().documents(split)
 
 
+def raw_files(
+    name: str, config: str = "", *, manual_dir: str | Path | None = None
+) -> dict[str, tuple[Path, ...]]:
+    """The files that each split of a corpus is made from; arguments and errors as of `load`."""
+    if name not in BUILDERS:
+        raise CorpusError(f"there is no corpus {name!r}; one of {', '.join(BUILDERS)}")
+    cls = BUILDERS[name]
+    if config and config not in cls.builder_configs:
+        configs = ", ".join(cls.builder_configs)
+        raise CorpusError(f"{name} has no config {config!r}; one of {configs}")
+    config = config or next(iter(cls.builder_configs))
+    return cls.files(cls.builder_configs[config], expand_home(manual_dir) if manual_dir else None)
+
+
 def prepare(
     name: str,
     config: str = "",
@@ -237,17 +251,11 @@ def prepare(
     where several processes prepare the same corpus at once. What killed preparations left is
     removed.
     """
-    if name not in BUILDERS:
-        raise CorpusError(f"there is no corpus {name!r}; one of {', '.join(BUILDERS)}")
+    files = raw_files(name, config, manual_dir=manual_dir)
     cls = BUILDERS[name]
-    if config and config not in cls.builder_configs:
-        configs = ", ".join(cls.builder_configs)
-        raise CorpusError(f"{name} has no config {config!r}; one of {configs}")
     config = config or next(iter(cls.builder_configs))
-    manual_dir = expand_home(manual_dir) if manual_dir else None
     parts = cls.builder_configs[config].parts
-    files = cls.files(cls.builder_configs[config], manual_dir)
-    origin = [(s, parts[s], f.name, digest(f)) for s, fs in files.items() for f in fs]
+    origin = [(s, parts[s], f.name, digests.of_file(f)) for s, fs in files.items() for f in fs]
     fingerprint = hashlib.sha256(repr(origin).encode()).hexdigest()[:12]
     given = str(data_dir or os.environ.get("TFDS_DATA_DIR", "~/tensorflow_datasets"))
     refuse_remote(given, CorpusError)

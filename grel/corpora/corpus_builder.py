@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +20,7 @@ import tensorflow_datasets as tfds
 from grel.corpora import card, formats
 from grel.corpora.drafts import Note, OnNote
 from grel.errors import UserError
+from grel.files import digests
 from grel.files.faults import RecordError
 from grel.records import Document, OnError, Span, Triple
 from grel.scoring import corpus
@@ -169,7 +169,7 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
             if not documents:
                 raise CorpusError(f"{files[0]}: it leaves nothing for {split}; fill or remove it")
             metadata[split] = {
-                "digests": {file.name: digest(file) for file in files},
+                "digests": {file.name: digests.of_file(file) for file in files},
                 "statistics": dataclasses.asdict(corpus.corpus_statistics(documents)),
                 "faults": [(fault.path, fault.line, fault.reason) for fault in faults],
                 "notes": collections.Counter(note.kind.value for note in notes),
@@ -197,12 +197,6 @@ class CorpusBuilder(tfds.core.GeneratorBasedBuilder, skip_registration=True):  #
     def documents(self, split: str) -> list[Document]:
         """The prepared documents of a split."""
         return [_document(example) for example in self.as_data_source(split)]
-
-
-def digest(file: Path) -> str:
-    """SHA-256 of a file."""
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def _document(example: Mapping[str, Any]) -> Document:

@@ -1,7 +1,7 @@
 """Batches of examples that are named columns, each as long as it happens to be.
 
 Word-level families have examples of words, characters, spans and labels. A column's first axis is
-ragged and is padded with zeros: of `PER_WORD` to the bucket, of every other column to the longest
+ragged and is padded with zeros: of `_PER_WORD` to the bucket, of every other column to the longest
 that an example of the bucket, or of a shorter one, has. So the number of shapes is that of the
 buckets.
 """
@@ -20,7 +20,7 @@ from grel.errors import UserError
 Example = Mapping[str, np.ndarray]
 
 # Columns with an entry for each word. That others are as long may be chance.
-PER_WORD = frozenset({"words", "chars", "tags"})
+_PER_WORD = frozenset({"words", "chars", "tags"})
 
 
 class ColumnsError(UserError):
@@ -89,7 +89,7 @@ class ColumnBatches:
         self._sizes = [
             {
                 name: bucket
-                if name in PER_WORD
+                if name in _PER_WORD
                 else int(lengths_E[self._bucket_E <= n].max(initial=0))
                 for name, lengths_E in lengths.items()
             }

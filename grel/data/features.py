@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import hashlib
 import json
 import logging
 import secrets
@@ -23,6 +22,7 @@ import numpy as np
 
 from grel import records
 from grel.errors import UserError, expand_home
+from grel.files import digests
 from grel.files.locks import locked_folder, remove_unlocked
 from grel.names import locate
 from grel.records import Document, Span, Triple
@@ -419,8 +419,8 @@ def _save(features: Features, folder: Path) -> None:
             stack.enter_context(locked_folder(scratch, wait=True))
         for name in _ARRAYS:
             np.save(scratch / f"{name}.npy", getattr(features, name), allow_pickle=False)
-        digests = {name: _sha256(scratch / f"{name}.npy") for name in _ARRAYS}
-        about = {"left_out": dataclasses.asdict(features.left_out), "sha256": digests}
+        sha256 = {name: digests.of_file(scratch / f"{name}.npy") for name in _ARRAYS}
+        about = {"left_out": dataclasses.asdict(features.left_out), "sha256": sha256}
         (scratch / "about.json").write_text(json.dumps(about))
         try:
             scratch.rename(folder)
@@ -440,14 +440,9 @@ def _load(folder: Path) -> Features:
         for name in _ARRAYS:
             path = folder / f"{name}.npy"
             # A flipped bit would make another token, or an id beyond the vocabulary.
-            if _sha256(path) != about["sha256"][name]:
+            if digests.of_file(path) != about["sha256"][name]:
                 raise ValueError(f"{path.name} is not as it was written")
             arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
         return Features(**arrays, left_out=LeftOut(**about["left_out"]), fingerprint=folder.name)
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise _DamagedError(str(error)) from error
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -16,9 +16,9 @@ MIN_ROWS = 4
 ResultT = TypeVar("ResultT")
 
 
-def num_rows(batch_size: int, num_devices: int) -> int:
-    """Rows of a batch: `batch_size`, or as few more as divide over the devices."""
-    return -(-batch_size // num_devices) * num_devices
+def rows_per_device(batch_size: int, num_devices: int) -> int:
+    """As few as hold a batch: it has a few rows more where it does not divide over the devices."""
+    return -(-batch_size // num_devices)
 
 
 def in_batches(
@@ -36,8 +36,8 @@ def in_batches(
 
     Args:
         lengths: of the sources.
-        batch_size: most sources of a batch, over the devices of this process; it may be a few more
-            where it does not divide over them.
+        batch_size: most sources of a batch over the devices of all processes, of which this one
+            does as many as its own devices take; see `rows_per_device`.
         buckets: lengths to pad to, ascending; a longer source is cut to the last.
         start: (places among the sources, rows of the batch, length to pad to) -> a batch given to
             the devices; it may have more rows than places.
@@ -45,8 +45,9 @@ def in_batches(
 
     Returns what came of each source, in their order.
     """
-    num_devices = len(parallel.own_devices())
-    fewest, most = MIN_ROWS * num_devices, num_rows(batch_size, num_devices)
+    num_devices, (_, num_processes) = len(parallel.own_devices()), parallel.process()
+    most = num_devices * rows_per_device(batch_size, num_devices * num_processes)
+    fewest = num_devices * MIN_ROWS
     size = fewest if len(lengths) <= fewest < most else most
     order = sorted(range(len(lengths)), key=lengths.__getitem__)
 

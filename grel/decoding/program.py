@@ -53,7 +53,7 @@ class Options:
     Attributes:
         copy: a name in `copying.CHOICES`.
         max_target: most wordpieces written for a source.
-        batch_size: rows over all local devices; a call with a few sources has fewer.
+        batch_size: rows over the devices of all processes; a call with a few sources has fewer.
         buckets: padded lengths of sources with their frame, ascending; a longer source is cut to
             the last, and marked so.
         structure: "on" writes nothing but whole triples of copied entities and known relations,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import functools
 import hashlib
 import threading
 from collections.abc import Sequence
@@ -257,11 +258,15 @@ class Extractor(TextExtractor):
             decoding.pop(name, None)
         return {
             **self.system.identity(),
-            "params": _digest(self._host_params),
+            "params": self._params_digest,
             "windows": self._windows,
             "min_score": self._min_score,
             **decoding,
         }
+
+    @functools.cached_property
+    def _params_digest(self) -> str:
+        return _digest(self._host_params)
 
 
 def _configured(system: System, decoding: dict[str, Any]) -> System:

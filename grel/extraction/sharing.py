@@ -7,7 +7,6 @@ process gives.
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import math
 import shutil
@@ -23,7 +22,7 @@ from grel.extraction.reading import Extraction
 from grel.extraction.shards import Shard
 from grel.extraction.texts import TextExtractor
 from grel.families.writer import Tally
-from grel.files import journal
+from grel.files import digests, journal
 from grel.files.faults import RecordError
 from grel.files.reading import Item
 from grel.files.writing import replacing
@@ -118,10 +117,7 @@ def predict_together(
 
 def _digest(source: str) -> str | None:
     """Of a file; None of what is none."""
-    if source == "-" or not Path(source).is_file():
-        return None
-    with open(source, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return digests.of_file(source) if source != "-" and Path(source).is_file() else None
 
 
 def _wait_for_part(part: Path) -> None:

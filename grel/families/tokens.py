@@ -11,7 +11,6 @@ from typing import Any, Protocol, Self
 import ml_collections
 import numpy as np
 
-from grel import parallel
 from grel.decoding import copying, driver, network, program
 from grel.decoding.driver import Written
 from grel.decoding.structure import Schema
@@ -95,9 +94,7 @@ def make_decoder(
         frame, buckets, head: as in `program`; joined_V: as in `driver`.
     """
     c = config.decoding
-    _, num_processes = parallel.process()
-    batch_size = max(1, c.batch_size // num_processes)
-    options = _options(c, batch_size=batch_size, buckets=tuple(buckets), head=head)
+    options = _options(c, buckets=tuple(buckets), head=head)
     try:
         return driver.Decoder(
             functions,

@@ -142,9 +142,9 @@ class WordWriter(tokens.TokenWriter[Encoding]):
             name = self.tokenizer.decode(ids[slot], encoding, output.attended[slot].tolist())
             end = int(output.positions[slot.stop - 1]) + 1
             start = end - (slot.stop - slot.start)
-            copied = self._by_label and end > 0 and list(encoding.ids[start:end]) == ids[slot]
             # Words that are not told apart say nothing by their place; see METHOD section 6.
-            copied = copied and self.tokenizer.unk_id not in ids[slot]
+            by_place = self._by_label and end > 0 and self.tokenizer.unk_id not in ids[slot]
+            copied = by_place and encoding.ids[start:end] == ids[slot]
             found = (start, end) if copied else word_span(name, text, offsets)
             if found is None:
                 return name, None

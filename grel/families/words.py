@@ -291,7 +291,7 @@ class PointerWriter(base.NetworkWriter[Encoding, Output]):
         extract: (params, words_BS, chars_BSK, length_B) -> a struct of arrays with the row first.
         read: (row of these, words of the sentence) -> its triples.
         buckets: numbers of words to pad to; of longer sentences the beginning is read.
-        batch_size: over the devices of this process.
+        batch_size: over the devices of all processes.
     """
 
     def __init__(
@@ -361,7 +361,5 @@ class PointerWriter(base.NetworkWriter[Encoding, Output]):
 
 def pointer_writer(system: PointerSystem, extract: Callable, read: Callable) -> PointerWriter:
     """The writer of a system whose network points."""
-    _, num_processes = parallel.process()
     c = system.config
-    batch_size = max(1, c.decoding.batch_size // num_processes)
-    return PointerWriter(system.words, extract, read, c.data.buckets, batch_size)
+    return PointerWriter(system.words, extract, read, c.data.buckets, c.decoding.batch_size)

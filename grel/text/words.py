@@ -219,15 +219,12 @@ class Words:
         """
         spelled = [] if source is None else source.words
         word_of = {} if source is None else dict(zip(source.ids, source.words, strict=True))
+        word_of.pop(UNK, None)  # of which it may be any
         words = []
         for n, i in enumerate(ids):
             place = attended[n] if n < len(attended) else -1
-            if i == UNK and 0 <= place < len(spelled):
-                words.append(spelled[place])
-            elif i in self.unknown_ids[:-1]:
-                words.append(word_of.get(i, self.vocabulary[i]))
-            else:
-                words.append(self.vocabulary[i])
+            is_attended = i == UNK and 0 <= place < len(spelled)
+            words.append(spelled[place] if is_attended else word_of.get(i, self.vocabulary[i]))
         return " ".join(words)
 
     def relation(self, ids: Sequence[int]) -> str | None:

@@ -135,7 +135,8 @@ def decoder(system: bert_family.System, target: Target, length: int) -> Program:
     c = system.config.decoding
     # No source is longer than leaves room for what is written.
     width = min(length, system.model.max_positions - c.max_target - 2)
-    num_rows = batching.num_rows(c.batch_size, len(target.devices))
+    num_devices = len(target.devices)
+    num_rows = num_devices * batching.rows_per_device(c.batch_size, num_devices)
     program = _compiled(
         f"decoder, {num_rows} sources of {width} tokens",
         flops.decode(system.model, num_rows, width, c.max_target),

@@ -18,7 +18,7 @@ from typing import NamedTuple
 import ml_collections
 
 from grel.extraction.opening import read_config
-from grel.fields import leaves
+from grel.fields import DATA_PLACES, leaves
 from grel.files import locks
 from grel.files.faults import RecordError
 from grel.runs import layout
@@ -116,7 +116,7 @@ def _refuse_changes(
 
 # What is left decides what is trained, or what its F1 on validation data means.
 _MAY_CHANGE = (
-    *("data.manual_dir", "data.data_dir", "data.cache_dir"),
+    *DATA_PLACES,
     *("decoding.batch_size", "eval.split", "eval.name", "eval.checkpoint", "eval.end_biases"),
     *("train.log_every", "train.eval_every", "train.checkpoint_every"),
     *("train.keep", "train.patience", "train.max_skipped"),

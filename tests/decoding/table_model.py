@@ -47,6 +47,16 @@ def random_params():
 PARAMS = random_params()
 
 
+FUNCTIONS = network.Functions(
+    init=init_fn,
+    decoding_params=lambda params: params,
+    step=step_fn,
+    take_rows=take_rows_fn,
+    grow=lambda state, num_steps: state,
+    reorder_beams=lambda state, origin_BW: state,
+)
+
+
 def decoder(
     batch_size: int,
     copy: str = "on",
@@ -59,15 +69,7 @@ def decoder(
 ):
     shapes_encoded.clear()
     return driver.Decoder(
-        network.Functions(
-            init=init_fn,
-            decoding_params=lambda params: params,
-            step=step_fn,
-            take_rows=take_rows_fn,
-            grow=lambda state, num_steps: state,
-            reorder_beams=lambda state, origin_BW: state,
-            feeding=feeding,
-        ),
+        FUNCTIONS._replace(feeding=feeding),
         program.Options(copy, MAX_TARGET, batch_size, buckets, **fields),
         frame=program.Frame.packed(PAD, CLS, SEP),
         excluded_ids=EXCLUDED,

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from grel import parallel
 from grel.decoding.batching import in_batches, pad
 
 
@@ -42,6 +43,18 @@ def test_a_few_sources_take_a_small_batch(num, num_rows):
 
     same = list(range(num))
     assert in_batches([1] * num, 64, (1,), start, lambda places, given: given) == same
+
+
+@pytest.mark.parametrize(("batch_size", "num_rows"), [(1, 8), (24, 8), (25, 16), (48, 16)])
+def test_a_process_of_several_does_its_share_of_a_batch(monkeypatch, batch_size, num_rows):
+    monkeypatch.setattr(parallel, "process", lambda: (1, 3))
+
+    def start(places, rows, width):
+        assert rows == num_rows
+        return places
+
+    same = list(range(40))
+    assert in_batches([1] * 40, batch_size, (1,), start, lambda places, given: given) == same
 
 
 def test_rows_are_padded_and_cut():

@@ -12,6 +12,7 @@ from tests.decoding.table_model import (
     BUCKETS,
     CLS,
     EXCLUDED,
+    FUNCTIONS,
     MAX_TARGET,
     NUM_KEYS,
     NUM_STEPS,
@@ -106,17 +107,11 @@ def test_words_bring_their_characters_in_any_frame(params):
         place_1S = jnp.arange(source_BS.shape[1])[None]
         return (state[0] + (place_1S * chars_BSK.sum(-1)).sum(-1)) % NUM_KEYS, state[1]
 
-    functions = network.Functions(
-        init=init,
-        decoding_params=lambda params: params,
-        step=step_fn,
-        take_rows=take_rows_fn,
-        grow=lambda state, num_steps: state,
-        reorder_beams=lambda state, origin_BW: state,
-        attended=lambda state: jnp.full(len(state[0]), 1 + state[1] % 5),
-    )
+    def attended(state):
+        return jnp.full(len(state[0]), 1 + state[1] % 5)
+
     words = driver.Decoder(
-        functions,
+        FUNCTIONS._replace(init=init, attended=attended),
         program.Options("words", MAX_TARGET, 8, BUCKETS),
         frame=program.Frame(PAD, (before,), (), start, end),
         excluded_ids=EXCLUDED,
@@ -172,15 +167,11 @@ def test_a_pointer_goes_by_every_rule_and_has_the_places_that_the_schema_says(co
         place_logits_BX, bio_logits_BC, after = step_fn(params, before, token_B)
         return jnp.where(real_BX, place_logits_BX, -jnp.inf), bio_logits_BC, (*after, real_BX)
 
+    def take_rows(state, index_B):
+        return *take_rows_fn(state[:2], index_B), state[2][index_B]
+
     points = driver.Decoder(
-        network.Functions(
-            init=init,
-            decoding_params=lambda params: params,
-            step=step,
-            take_rows=lambda state, index_B: (*take_rows_fn(state[:2], index_B), state[2][index_B]),
-            grow=lambda state, num_steps: state,
-            reorder_beams=lambda state, origin_BW: state,
-        ),
+        FUNCTIONS._replace(init=init, step=step, take_rows=take_rows),
         program.Options(copy, MAX_TARGET, 8, BUCKETS[-1:], head="pointer"),
         frame=program.Frame.packed(PAD, CLS, SEP),
         excluded_ids=EXCLUDED,

@@ -1,5 +1,6 @@
 """Signals: the first asks, the second ends the process, and ignored ones stay ignored."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -47,18 +48,25 @@ def test_a_second_signal_ends_the_process_at_once(number):
     assert "Traceback" not in done.stderr
 
 
+@contextlib.contextmanager
+def _begun(code):
+    """A process that runs this, once it has said so."""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    with process:
+        assert process.stdout.readline() == "begun\n"
+        yield process
+
+
 def test_a_second_signal_ends_a_process_that_waits_in_native_code():
     # As in a collective: to lock a mutex twice waits for ever, and no signal interrupts it.
     code = (
         "import ctypes\nfrom grel.training.signals import StopRequests\n"
         "libc, mutex = ctypes.CDLL(None), ctypes.create_string_buffer(64)\n"
         "libc.pthread_mutex_init(mutex, None)\nwith StopRequests():\n"
-        "    libc.pthread_mutex_lock(mutex)\n    print('waits', flush=True)\n"
+        "    libc.pthread_mutex_lock(mutex)\n    print('begun', flush=True)\n"
         "    libc.pthread_mutex_lock(mutex)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    with process:
-        assert process.stdout.readline() == "waits\n"
+    with _begun(code) as process:
         time.sleep(0.5)
         process.terminate()
         with pytest.raises(subprocess.TimeoutExpired):
@@ -76,9 +84,7 @@ def test_a_terminal_that_is_closed_may_hang_up_twice(waits):
         "    while not requests.asked: time.sleep(.01)\n"
         "    time.sleep(1)\n    print('saved', flush=True)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    with process:
-        assert process.stdout.readline() == "begun\n"
+    with _begun(code) as process:
         for _ in range(3):
             process.send_signal(signal.SIGHUP)
             time.sleep(0.1 * waits)
